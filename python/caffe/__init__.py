@@ -1,0 +1,1 @@
+"""Caffe's interface on PyTorch."""

@@ -1,0 +1,165 @@
+"""What a layer is: the four steps of Caffe's Layer, and TorchLayer, which gets its backward step from autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+
+from caffe.blob import Blob, BlobVec
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+
+Shape = tuple[int, ...]
+
+
+class Layer:
+    """One layer of a Net. Subclass it for a Python layer, exactly as in pycaffe.
+
+    Attributes: `layer_param` (caffe_pb2.LayerParameter), `name`, `phase` (caffe.TRAIN or caffe.TEST), `blobs` (the parameters),
+    `param_str` (of python_param), `loss_weights` (one per top), `propagate_down` (one flag per bottom), `param_propagate_down`
+    (one flag per parameter). The Net sets the last three after setup.
+
+    Bottoms and tops are lists of Blob. `setup` runs once; `reshape` before every forward, to shape the tops; `forward` fills the
+    tops' data; `backward` fills the diff of every bottom whose flag is set and adds to the diff of every parameter.
+    """
+
+    type: ClassVar[str] = ""
+    # None: any number. Checked before setup, in Caffe's words.
+    exact_bottoms: ClassVar[int | None] = None
+    min_bottoms: ClassVar[int | None] = None
+    max_bottoms: ClassVar[int | None] = None
+    exact_tops: ClassVar[int | None] = None
+    min_tops: ClassVar[int | None] = None
+    max_tops: ClassVar[int | None] = None
+    equal_bottoms_tops: ClassVar[bool] = False
+    # Loss layers: a missing top is added, the first top gets loss_weight 1.
+    is_loss: ClassVar[bool] = False
+
+    def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
+        self.layer_param = layer_param
+        self.name = layer_param.name
+        self.phase = phase
+        self.param_str = layer_param.python_param.param_str
+        self.blobs = BlobVec()
+        self.loss_weights: list[float] = []
+        self.propagate_down: list[bool] = []
+        self.param_propagate_down: list[bool] = []
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Read the options and create the parameters, once."""
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Give every top its shape."""
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Compute the tops' data."""
+        raise NotImplementedError(f"layer '{self.name}' ({type(self).__name__}) has no forward()")
+
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        """Compute the bottoms' diffs from the tops' diffs. Without one, the diffs stay as they are."""
+
+    def allow_force_backward(self, bottom_index: int) -> bool:
+        """Whether force_backward makes sense for a bottom (labels and other indices say no)."""
+        return not (self.is_loss and bottom_index == 1)
+
+    def release(self) -> None:
+        """Forget what forward kept for backward."""
+
+    @property
+    def needs_backward(self) -> bool:
+        """Whether anything below or in this layer wants a gradient."""
+        return any(self.propagate_down) or any(self.param_propagate_down)
+
+
+class TorchLayer(Layer):
+    """A layer stated as torch operations: shapes, parameters and `compute`; autograd over this one layer is its backward.
+
+    Subclasses override `build` (options and parameters, once), `top_shapes` (no arithmetic on data) and `compute`.
+    """
+
+    def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
+        super().__init__(layer_param, phase)
+        self._tape: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] | None = None
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        """Read the options, check them against the bottoms' shapes, create the parameters with their fillers."""
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        """The tops' shapes; default: the first bottom's for every top."""
+        return [bottom[0]] * max(1, len(self.layer_param.top))
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The tops from the bottoms and parameters, any float dtype, on any device; one tensor per top, of top_shapes' shapes."""
+        raise NotImplementedError
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        self.build([b.shape for b in bottom])
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        for blob, shape in zip(top, self.top_shapes([b.shape for b in bottom])):
+            blob.reshape(*shape)
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        self._tape = None
+        inputs = [self._input(b, top) for b in bottom]
+        params = [p.tensor for p in self.blobs]
+        if not self.needs_backward:
+            with torch.no_grad():
+                outputs = list(self.compute(inputs, params))
+        else:
+            leaves = [x.detach().requires_grad_(flag) for x, flag in zip(inputs, self.propagate_down)]
+            weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
+            with torch.enable_grad():
+                outputs = list(self.compute(leaves, weights))
+            self._tape = leaves, weights, outputs
+        for blob, value in zip(top, outputs):
+            blob.tensor = value
+
+    def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
+        # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
+        in_place = blob.viewed and any(blob is t for t in top)
+        return blob.tensor.clone() if in_place and self.needs_backward else blob.tensor
+
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        if self._tape is None:
+            raise CaffeError(f"layer '{self.name}': backward needs a forward first.")
+        leaves, weights, outputs = self._tape
+        heads = [(value, blob.grad) for value, blob in zip(outputs, top) if value.requires_grad]
+        targets: list[tuple[torch.Tensor, Blob, bool]] = []
+        targets += [(x, b, False) for x, b, flag in zip(leaves, bottom, propagate_down) if flag and x.requires_grad]
+        targets += [(w, p, True) for w, p in zip(weights, self.blobs) if w.requires_grad]
+        if not heads or not targets:
+            return
+        grads = torch.autograd.grad(
+            [value for value, _ in heads],
+            [x for x, _, _ in targets],
+            [grad.view(value.shape) for value, grad in heads],
+            retain_graph=True,
+            allow_unused=True,
+        )
+        for grad, (x, blob, accumulate) in zip(grads, targets):
+            if accumulate:
+                if grad is not None:
+                    blob.grad = blob.grad + grad if blob.has_grad else grad
+            else:
+                blob.grad = torch.zeros_like(x) if grad is None else grad
+
+    def release(self) -> None:
+        self._tape = None
+
+
+class LossLayer(TorchLayer):
+    """A layer whose first top is a scalar loss of predictions (bottom 0) and labels (bottom 1)."""
+
+    exact_bottoms = 2
+    min_tops = 0
+    is_loss = True
+
+
+def canonical_axis(axis: int, axes: int, what: str) -> int:
+    """`axis` counted from the front; negative ones count from the back. Raises CaffeError when out of range."""
+    if not -axes <= axis < axes:
+        raise CaffeError(f"{what}: axis {axis} out of range for a {axes}-d blob.")
+    return axis % axes

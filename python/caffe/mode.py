@@ -1,0 +1,68 @@
+"""Process-wide compute state, as Caffe's singleton holds it: CPU or GPU mode, the device and the random generators."""
+
+from __future__ import annotations
+
+import torch
+
+from caffe.errors import CaffeError
+
+TRAIN = 0
+TEST = 1
+
+_device = torch.device("cpu")
+_gpu_id = 0
+_generators: dict[torch.device, torch.Generator] = {}
+
+
+def set_mode_cpu() -> None:
+    """Compute on the CPU from now on."""
+    global _device
+    _device = torch.device("cpu")
+
+
+def set_mode_gpu() -> None:
+    """Compute on the current CUDA device from now on. Raises CaffeError where PyTorch finds none."""
+    global _device
+    if not torch.cuda.is_available():
+        raise CaffeError(
+            "Cannot use GPU: this PyTorch finds no CUDA device. Use solver_mode: CPU, leave out -gpu, or install a CUDA build."
+        )
+    _device = torch.device("cuda", _gpu_id)
+
+
+def set_device(gpu_id: int) -> None:
+    """Choose the CUDA device that GPU mode uses. Raises CaffeError for a device that does not exist."""
+    global _gpu_id, _device
+    count = torch.cuda.device_count()
+    if not 0 <= gpu_id < count:
+        raise CaffeError(f"Cannot use GPU device {gpu_id}: PyTorch finds {count} CUDA device(s).")
+    _gpu_id = gpu_id
+    if _device.type == "cuda":
+        _device = torch.device("cuda", gpu_id)
+
+
+def device() -> torch.device:
+    """The torch device that layers compute on."""
+    return _device
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed every draw that layers, fillers and data transformations make."""
+    for generator in _generators.values():
+        generator.manual_seed(seed)
+    _generators.clear()
+    _seeded_generator(torch.device("cpu")).manual_seed(seed)
+    if _device.type == "cuda":
+        _seeded_generator(_device).manual_seed(seed)
+
+
+def generator(on: torch.device | None = None) -> torch.Generator:
+    """The random generator of a device (default: the CPU), seeded from the system until set_random_seed is called."""
+    return _seeded_generator(on or torch.device("cpu"))
+
+
+def _seeded_generator(on: torch.device) -> torch.Generator:
+    if on not in _generators:
+        _generators[on] = torch.Generator(device=on)
+        _generators[on].seed()
+    return _generators[on]
