@@ -1,0 +1,19 @@
+"""CRF-RNN: semantic segmentation with conditional random fields as recurrent neural networks (Zheng et al. 2015)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .segmenter import Segmentation, Segmenter
+
+__all__ = ["Segmentation", "Segmenter"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `crfasrnn --help` should not wait for torch.
+    if name in __all__:
+        from . import segmenter
+
+        return getattr(segmenter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

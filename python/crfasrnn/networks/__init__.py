@@ -1,0 +1,1 @@
+"""The networks of the paper as NetSpec programs; `python -m crfasrnn.networks` writes them to prototxt/."""

@@ -1,0 +1,61 @@
+"""The CRF as a recurrent network behind any network's scores (Zheng et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from caffe.net_spec import NetSpec, Top
+from caffe.net_spec import layers as L
+
+ITERATIONS_TRAIN = 5
+ITERATIONS_DEPLOY = 10
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Widths of the two Gaussian kernels (pixels, pixels, grey levels) and their starting weights."""
+
+    theta_alpha: float = 160
+    theta_beta: float = 3
+    theta_gamma: float = 3
+    spatial_weight: float = 3
+    bilateral_weight: float = 5
+
+
+def mean_field(
+    n: NetSpec,
+    scores: Top,
+    num_classes: int,
+    iterations: int,
+    rates: Sequence[float] = (10000, 10000, 1000),
+    kernels: Kernels | None = None,
+) -> Top:
+    """Add `inference1`: `iterations` mean-field updates of the scores, steered by the image; returns blob `pred`.
+
+    rates: learning-rate factors of the spatial weights, the bilateral weights and the compatibilities.
+    """
+    kernels = kernels or Kernels()
+    n.unary, n.Q0 = L.Split(scores, ntop=2, name="splitting")
+    n.pred = L.MultiStageMeanfield(
+        n.unary,
+        n.Q0,
+        n.data,
+        name="inference1",
+        param=[{"lr_mult": rate} for rate in rates],
+        multi_stage_meanfield_param={
+            "num_iterations": iterations,
+            "compatibility_mode": "POTTS",
+            "threshold": 2,
+            "theta_alpha": kernels.theta_alpha,
+            "theta_beta": kernels.theta_beta,
+            "theta_gamma": kernels.theta_gamma,
+            "spatial_filter_weights_str": _per_class(kernels.spatial_weight, num_classes),
+            "bilateral_filter_weights_str": _per_class(kernels.bilateral_weight, num_classes),
+        },
+    )
+    return n.pred
+
+
+def _per_class(weight: float, num_classes: int) -> str:
+    return " ".join([f"{weight:g}"] * num_classes)

@@ -1,0 +1,41 @@
+"""Both ends of a network: where the images come from and what is done with the scores."""
+
+from __future__ import annotations
+
+from caffe.net_spec import NetSpec, Top
+from caffe.net_spec import layers as L
+from caffe.net_spec import params as P
+
+MEAN_BGR = (103.939, 116.779, 123.68)
+IGNORE_LABEL = 255
+
+
+def deploy_input(n: NetSpec, height: int = 500, width: int = 500) -> Top:
+    """The image, 1 x 3 x H x W, BGR minus the mean. H and W are only where it starts: reshape `data` to any size."""
+    n.data = L.Input(shape={"dim": [1, 3, height, width]})
+    return n.data
+
+
+def lmdb_input(n: NetSpec, folder: str) -> Top:
+    """Photographs and label maps from the two databases that `crfasrnn data lmdb` writes into `folder`, one per batch.
+
+    One, because the images differ in size.
+    """
+    n.data = L.Data(
+        source=f"{folder}/image_lmdb",
+        backend=P.Data.LMDB,
+        batch_size=1,
+        transform_param={"mean_value": list(MEAN_BGR)},
+    )
+    n.label = L.Data(source=f"{folder}/label_lmdb", backend=P.Data.LMDB, batch_size=1)
+    return n.data
+
+
+def loss(n: NetSpec, scores: Top, normalize: bool) -> None:
+    """Soft-max loss over all pixels but the ignored ones, summed (the papers' choice) or averaged over the pixels."""
+    n.loss = L.SoftmaxWithLoss(scores, n.label, loss_param={"ignore_label": IGNORE_LABEL, "normalize": normalize})
+
+
+def accuracy(n: NetSpec, scores: Top) -> None:
+    """Fraction of the pixels labelled correctly, for the validation net."""
+    n.accuracy = L.Accuracy(scores, n.label, ignore_label=IGNORE_LABEL)
