@@ -1,1 +1,1 @@
-"""Caffe's interface on PyTorch."""
+"""Caffe's interface (pycaffe, prototxt, caffemodel, solvers) on PyTorch."""

@@ -46,6 +46,8 @@ class Layer:
         self.loss_weights: list[float] = []
         self.propagate_down: list[bool] = []
         self.param_propagate_down: list[bool] = []
+        # Whether a backward step will follow, so that forward must keep what it needs; the Net decides.
+        self.records = False
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the options and create the parameters, once."""
@@ -105,7 +107,7 @@ class TorchLayer(Layer):
         self._tape = None
         inputs = [self._input(b, top) for b in bottom]
         params = [p.tensor for p in self.blobs]
-        if not self.needs_backward:
+        if not self.records:
             with torch.no_grad():
                 outputs = list(self.compute(inputs, params))
         else:
@@ -120,7 +122,7 @@ class TorchLayer(Layer):
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
         in_place = blob.viewed and any(blob is t for t in top)
-        return blob.tensor.clone() if in_place and self.needs_backward else blob.tensor
+        return blob.tensor.clone() if in_place and self.records else blob.tensor
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         if self._tape is None:

@@ -1,0 +1,339 @@
+"""The `caffe` command: train, test, time and device_query, with the flags and log lines of BVLC's tool."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from caffe.errors import CaffeError
+
+if TYPE_CHECKING:
+    from caffe.net import Net
+
+USAGE = """caffe: command line brew
+usage: caffe <command> <args>
+
+commands:
+  train           train or finetune a model
+  test            score a model
+  device_query    show GPU diagnostic information
+  time            benchmark model execution time
+
+flags (one or two dashes, "-flag value" or "-flag=value"):
+  -solver FILE          solver definition (train)
+  -model FILE           model definition (test, time)
+  -weights FILE[,FILE]  weights to start from (train, test); not together with -snapshot
+  -snapshot FILE        solver state to resume training from (train)
+  -iterations N         number of iterations to run (test, time; default 50)
+  -phase TRAIN|TEST     network phase (time; default TRAIN)
+  -level N              network level (default 0)
+  -stage NAME[,NAME]    network stages
+  -gpu ID[,ID]|all      run in GPU mode on these devices
+  -sigint_effect stop|snapshot|none   what Ctrl-C does while training (default stop)
+  -sighup_effect stop|snapshot|none   what a hangup does while training (default snapshot)"""
+
+
+@dataclass
+class Flags:
+    """The values of the command line's flags; names are gflags' spelling."""
+
+    solver: str = ""
+    model: str = ""
+    weights: str = ""
+    snapshot: str = ""
+    iterations: int = 50
+    phase: str = ""
+    level: int = 0
+    stage: str = ""
+    gpu: str = ""
+    sigint_effect: str = "stop"
+    sighup_effect: str = "snapshot"
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages as a list."""
+        return [s for s in self.stage.split(",") if s]
+
+
+def parse_flags(arguments: Sequence[str]) -> tuple[list[str], Flags]:
+    """Split a command line into positional words and flags. Raises CaffeError for an unknown flag or a wrong value."""
+    flags, words = Flags(), []
+    kinds = {f.name: type(f.default) for f in fields(Flags)}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-") or argument == "-":
+            words.append(argument)
+            continue
+        name, given, value = argument.lstrip("-").partition("=")
+        if name in ("help", "h", "helpshort"):
+            return [], flags
+        if name not in kinds:
+            raise CaffeError(f"unknown command line flag '{name}' (flags: {', '.join('-' + k for k in kinds)})")
+        if not given:
+            if not rest:
+                raise CaffeError(f"flag '-{name}' is missing its argument")
+            value = rest.pop(0)
+        try:
+            setattr(flags, name, kinds[name](value))
+        except ValueError:
+            raise CaffeError(f"illegal value '{value}' specified for {kinds[name].__name__} flag '-{name}'") from None
+    return words, flags
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status (0 fine, 1 an error, whose message is on stderr)."""
+    try:
+        words, flags = parse_flags(sys.argv[1:] if arguments is None else arguments)
+        if len(words) != 1:
+            print(USAGE, file=sys.stderr)
+            return 0 if not words else 1
+        if words[0] not in COMMANDS:
+            listing = "".join(f"\n  {name}" for name in sorted(COMMANDS))
+            raise CaffeError(f"Unknown action: {words[0]}. Available caffe actions:{listing}")
+        from caffe import log
+
+        log.init_log()
+        return COMMANDS[words[0]](flags)
+    except CaffeError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; keep Python's exit from complaining too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _fail(message: str) -> int:
+    from caffe.log import logger
+
+    if logger.handlers[1:]:
+        logger.critical("%s", message)
+    else:
+        print(f"caffe: {message}", file=sys.stderr)
+    return 1
+
+
+def _use_device(gpu: str, solver_mode: str | None = None, device_id: int = 0) -> None:
+    """Choose CPU or GPU mode from -gpu, else from the solver (its mode, or None where it states none)."""
+    import torch
+
+    from caffe import mode
+    from caffe.log import logger
+
+    ids = list(range(torch.cuda.device_count())) if gpu == "all" else []
+    if gpu and gpu != "all":
+        try:
+            ids = [int(part) for part in gpu.split(",")]
+        except ValueError:
+            raise CaffeError(f"-gpu takes device numbers separated by commas, or all, not '{gpu}'") from None
+    if len(ids) > 1:
+        raise CaffeError("-gpu takes one device in this version")
+    if not gpu and solver_mode == "GPU":
+        ids = [device_id]
+    elif not gpu and solver_mode is None and torch.cuda.is_available():
+        ids = [device_id]
+    if not ids:
+        if not gpu and solver_mode is None:
+            logger.warning("The solver states no solver_mode and there is no CUDA device: using the CPU.")
+        logger.info("Use CPU.")
+        mode.set_mode_cpu()
+        return
+    logger.info("Using GPUs %s", ", ".join(map(str, ids)))
+    mode.set_mode_gpu()
+    mode.set_device(ids[0])
+
+
+def train(flags: Flags) -> int:
+    """caffe train: train or finetune a model."""
+    if not flags.solver:
+        raise CaffeError("Need a solver definition to train: caffe train -solver FILE")
+    if flags.snapshot and flags.weights:
+        raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
+    from caffe.log import logger
+    from caffe.proto import caffe_pb2, text
+    from caffe.solver import get_solver
+
+    param = text.read_solver(flags.solver)
+    if flags.stage or flags.level:
+        param.train_state.level = flags.level
+        param.train_state.stage.extend(flags.stages)
+    modes = caffe_pb2.SolverParameter.SolverMode
+    stated = modes.Name(param.solver_mode) if param.HasField("solver_mode") else None
+    _use_device(flags.gpu, stated, param.device_id)
+    if flags.weights:
+        del param.weights[:]
+        param.weights.append(flags.weights)
+    solver = get_solver(param)
+    with _signals({"SIGINT": flags.sigint_effect, "SIGHUP": flags.sighup_effect}) as requested:
+        solver.requested_action = requested
+        if flags.snapshot:
+            logger.info("Resuming from %s", flags.snapshot)
+        logger.info("Starting Optimization")
+        solver.solve(flags.snapshot or None)
+    logger.info("Optimization Done.")
+    return 0
+
+
+class _signals:
+    """While active, note SIGINT and SIGHUP; calling it tells (once) what the last one asks for, by the flags' effects."""
+
+    def __init__(self, effects: dict[str, str]) -> None:
+        for name, effect in effects.items():
+            if effect not in ("stop", "snapshot", "none"):
+                raise CaffeError(f'Invalid signal effect "{effect}" was specified for -{name.lower()}_effect: use stop, snapshot, none.')
+        self._effects = {getattr(signal, name): effect for name, effect in effects.items() if hasattr(signal, name)}
+        self._received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Callable[[], str]:
+        for number, effect in self._effects.items():
+            if effect != "none":
+                self._previous[number] = signal.signal(number, self._note)
+        return self._take
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._received = number
+
+    def _take(self) -> str:
+        number, self._received = self._received, None
+        return "none" if number is None else self._effects[number]
+
+
+def test(flags: Flags) -> int:
+    """caffe test: run a model for some iterations and report the mean of its outputs."""
+    if not flags.model:
+        raise CaffeError("Need a model definition to score: caffe test -model FILE -weights FILE")
+    if not flags.weights:
+        raise CaffeError("Need model weights to score: caffe test -model FILE -weights FILE")
+    _positive(flags.iterations)
+    import numpy as np
+
+    from caffe import mode
+    from caffe.log import logger, number
+    from caffe.net import Net
+
+    _use_device(flags.gpu, "CPU")
+    net = Net(flags.model, mode.TEST, level=flags.level, stages=flags.stages)
+    for path in flags.weights.split(","):
+        net.copy_from(path)
+    logger.info("Running for %d iterations.", flags.iterations)
+    sums: dict[str, np.ndarray] = {}
+    loss = 0.0
+    for i in range(flags.iterations):
+        loss += net.run_forward()
+        for name in net.outputs:
+            values = net.blobs[name].tensor.double().cpu().numpy().reshape(-1)
+            sums[name] = sums[name] + values if name in sums else values
+            for value in values:
+                logger.info("Batch %d, %s = %s", i, name, number(value))
+    logger.info("Loss: %s", number(loss / flags.iterations))
+    for name, total in sums.items():
+        weight = net.blob_loss_weights[name]
+        for value in total / flags.iterations:
+            part = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
+            logger.info("%s = %s%s", name, number(value), part)
+    return 0
+
+
+def time_(flags: Flags) -> int:
+    """caffe time: the time that each layer takes, forward and backward."""
+    if not flags.model:
+        raise CaffeError("Need a model definition to time: caffe time -model FILE")
+    _positive(flags.iterations)
+    from caffe import mode
+    from caffe.log import logger, number
+    from caffe.net import Net
+
+    if flags.phase not in ("", "TRAIN", "TEST"):
+        raise CaffeError(f'phase must be "TRAIN" or "TEST", not "{flags.phase}"')
+    _use_device(flags.gpu, "CPU")
+    net = Net(flags.model, mode.TEST if flags.phase == "TEST" else mode.TRAIN, level=flags.level, stages=flags.stages)
+    logger.info("Performing Forward")
+    logger.info("Initial loss: %s", number(net.run_forward()))
+    logger.info("Performing Backward")
+    net.run_backward()
+    logger.info("*** Benchmark begins ***")
+    logger.info("Testing for %d iterations.", flags.iterations)
+    count = len(net.layers)
+    forward, backward = [0.0] * count, [0.0] * count
+    began = time.perf_counter()
+    for k in range(flags.iterations):
+        start = time.perf_counter()
+        for i in range(count):
+            forward[i] += _timed(net, lambda i=i: net.run_forward(i, i))  # type: ignore[misc]
+        for i in reversed(range(count)):
+            backward[i] += _timed(net, lambda i=i: net.run_backward(i, i))  # type: ignore[misc]
+        logger.info("Iteration: %d forward-backward time: %s ms.", k + 1, number(1e3 * (time.perf_counter() - start)))
+    total = 1e3 * (time.perf_counter() - began)
+    logger.info("Average time per layer: ")
+    for name, there, back in zip(net._layer_names, forward, backward):
+        logger.info("%10s\tforward: %s ms.", name, number(there / flags.iterations))
+        logger.info("%10s\tbackward: %s ms.", name, number(back / flags.iterations))
+    logger.info("Average Forward pass: %s ms.", number(sum(forward) / flags.iterations))
+    logger.info("Average Backward pass: %s ms.", number(sum(backward) / flags.iterations))
+    logger.info("Average Forward-Backward: %s ms.", number(total / flags.iterations))
+    logger.info("Total Time: %s ms.", number(total))
+    logger.info("*** Benchmark ends ***")
+    return 0
+
+
+def _timed(net: Net, call: Callable[[], object]) -> float:
+    """Milliseconds that a call takes, the device's work included."""
+    import torch
+
+    from caffe import mode
+
+    start = time.perf_counter()
+    call()
+    if mode.device().type == "cuda":
+        torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def _positive(iterations: int) -> None:
+    if iterations < 1:
+        raise CaffeError(f"-iterations must be at least 1, not {iterations}")
+
+
+def device_query(flags: Flags) -> int:
+    """caffe device_query: what PyTorch says of the CUDA devices."""
+    import torch
+
+    from caffe.log import logger
+
+    count = torch.cuda.device_count()
+    wanted = range(count) if flags.gpu in ("", "all") else [int(i) for i in flags.gpu.split(",") if i.isdigit()]
+    logger.info("Querying GPUs %s", flags.gpu or "all")
+    if not count:
+        raise CaffeError("PyTorch finds no CUDA device.")
+    for i in wanted:
+        if i >= count:
+            raise CaffeError(f"There is no GPU device {i}: PyTorch finds {count}.")
+        properties = torch.cuda.get_device_properties(i)
+        logger.info("Device id:                     %d", i)
+        logger.info("Major revision number:         %d", properties.major)
+        logger.info("Minor revision number:         %d", properties.minor)
+        logger.info("Name:                          %s", properties.name)
+        logger.info("Total global memory:           %d", properties.total_memory)
+        logger.info("Number of multiprocessors:     %d", properties.multi_processor_count)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Flags], int]] = {"train": train, "test": test, "time": time_, "device_query": device_query}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Coordinate maps between blobs of a net: where a Crop layer without parameters has to cut.
+
+A map (a, b) per spatial axis says that position x of an earlier blob is position a*x + b of a later one. Convolution and pooling
+give x/s + (2p - (k-1)) / (2s), Deconvolution the inverse, layers that work pixel by pixel the identity (Long et al., "Fully
+Convolutional Networks", and Caffe's own coordinate maps). Fractions keep the arithmetic exact.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from caffe.errors import CaffeError
+from caffe.log import logger
+from caffe.proto import caffe_pb2
+
+
+class AxisMap(NamedTuple):
+    """x -> scale * x + shift along one spatial axis."""
+
+    scale: Fraction
+    shift: Fraction
+
+    def after(self, first: AxisMap) -> AxisMap:
+        """The map that applies `first` and then this one."""
+        return AxisMap(self.scale * first.scale, self.scale * first.shift + self.shift)
+
+    def inverse(self) -> AxisMap:
+        """The map back."""
+        return AxisMap(1 / self.scale, -self.shift / self.scale)
+
+
+Map = tuple[AxisMap, AxisMap]
+IDENTITY: Map = (AxisMap(Fraction(1), Fraction(0)), AxisMap(Fraction(1), Fraction(0)))
+
+# Layers whose tops keep the coordinates of their bottoms.
+POINTWISE = frozenset(
+    "AbsVal BNLL BatchNorm Bias Clip Concat Dropout ELU Eltwise Exp LRN Log MVN MultiStageMeanfield PReLU Power ReLU Scale "
+    "Sigmoid Slice Softmax Split Swish TanH Threshold".split()
+)
+
+
+def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:
+    """The map from a layer's bottom to its top, or None where there is none (InnerProduct, Flatten, data layers ...)."""
+    if layer.type in POINTWISE:
+        return IDENTITY
+    if layer.type in ("Convolution", "Deconvolution", "Im2col"):
+        conv = layer.convolution_param
+        maps = tuple(
+            _window(
+                kernel=(_of_axis(conv.kernel_size, i, conv.kernel_h, conv.kernel_w, 1) - 1)
+                * (conv.dilation[min(i, len(conv.dilation) - 1)] if conv.dilation else 1)
+                + 1,
+                stride=_of_axis(conv.stride, i, conv.stride_h, conv.stride_w, 1),
+                pad=_of_axis(conv.pad, i, conv.pad_h, conv.pad_w, 0),
+            )
+            for i in range(2)
+        )
+        if layer.type == "Deconvolution":
+            maps = tuple(m.inverse() for m in maps)
+        return maps[0], maps[1]
+    if layer.type == "Pooling":
+        pool = layer.pooling_param
+        if pool.global_pooling:
+            return None
+        sizes = (
+            (pool.kernel_h or pool.kernel_size, pool.stride_h or pool.stride, pool.pad_h or pool.pad),
+            (pool.kernel_w or pool.kernel_size, pool.stride_w or pool.stride, pool.pad_w or pool.pad),
+        )
+        maps = tuple(_window(kernel=k, stride=s, pad=p) for k, s, p in sizes)
+        return maps[0], maps[1]
+    return None
+
+
+def _of_axis(repeated: object, axis: int, height: int, width: int, default: int) -> int:
+    values = list(repeated)  # type: ignore[call-overload]
+    if values:
+        return int(values[min(axis, len(values) - 1)])
+    return (height, width)[axis] or default
+
+
+def _window(*, kernel: int, stride: int, pad: int) -> AxisMap:
+    if kernel < 1 or stride < 1:
+        return AxisMap(Fraction(1), Fraction(0))
+    return AxisMap(Fraction(1, stride), Fraction(2 * pad - (kernel - 1), 2 * stride))
+
+
+def crop_offsets(net: caffe_pb2.NetParameter, crop_index: int) -> tuple[int, int]:
+    """The offsets (vertical, horizontal) at which layer `crop_index` must cut its first bottom to lie on its second.
+
+    Both bottoms are followed back to a blob that they share. Raises CaffeError where there is none, where the two differ in
+    scale, or where the offset is not a non-negative integer.
+    """
+    crop = net.layer[crop_index]
+    trouble = f"layer '{crop.name}': cannot align {crop.bottom[0]} with {crop.bottom[1]}: "
+    advice = ". Give crop_param { axis: 2 offset: ... } instead."
+    cut, reference = (_ancestors(net, crop_index, name) for name in crop.bottom[:2])
+    shared = [node for node in reference if node in cut]
+    if not shared:
+        raise CaffeError(trouble + "no blob is connected to both by layers with coordinate maps" + advice)
+    node = shared[0]
+    offsets = []
+    for i in range(2):
+        # Position x of the reference lies at `link(x)` of the blob that is cut.
+        link = cut[node][i].after(reference[node][i].inverse())
+        if link.scale != 1:
+            raise CaffeError(trouble + f"they differ in scale by {link.scale}" + advice)
+        if link.shift.denominator != 1 or link.shift < 0:
+            raise CaffeError(trouble + f"the offset would be {link.shift}" + advice)
+        offsets.append(int(link.shift))
+    return offsets[0], offsets[1]
+
+
+def _ancestors(net: caffe_pb2.NetParameter, below: int, blob: str) -> dict[tuple[int, str], Map]:
+    """Blobs that `blob`, as layer `below` reads it, is computed from: (producing layer, name) -> map from there, nearest first."""
+    found: dict[tuple[int, str], Map] = {}
+    queue: list[tuple[int, str, Map]] = [(below, blob, IDENTITY)]
+    for reader, name, to_start in queue:
+        producer = next((i for i in range(reader - 1, -1, -1) if name in net.layer[i].top), None)
+        if producer is None or (producer, name) in found:
+            continue
+        found[producer, name] = to_start
+        layer = net.layer[producer]
+        if layer.type == "Crop":
+            if layer.HasField("crop_param"):
+                offset = layer.crop_param.offset
+                shift = [Fraction(-int(offset[min(i, len(offset) - 1)])) if offset else Fraction(0) for i in range(2)]
+                step: Map | None = (AxisMap(Fraction(1), shift[0]), AxisMap(Fraction(1), shift[1]))
+                sources = list(layer.bottom[:1])
+            else:
+                # It will be aligned with its second bottom, so its coordinates are that one's.
+                step, sources = IDENTITY, list(layer.bottom[1:2])
+        else:
+            step, sources = layer_map(layer), list(layer.bottom)
+        if step is not None:
+            queue.extend((producer, s, (to_start[0].after(step[0]), to_start[1].after(step[1]))) for s in sources)
+    return found
+
+
+def align_crops(net: caffe_pb2.NetParameter) -> None:
+    """Fill the crop_param of every Crop layer that has none, in nets of the time when Crop aligned itself (in place).
+
+    BVLC Caffe cuts such layers at offset 0 from axis 2, which shifts a model of 2015 by up to 31 pixels.
+    """
+    for i, layer in enumerate(net.layer):
+        if layer.type == "Crop" and not layer.HasField("crop_param") and len(layer.bottom) == 2:
+            offsets = crop_offsets(net, i)
+            logger.info(
+                "Layer %s (Crop of %s to %s) has no crop_param: aligned at offset %d, %d",
+                layer.name,
+                layer.bottom[0],
+                layer.bottom[1],
+                *offsets,
+            )
+            layer.crop_param.axis = 2
+            layer.crop_param.offset.extend(offsets if offsets[0] != offsets[1] else offsets[:1])

@@ -1,0 +1,399 @@
+"""Caffe's solvers: the training loop, testing, snapshots and resuming."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from caffe import mode
+from caffe.blob import Blob
+from caffe.errors import CaffeError
+from caffe.log import logger, number
+from caffe.lr_policy import LearningRate
+from caffe.net import Net, PathLike
+from caffe.proto import caffe_pb2, model_file, text
+from caffe.updates import check_rule
+
+# What a signal or a callback may ask of a running solver.
+CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
+
+
+class Solver:
+    """Trains a net as a solver prototxt says.
+
+    Attributes: `net`, `test_nets`, `iter`, `param` (caffe_pb2.SolverParameter), `lr`, `history` (one blob per learnable parameter;
+    Adam and AdaDelta: all first histories, then all second ones).
+
+    Raises CaffeError for a missing or wrong solver file or net.
+    """
+
+    solver_type: ClassVar[str | None] = None
+
+    def __init__(self, solver_file: PathLike | caffe_pb2.SolverParameter) -> None:
+        if isinstance(solver_file, caffe_pb2.SolverParameter):
+            self.param = caffe_pb2.SolverParameter()
+            self.param.CopyFrom(solver_file)
+        else:
+            self.param = text.read_solver(solver_file)
+        if self.solver_type is not None:
+            self.param.type = self.solver_type
+        self._rule = check_rule(self.param)
+        logger.info("Initializing solver from parameters: \n%s", text.to_text(self.param))
+        if self.param.average_loss < 1:
+            raise CaffeError(f"average_loss should be at least 1, not {self.param.average_loss}.")
+        self._check_snapshot_prefix()
+        if self.param.random_seed >= 0:
+            mode.set_random_seed(self.param.random_seed)
+        self.iter = 0
+        self._rate = LearningRate(self.param)
+        self._losses: list[float] = []
+        self._smoothed = 0.0
+        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self.requested_action: Callable[[], str] = lambda: CONTINUE
+        self.stopped_early = False
+        self._clock = (time.monotonic(), 0)
+        self.net = self._train_net()
+        self.test_nets = self._test_nets()
+        logger.info("Solver scaffolding done.")
+        self.history = [Blob(b.shape) for _ in range(self._rule.histories) for b in self.net.learnable]
+
+    # Setting up.
+
+    def _train_net(self) -> Net:
+        p = self.param
+        given = [f for f in ("train_net", "train_net_param", "net", "net_param") if p.HasField(f)]
+        fields = "train_net, train_net_param, net, net_param"
+        if not given:
+            raise CaffeError(f"SolverParameter must specify a train net using one of these fields: {fields}")
+        if len(given) > 1:
+            raise CaffeError(f"SolverParameter must not contain more than one of these fields specifying a train_net: {fields}")
+        source = getattr(p, given[0])
+        if given[0] in ("net", "train_net"):
+            logger.info("Creating training net from %s file: %s", given[0], source)
+        else:
+            logger.info("Creating training net specified in %s.", given[0])
+        net = Net(source, mode.TRAIN, level=p.train_state.level, stages=list(p.train_state.stage))
+        for weights in p.weights:
+            self._load_weights([net], weights)
+        return net
+
+    def _test_nets(self) -> list[Net]:
+        p = self.param
+        sources: list[str | caffe_pb2.NetParameter] = [*p.test_net_param, *p.test_net]
+        generic: str | caffe_pb2.NetParameter | None = None
+        if p.HasField("net_param"):
+            generic = p.net_param
+        elif p.HasField("net"):
+            generic = p.net
+        if generic is not None:
+            sources += [generic] * (len(p.test_iter) - len(sources))
+        if len(p.test_iter) != len(sources):
+            raise CaffeError(f"test_iter must be specified for each test network: {len(p.test_iter)} for {len(sources)} nets.")
+        if p.test_state and len(p.test_state) != len(sources):
+            raise CaffeError("test_state must be unspecified or specified once per test net.")
+        if sources and p.test_interval <= 0:
+            raise CaffeError("test_interval must be greater than 0 where there is a test net.")
+        nets = []
+        for i, source in enumerate(sources):
+            field = "net" if i >= len(sources) - (generic is not None) else "test_net"
+            name = f"{field} file: {source}" if isinstance(source, str) else f"{field}_param"
+            logger.info("Creating test net (#%d) specified by %s", i, name)
+            state = p.test_state[i] if p.test_state else caffe_pb2.NetState()
+            net = Net(source, mode.TEST, level=state.level, stages=list(state.stage))
+            for weights in p.weights:
+                self._load_weights([net], weights)
+            nets.append(net)
+        return nets
+
+    def _check_snapshot_prefix(self) -> None:
+        prefix = self.param.snapshot_prefix
+        if not (self.param.snapshot or self.param.snapshot_after_train) or not self.param.HasField("snapshot_prefix"):
+            return
+        folder = Path(prefix).parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise CaffeError(
+                f"Cannot write to snapshot prefix '{prefix}'.  Make sure that the directory exists and is writeable."
+            )
+
+    @staticmethod
+    def _load_weights(nets: Sequence[Net], weights: str) -> None:
+        for path in weights.split(","):
+            logger.info("Finetuning from %s", path.strip())
+            for net in nets:
+                net.copy_from(path.strip())
+
+    def load_weights(self, weights: str) -> None:
+        """Copy weights from one or more files (separated by commas) into the training and test nets."""
+        self._load_weights([self.net, *self.test_nets], weights)
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        """Call these before each iteration's forward and between its backward and its update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    # Training.
+
+    def solve(self, resume_file: PathLike | None = None) -> None:
+        """Train to max_iter, then snapshot, display and test as the solver file says."""
+        p = self.param
+        logger.info("Solving %s", self.net.name)
+        logger.info("Learning Rate Policy: %s", p.lr_policy)
+        self.stopped_early = False
+        if resume_file is not None:
+            logger.info("Restoring previous solver status from %s", os.fspath(resume_file))
+            self.restore(resume_file)
+        first = self.iter
+        self.step(p.max_iter - self.iter)
+        if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot != 0):
+            self.snapshot()
+        if self.stopped_early:
+            logger.info("Optimization stopped early.")
+            return
+        if p.display and self.iter % p.display == 0:
+            loss = self.net.run_forward()
+            self.net.release()
+            self._smooth(loss, first)
+            logger.info("Iteration %d, loss = %s", self.iter, number(self._smoothed))
+        if p.test_interval and self.iter % p.test_interval == 0:
+            self.test_all()
+        logger.info("Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """Train for a number of iterations, with display, tests and snapshots on the way."""
+        p = self.param
+        first, last = self.iter, self.iter + iterations
+        self._losses.clear()
+        self._smoothed = 0.0
+        self._clock = (time.monotonic(), self.iter)
+        while self.iter < last:
+            self.net.clear_param_diffs()
+            if p.test_interval and self.iter % p.test_interval == 0 and (self.iter > 0 or p.test_initialization):
+                self.test_all()
+                if self.stopped_early:
+                    break
+            for on_start, _ in self._callbacks:
+                on_start()
+            loss = 0.0
+            for _ in range(p.iter_size):
+                loss += self.net.run_forward()
+                self.net.run_backward()
+                self.net.release()
+            self._smooth(loss / p.iter_size, first)
+            if p.display and self.iter % p.display == 0:
+                self._display()
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            action = self.requested_action()
+            if (p.snapshot and self.iter % p.snapshot == 0) or action == SNAPSHOT:
+                self.snapshot()
+            if action == STOP:
+                self.stopped_early = True
+                break
+
+    def _smooth(self, loss: float, first: int) -> None:
+        window = self.param.average_loss
+        if len(self._losses) < window:
+            self._losses.append(loss)
+            size = len(self._losses)
+            self._smoothed = (self._smoothed * (size - 1) + loss) / size
+        else:
+            slot = (self.iter - first) % window
+            self._smoothed += (loss - self._losses[slot]) / window
+            self._losses[slot] = loss
+
+    def _display(self) -> None:
+        since, at = self._clock
+        lapse = time.monotonic() - since
+        speed = (self.iter - at) / lapse if lapse > 0 else 0.0
+        logger.info(
+            "Iteration %d (%s iter/s, %ss/%d iters), loss = %s",
+            self.iter,
+            number(speed),
+            number(lapse),
+            self.param.display,
+            number(self._smoothed),
+        )
+        self._clock = (time.monotonic(), self.iter)
+        outputs = [(name, value) for name in self.net.outputs for value in self.net.blobs[name].tensor.reshape(-1).tolist()]
+        self._report("Train", outputs, self.net)
+
+    @staticmethod
+    def _report(which: str, values: Sequence[tuple[str, float]], net: Net) -> None:
+        for i, (name, value) in enumerate(values):
+            weight = net.blob_loss_weights[name]
+            loss = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
+            logger.info("    %s net output #%d: %s = %s%s", which, i, name, number(value), loss)
+
+    def apply_update(self) -> None:
+        """Turn the accumulated parameter diffs into one update of the weights, and count the iteration."""
+        p = self.param
+        rate = self._rate.at(self.iter)
+        if p.display and self.iter % p.display == 0:
+            logger.info("Iteration %d, lr = %s", self.iter, number(rate))
+        self._clip()
+        count = len(self.net.learnable)
+        with torch.no_grad():
+            for i, blob in enumerate(self.net.learnable):
+                if not self.net.lr_mult[i] and not blob.has_grad:
+                    continue
+                grad = blob.grad
+                if p.iter_size > 1:
+                    grad.mul_(1.0 / p.iter_size)
+                decay = p.weight_decay * self.net.decay_mult[i]
+                if decay:
+                    if p.regularization_type == "L2":
+                        grad.add_(blob.tensor, alpha=decay)
+                    elif p.regularization_type == "L1":
+                        grad.add_(blob.tensor.sign(), alpha=decay)
+                    else:
+                        raise CaffeError(f"Unknown regularization type: {p.regularization_type!r}; use L1 or L2.")
+                history = [self.history[i + k * count].tensor for k in range(self._rule.histories)]
+                update = self._rule.update(grad, history, rate * self.net.lr_mult[i], self.iter, p)
+                blob.tensor.sub_(update)
+        self.iter += 1
+
+    def _clip(self) -> None:
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return
+        grads = [b.grad for b in self.net.learnable if b.has_grad]
+        norm = float(sum((g.double() ** 2).sum() for g in grads)) ** 0.5
+        if norm > limit:
+            scale = limit / norm
+            logger.info(
+                "Gradient clipping: scaling down gradients (L2 norm %s > %s) by scale factor %s", *map(number, (norm, limit, scale))
+            )
+            for grad in grads:
+                grad.mul_(scale)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the current iteration."""
+        return LearningRate(self.param).at(self.iter) if self.param.lr_policy != "multistep" else self._rate.at(self.iter)
+
+    # Testing.
+
+    def test_all(self) -> None:
+        """Run every test net for its test_iter iterations and log the mean of its outputs."""
+        for i in range(len(self.test_nets)):
+            if self.stopped_early:
+                return
+            self.test(i)
+
+    def test(self, index: int = 0) -> dict[str, np.ndarray]:
+        """Run one test net; returns {output name: mean over the iterations}."""
+        logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        net = self.test_nets[index]
+        net.share_with(self.net)
+        sums: dict[str, np.ndarray] = {}
+        loss = 0.0
+        iterations = self.param.test_iter[index]
+        for _ in range(iterations):
+            action = self.requested_action()
+            if action == SNAPSHOT:
+                self.snapshot()
+            elif action == STOP:
+                self.stopped_early = True
+                logger.info("Test interrupted.")
+                return {}
+            loss += net.run_forward()
+            for name in net.outputs:
+                value = net.blobs[name].tensor.double().cpu().numpy()
+                sums[name] = sums[name] + value if name in sums else value.copy()
+        if self.param.test_compute_loss:
+            logger.info("Test loss: %s", number(loss / iterations))
+        means = {name: total / iterations for name, total in sums.items()}
+        self._report("Test", [(n, float(v)) for n, mean in means.items() for v in mean.reshape(-1)], net)
+        self._clock = (time.monotonic(), self.iter)
+        return means
+
+    # Snapshots.
+
+    def snapshot(self) -> tuple[str, str]:
+        """Write weights and solver state; returns the two paths."""
+        hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        suffix, kind = (".h5", "HDF5 file") if hdf5 else ("", "binary proto file")
+        stem = f"{self.param.snapshot_prefix}_iter_{self.iter}"
+        model, state = f"{stem}.caffemodel{suffix}", f"{stem}.solverstate{suffix}"
+        logger.info("Snapshotting to %s %s", kind, model)
+        if hdf5:
+            self.net.save_hdf5(model)
+        else:
+            self.net.save(model)
+        logger.info("Snapshotting solver state to %s %s", kind, state)
+        history = [blob.tensor.cpu().numpy() for blob in self.history]
+        model_file.write_solver_state(state, model_file.SolverState(self.iter, model, self._rate.current_step, history))
+        return model, state
+
+    def restore(self, path: PathLike) -> None:
+        """Take iteration, weights and history from a .solverstate or .solverstate.h5 file.
+
+        The weights come from the model file it names, looked for at that path and then beside the state file.
+        """
+        state = model_file.read_solver_state(path)
+        if len(state.history) != len(self.history):
+            raise CaffeError(
+                f"{os.fspath(path)}: Incorrect length of history blobs: {len(state.history)}, the solver needs {len(self.history)}."
+            )
+        for i, (blob, array) in enumerate(zip(self.history, state.history)):
+            if blob.count != array.size:
+                raise CaffeError(f"{os.fspath(path)}: history blob {i} has shape {array.shape}, the solver needs {blob.shape}.")
+        if state.learned_net:
+            beside = Path(path).parent / Path(state.learned_net).name
+            self.net.copy_from(state.learned_net if os.path.exists(state.learned_net) else beside)
+        for blob, array in zip(self.history, state.history):
+            blob.data[...] = array.reshape(blob.shape)
+        self.iter = state.iter
+        self._rate.current_step = state.current_step
+
+
+class SGDSolver(Solver):
+    """Stochastic gradient descent with momentum."""
+
+    solver_type = "SGD"
+
+
+class NesterovSolver(Solver):
+    """Nesterov's accelerated gradient."""
+
+    solver_type = "Nesterov"
+
+
+class AdaGradSolver(Solver):
+    """Adaptive gradient (Duchi et al. 2011)."""
+
+    solver_type = "AdaGrad"
+
+
+class RMSPropSolver(Solver):
+    """RMSprop (Tieleman and Hinton 2012)."""
+
+    solver_type = "RMSProp"
+
+
+class AdaDeltaSolver(Solver):
+    """AdaDelta (Zeiler 2012)."""
+
+    solver_type = "AdaDelta"
+
+
+class AdamSolver(Solver):
+    """Adam (Kingma and Ba 2015)."""
+
+    solver_type = "Adam"
+
+
+_SOLVERS = {cls.solver_type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)}
+
+
+def get_solver(solver_file: PathLike | caffe_pb2.SolverParameter) -> Solver:
+    """The solver that a solver prototxt's `type` names."""
+    param = solver_file if isinstance(solver_file, caffe_pb2.SolverParameter) else text.read_solver(solver_file)
+    check_rule(param)
+    return _SOLVERS[param.type](param)

@@ -1,0 +1,106 @@
+"""Copying parameters into a net by layer name, and what to do about those that got none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caffe.blob import Blob
+from caffe.errors import CaffeError
+from caffe.log import logger
+from caffe.proto.model_file import LayerBlobs
+
+if TYPE_CHECKING:
+    from caffe.net import NetGraph
+
+
+def copy_weights(net: NetGraph, source: list[LayerBlobs], path: str) -> list[str]:
+    """Copy by layer name; returns the layers with parameters that the source lacks.
+
+    Everything is checked before anything is written. Raises CaffeError, in Caffe's words, for a wrong number of blobs or a wrong
+    shape, and for a source of which no layer with parameters exists in the net.
+    """
+    copies: list[tuple[Blob, np.ndarray]] = []
+    matched: set[str] = set()
+    for layer in source:
+        if layer.name not in net.params:
+            if layer.name not in net._layer_names:
+                logger.info("Ignoring source layer %s", layer.name)
+            elif layer.blobs:
+                raise CaffeError(f"{path}: Incompatible number of blobs for layer {layer.name}")
+            continue
+        if layer.name in matched:
+            continue
+        target = net.params[layer.name]
+        if len(target) != len(layer.blobs):
+            raise CaffeError(
+                f"{path}: Incompatible number of blobs for layer {layer.name} (source {len(layer.blobs)}, target {len(target)})"
+            )
+        matched.add(layer.name)
+        for k, (blob, array) in enumerate(zip(target, layer.blobs)):
+            if not _same_shape(blob.shape, array.shape):
+                dims = "".join(f"{d} " for d in array.shape)
+                raise CaffeError(
+                    f"{path}: Cannot copy param {k} weights from layer '{layer.name}'; shape mismatch.  Source param shape is "
+                    f"{dims}({array.size}); target param shape is {blob.shape_string()}. To learn this layer's parameters from "
+                    "scratch rather than copying from a saved net, rename the layer."
+                )
+            copies.append((blob, array))
+    if net.params and not matched:
+        offered = [layer.name for layer in source if layer.blobs]
+        raise CaffeError(
+            f"{path}: no layer of this file is in the net '{net.name}', so no weights were copied. The file has "
+            f"{', '.join(offered[:8]) or 'no layer with weights'}{' ...' if len(offered) > 8 else ''}; the net expects "
+            f"{', '.join(list(net.params)[:8])}{' ...' if len(net.params) > 8 else ''}."
+        )
+    for blob, array in copies:
+        blob.data[...] = array.reshape(blob.shape)
+    return [name for name in net.params if name not in matched]
+
+
+def _same_shape(target: tuple[int, ...], source: tuple[int, ...]) -> bool:
+    """Equal, or a legacy 4-d shape that is the target's with leading ones."""
+    if len(source) == 4 and len(target) < 4:
+        return source == (1,) * (4 - len(target)) + target
+    return target == source
+
+
+def report_unmatched(missing: list[str], path: str) -> None:
+    """Warn once about all layers that kept their initial values."""
+    if missing:
+        logger.warning("%s has no weights for: %s. They keep their initial values.", path, ", ".join(missing))
+
+
+def bilinear_kernel(height: int, width: int) -> np.ndarray:
+    """The bilinear interpolation kernel, height x width, float32, for upsampling by half its size."""
+
+    def ramp(size: int) -> np.ndarray:
+        factor = (size + 1) // 2
+        center = factor - 1 if size % 2 == 1 else factor - 0.5
+        return 1 - np.abs(np.arange(size) - center) / factor
+
+    return np.outer(ramp(height), ramp(width)).astype(np.float32)
+
+
+def diagonal_bilinear(net: NetGraph) -> None:
+    """Give every all-zero Deconvolution bilinear weights that upsample each class by itself, with a warning.
+
+    Caffe's own bilinear filler would fill every pair of channels, and the sum of all classes would come out for each.
+    """
+    for name, layer in zip(net._layer_names, net.layers):
+        if layer.type != "Deconvolution" or not layer.blobs or len(layer.blobs[0].shape) != 4:
+            continue
+        weight = layer.blobs[0]
+        if bool(weight.tensor.any()):
+            continue
+        inputs, outputs, height, width = weight.shape
+        values = np.zeros(weight.shape, np.float32)
+        kernel = bilinear_kernel(height, width)
+        if outputs == 1:
+            values[:, 0] = kernel
+        else:
+            for c in range(min(inputs, outputs)):
+                values[c, c] = kernel
+        weight.data[...] = values
+        logger.warning("Layer %s (Deconvolution) had all-zero weights: set to bilinear upsampling of each channel.", name)
