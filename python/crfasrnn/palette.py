@@ -1,0 +1,75 @@
+"""The colours of PASCAL VOC, and label maps as palette PNGs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from caffe.errors import CaffeError
+from caffe.files import atomic_path
+from PIL import Image
+
+VOID = 255
+
+VOC_CLASSES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "dining table",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "potted plant",
+    "sheep",
+    "sofa",
+    "train",
+    "tv/monitor",
+)
+
+
+def voc_palette() -> np.ndarray:
+    """The 256 x 3 uint8 RGB colours of VOC's label maps.
+
+    The bits of an index go, lowest first, to red, green, blue, red, ...; the first round sets the highest bit of each.
+    """
+    index = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        colours[:, bit % 3] |= ((index >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
+    return colours
+
+
+def label_palette(class_ids: Sequence[int]) -> np.ndarray:
+    """256 x 3 RGB colours for label maps whose value i stands for VOC's class class_ids[i]; the rest keep VOC's."""
+    colours = voc_palette()
+    colours[: len(class_ids)] = voc_palette()[list(class_ids)]
+    return colours
+
+
+def write_labels(path: str | os.PathLike[str], labels: np.ndarray, palette: np.ndarray | None = None) -> None:
+    """Write H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette`."""
+    picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8))
+    picture.putpalette((voc_palette() if palette is None else palette).tobytes(), rawmode="RGB")
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
+
+
+def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read H x W uint8 labels from a palette or grey PNG: the pixel values, not the colours."""
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("P", "L"):
+                raise CaffeError(f"label map {str(path)!r} has colours ({picture.mode}), not palette or grey values")
+            return np.array(picture, dtype=np.uint8)
+    except (OSError, SyntaxError) as problem:
+        raise CaffeError(f"cannot read label map {str(path)!r}: {problem}") from problem
