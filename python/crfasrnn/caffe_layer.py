@@ -1,0 +1,117 @@
+"""MultiStageMeanfield, the paper's CRF-RNN, as a layer of caffe nets (found through the entry-point group "caffe.layers")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from caffe.errors import CaffeError
+from caffe.layers.base import Shape, TorchLayer
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from crfasrnn.ops import mean_field
+
+
+class MultiStageMeanfieldLayer(TorchLayer):
+    """Mean-field inference of a fully connected CRF, unrolled num_iterations times (Zheng et al. 2015, section 4).
+
+    Bottoms: unary (N x C x H x W, scores before softmax), Q0 (N x C x H x W, scores whose softmax starts the first iteration),
+    image (N x K x H x W, the colours that the bilateral kernel compares). Top: refined scores (N x C x H x W), not soft-maxed.
+    Parameters, each 1 x 1 x C x C: spatial kernel weights, bilateral kernel weights, compatibility (starts as minus identity, the
+    Potts model). Gradients go to unary, Q0 and the parameters; the image gets none.
+
+    Options (multi_stage_meanfield_param, or the same fields as text in python_param.param_str): num_iterations (1); theta_alpha
+    and theta_gamma in pixels, theta_beta in units of the image (10 each); the diagonals that the kernel weights start from, as one
+    number per class in spatial_filter_weights_str / bilateral_filter_weights_str or as one number for all classes in
+    spatial_filter_weight / bilateral_filter_weight (1). compatibility_mode POTTS is the only one; threshold and force_cpu are read
+    and have no effect, as in the original.
+    """
+
+    type = "MultiStageMeanfield"
+    exact_bottoms = 3
+    exact_tops = 1
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        self._options = self._read_options()
+        if self._options.num_iterations < 1:
+            raise CaffeError(f"layer '{self.name}': num_iterations must be at least 1.")
+        for field in ("theta_alpha", "theta_beta", "theta_gamma"):
+            value = getattr(self._options, field)
+            if not (math.isfinite(value) and value > 0):
+                raise CaffeError(f"layer '{self.name}': {field} must be a positive number, not {value}.")
+        if len(bottom[0]) != 4:
+            raise CaffeError(f"layer '{self.name}': {self._blob(0)} must be N x C x H x W, not {bottom[0]}.")
+        classes = bottom[0][1]
+        starts = [torch.tensor(self._diagonal(kernel, classes)) for kernel in ("spatial", "bilateral")]
+        for diagonal in (*starts, -torch.ones(classes)):
+            self.blobs.add_blob(1, 1, classes, classes).tensor = torch.diag(diagonal).view(1, 1, classes, classes)
+
+    def _read_options(self) -> caffe_pb2.MultiStageMeanfieldParameter:
+        text = self.layer_param.python_param.param_str
+        if self.layer_param.HasField("multi_stage_meanfield_param") or not text:
+            return self.layer_param.multi_stage_meanfield_param
+        try:
+            return text_format.Parse(text, caffe_pb2.MultiStageMeanfieldParameter())
+        except text_format.ParseError as error:
+            raise CaffeError(
+                f"layer '{self.name}': python_param.param_str is no MultiStageMeanfieldParameter: {error}"
+            ) from None
+
+    def _diagonal(self, kernel: str, classes: int) -> list[float]:
+        text = getattr(self._options, f"{kernel}_filter_weights_str")
+        if not text:
+            return [getattr(self._options, f"{kernel}_filter_weight")] * classes
+        field = f"layer '{self.name}': {kernel}_filter_weights_str"
+        try:
+            weights = [float(word) for word in text.split()]
+        except ValueError as error:
+            raise CaffeError(f"{field}: {error}") from None
+        if len(weights) != classes:
+            raise CaffeError(
+                f"{field} has {len(weights)} numbers, but the unary has {classes} classes; give one number per class."
+            )
+        return weights
+
+    def _blob(self, index: int) -> str:
+        return f"bottom '{self.layer_param.bottom[index]}'"
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        unary, q0, image = bottom
+        if q0 != unary:
+            raise CaffeError(
+                f"layer '{self.name}': {self._blob(1)} has shape {q0}, the unary {self._blob(0)} {unary}; they must agree."
+            )
+        if len(image) != 4 or image[0] != unary[0] or image[2:] != unary[2:]:
+            raise CaffeError(
+                f"layer '{self.name}': image {self._blob(2)} has shape {image}, but the unary {self._blob(0)} has {unary}: number, height "
+                "and width must agree. Crop or resize one to the other."
+            )
+        if unary[1] != self.blobs[0].shape[-1]:
+            raise CaffeError(
+                f"layer '{self.name}': the unary {self._blob(0)} has {unary[1]} classes, the parameters {self.blobs[0].shape[-1]}."
+            )
+        return [unary]
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        unary, q0, image = bottom
+        spatial, bilateral, compatibility = params
+        options = self._options
+        return [
+            mean_field(
+                unary,
+                q0,
+                image,
+                spatial,
+                bilateral,
+                compatibility,
+                iterations=options.num_iterations,
+                theta_alpha=options.theta_alpha,
+                theta_beta=options.theta_beta,
+                theta_gamma=options.theta_gamma,
+            )
+        ]
+
+    def allow_force_backward(self, bottom_index: int) -> bool:
+        return bottom_index != 2
