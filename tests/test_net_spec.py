@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
+
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, to_proto
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
 
 
 def parsed(text: str) -> caffe_pb2.NetParameter:

@@ -14,11 +14,13 @@ from pathlib import Path
 import cv2
 import lmdb
 import numpy as np
-from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2
 from tqdm import tqdm
 
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+
 from .datasets import Example, select_classes
+from .images import resized
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,6 @@ class Variant:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
         return (image[:, ::-1], labels[:, ::-1]) if self.mirrored else (image, labels)
-
-
-def resized(height: int, width: int, max_side: int) -> tuple[int, int]:
-    """(width, height) with the larger side reduced to `max_side`; smaller images keep their size."""
-    factor = min(1.0, max_side / max(height, width))
-    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirror: bool, seed: int) -> list[Variant]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from caffe.errors import CaffeError
 
 from .images import read_image

@@ -12,9 +12,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
+
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
-from PIL import Image
 
 MAX_PIXELS = 80_000_000  # a header may promise any size; what it promises is allocated
 
@@ -81,6 +82,12 @@ def _quiet_opencv() -> Iterator[None]:
         yield
     finally:
         logging.setLogLevel(level)
+
+
+def resized(height: int, width: int, max_side: int) -> tuple[int, int]:
+    """(width, height) with the larger side reduced to `max_side`; smaller images keep their size."""
+    factor = min(1.0, max_side / max(height, width))
+    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

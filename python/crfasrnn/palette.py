@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
+
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
-from PIL import Image
 
 VOID = 255
 

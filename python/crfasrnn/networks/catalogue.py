@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import text_format
+
 from caffe.files import atomic_path
 from caffe.net_spec import NetSpec, Top
-from google.protobuf import text_format
 
 from . import crfrnn, ends, fcn, slim, solvers
 

@@ -1,0 +1,70 @@
+"""Segmentation scores as pure functions of a confusion matrix (Long et al. 2015, section 5).
+
+A confusion matrix is C x C int64: entry (i, j) counts the pixels of true class i that were labelled j. A class that does not
+occur, neither true nor labelled, has no score: its entry is NaN and it does not count in any mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+IGNORE_LABEL = 255
+
+
+def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count pairs of true and given labels over all pixels whose truth is not 255.
+
+    truth, labels: integers of one shape. Raises ValueError if the shapes differ or a label is none of 0 .. num_classes-1.
+    """
+    if truth.shape != labels.shape:
+        raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
+    counted = truth != IGNORE_LABEL
+    true, given = truth[counted].astype(np.int64), labels[counted].astype(np.int64)
+    for name, values in (("true", true), ("given", given)):
+        if values.size and (values.min() < 0 or values.max() >= num_classes):
+            wrong = values[(values < 0) | (values >= num_classes)][0]
+            raise ValueError(f"{name} label {wrong} is neither one of the {num_classes} classes nor {IGNORE_LABEL}")
+    counts = np.bincount(num_classes * true + given, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+
+
+def per_class_iu(confusion: np.ndarray) -> np.ndarray:
+    """Intersection over union, n_ii / (t_i + sum_j n_ji - n_ii), of every class."""
+    right = np.diag(confusion)
+    return _ratio(right, confusion.sum(1) + confusion.sum(0) - right)
+
+
+def mean_iu(confusion: np.ndarray) -> float:
+    """Mean of per_class_iu."""
+    return _mean(per_class_iu(confusion))
+
+
+def pixel_accuracy(confusion: np.ndarray) -> float:
+    """Fraction of the pixels labelled correctly, sum n_ii / sum t_i."""
+    return float(_ratio(np.trace(confusion), confusion.sum()))
+
+
+def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Fraction of each class's pixels labelled correctly, n_ii / t_i; NaN for a class without true pixels."""
+    return _ratio(np.diag(confusion), confusion.sum(1))
+
+
+def mean_accuracy(confusion: np.ndarray) -> float:
+    """Mean of per_class_accuracy."""
+    return _mean(per_class_accuracy(confusion))
+
+
+def frequency_weighted_iu(confusion: np.ndarray) -> float:
+    """Mean of per_class_iu weighted by each class's true pixels."""
+    frequency = _ratio(confusion.sum(1), np.broadcast_to(confusion.sum(), len(confusion)))
+    occurs = frequency > 0
+    return float((frequency * per_class_iu(confusion))[occurs].sum()) if occurs.any() else float("nan")
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
