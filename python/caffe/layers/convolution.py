@@ -1,0 +1,133 @@
+"""Convolution and Deconvolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from caffe import fillers
+from caffe.blob import Blob
+from caffe.layers.base import Shape, TorchLayer, canonical_axis
+from caffe.layers.checks import layer_error, require_same_shapes
+from caffe.layers.registry import register_layer
+from caffe.layers.windows import Windows
+
+
+class _Convolution(TorchLayer):
+    """What the two share: options, parameters, folding of the axes in front of the channels into the batch."""
+
+    min_bottoms = 1
+    min_tops = 1
+    equal_bottoms_tops = True
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        param = self.layer_param.convolution_param
+        shape = bottom[0]
+        self.axis = canonical_axis(param.axis, len(shape), f"layer '{self.name}'")
+        self.spatial_axes = len(shape) - self.axis - 1
+        if self.spatial_axes > 3:
+            raise layer_error(self, f"at most 3 spatial axes are supported, got {self.spatial_axes}.")
+        self.windows = Windows.of(self, self.spatial_axes)
+        self.channels = shape[self.axis]
+        self.num_output = param.num_output
+        self.group = param.group
+        if self.num_output < 1:
+            raise layer_error(self, "num_output must be greater than 0.")
+        if self.group < 1 or self.channels % self.group or self.num_output % self.group:
+            raise layer_error(
+                self,
+                f"channels ({self.channels}) and num_output ({self.num_output}) must be multiples of group ({self.group}).",
+            )
+        weight = Blob((*self.weight_channels(), *self.windows.kernel))
+        fillers.fill(weight, param.weight_filler)
+        self.blobs.append(weight)
+        if param.bias_term:
+            bias = Blob((self.num_output,))
+            fillers.fill(bias, param.bias_filler)
+            self.blobs.append(bias)
+
+    def weight_channels(self) -> Shape:
+        raise NotImplementedError
+
+    def output_size(self, size: Sequence[int]) -> Shape:
+        raise NotImplementedError
+
+    def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        raise NotImplementedError
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        require_same_shapes(self, bottom)
+        shape = bottom[0]
+        if len(shape) != self.axis + 1 + self.spatial_axes:
+            raise layer_error(
+                self, f"bottom num_axes may not change: it was set up for another number than {len(shape)}."
+            )
+        if shape[self.axis] != self.channels:
+            raise layer_error(
+                self,
+                f"Input size incompatible with convolution kernel: {shape[self.axis]} channels, the weights are for {self.channels}.",
+            )
+        return [(*shape[: self.axis], self.num_output, *self.output_size(shape[self.axis + 1 :]))] * len(bottom)
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        bias = params[1] if len(params) > 1 else None
+        return [self._folded(x, params[0], bias) for x in bottom]
+
+    def _folded(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        front, rest = x.shape[: self.axis], x.shape[self.axis :]
+        if self.spatial_axes == 0:
+            # torch has no 0-d convolution: a spatial axis of length 1 is the same thing.
+            y = self.convolve(x.reshape(math.prod(front), *rest, 1), weight.unsqueeze(-1), bias).squeeze(-1)
+        else:
+            y = self.convolve(x.reshape(math.prod(front), *rest), weight, bias)
+        return y.reshape(*front, *y.shape[1:])
+
+
+@register_layer("Convolution")
+class Convolution(_Convolution):
+    """Caffe layer Convolution: y = W * x + b for each bottom, with the same W and b.
+
+    Bottoms: one or more of shape (N, C, spatial...), 0 to 3 spatial axes; axes in front of `axis` count as the batch.
+    Tops: as many, (N, num_output, (size + 2 pad - (dilation (kernel - 1) + 1)) / stride + 1 ...).
+    Parameters: weight (num_output, C / group, kernel...), bias (num_output).
+    Options (convolution_param): num_output; kernel_size, stride (1), pad (0), dilation (1), each once or per axis, or _h and _w;
+    group (1), bias_term (true), weight_filler and bias_filler (constant 0), axis (1). `engine` and `force_nd_im2col` choose
+    implementations in Caffe and change nothing here. Gradients: bottoms, weight, bias.
+    """
+
+    def weight_channels(self) -> Shape:
+        return (self.num_output, self.channels // self.group)
+
+    def output_size(self, size: Sequence[int]) -> Shape:
+        return self.windows.output(self, size)
+
+    def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
+        w = self.windows
+        return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
+
+
+@register_layer("Deconvolution")
+class Deconvolution(_Convolution):
+    """Caffe layer Deconvolution: the transpose of Convolution (its backward step to the data), plus a bias.
+
+    Bottoms: one or more of shape (N, C, spatial...). Tops: (N, num_output, stride (size - 1) + dilation (kernel - 1) + 1 - 2 pad ...).
+    Parameters: weight (C, num_output / group, kernel...), bias (num_output). Options and gradients as for Convolution.
+    The bilinear filler fills every pair of channels: up-sampling needs `group: C` or diagonal weights.
+    """
+
+    def weight_channels(self) -> Shape:
+        return (self.channels, self.num_output // self.group)
+
+    def output_size(self, size: Sequence[int]) -> Shape:
+        return self.windows.transposed_output(self, size)
+
+    def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        convolution = (F.conv_transpose1d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[
+            self.spatial_axes
+        ]
+        w = self.windows
+        return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), 0, self.group, w.dilation or (1,))

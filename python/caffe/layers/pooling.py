@@ -1,0 +1,234 @@
+"""Pooling and SPP (spatial pyramid pooling), with Caffe's output sizes and divisors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from caffe import mode
+from caffe.layers.base import Shape, TorchLayer
+from caffe.layers.checks import layer_error, shape_string
+from caffe.layers.registry import register_layer
+from caffe.proto import caffe_pb2
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Windows over (height, width). The last window of a padded input is dropped if it would start beyond the lower or right edge."""
+
+    kernel: Pair
+    stride: Pair
+    pad: Pair
+    floor: bool = False
+
+    def output(self, size: Sequence[int]) -> Pair:
+        """Number of windows for an input of `size`, as Caffe counts them."""
+        sizes = []
+        for n, k, s, p in zip(size, self.kernel, self.stride, self.pad):
+            span = n + 2 * p - k
+            count = (span // s if self.floor else -(-span // s)) + 1
+            if any(self.pad) and (count - 1) * s >= n + p:
+                count -= 1
+            sizes.append(count)
+        return sizes[0], sizes[1]
+
+    def suits_torch(self, size: Sequence[int]) -> bool:
+        """Whether torch's pooling has the same windows: it refuses wide padding and drops every empty last window."""
+        axes = zip(size, self.kernel, self.stride, self.pad, self.output(size))
+        return all(2 * p <= k and n + 2 * p >= k and (out - 1) * s < n + p for n, k, s, p, out in axes)
+
+    def padded(self, x: torch.Tensor, value: float) -> torch.Tensor:
+        """The input with all its windows' cells."""
+        (ph, pw), (h, w) = self.pad, x.shape[-2:]
+        bottom, right = (
+            max(0, (out - 1) * s + k - n - p)
+            for n, k, s, p, out in zip((h, w), self.kernel, self.stride, self.pad, self.output((h, w)))
+        )
+        return F.pad(x, (pw, right, ph, bottom), value=value)
+
+    def maximum(self, x: torch.Tensor) -> torch.Tensor:
+        """Largest value of each window (the first in scan order among equals gets the gradient); 0 for an empty window."""
+        if self.suits_torch(x.shape[-2:]):
+            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor)
+        return self.maximum_with_index(x)[0]
+
+    def maximum_with_index(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, with the position y * width + x of each maximum; -1 for an empty window."""
+        h, w = x.shape[-2:]
+        if self.suits_torch((h, w)):
+            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor, return_indices=True)
+        out_h, out_w = self.output((h, w))
+        padded = self.padded(x, -torch.inf)
+        values, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
+        values, index = values[..., :out_h, :out_w], index[..., :out_h, :out_w]
+        rows = torch.div(index, padded.shape[-1], rounding_mode="floor") - self.pad[0]
+        columns = index % padded.shape[-1] - self.pad[1]
+        empty = torch.isneginf(values) & ((rows < 0) | (rows >= h) | (columns < 0) | (columns >= w))
+        return values.masked_fill(empty, 0), (rows * w + columns).masked_fill(empty, -1)
+
+    def average(self, x: torch.Tensor) -> torch.Tensor:
+        """Sum of each window over its size, which counts padding cells up to `pad` beyond the input; 0 for an empty window."""
+        h, w = x.shape[-2:]
+        if self.suits_torch((h, w)):
+            return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor)
+        out_h, out_w = self.output((h, w))
+        sums = F.avg_pool2d(self.padded(x, 0.0), self.kernel, self.stride, divisor_override=1)[..., :out_h, :out_w]
+        heights, widths = (
+            (n + p - s * torch.arange(out) + p).clamp(0, k) for n, k, s, p, out in self._axes((h, w), (out_h, out_w))
+        )
+        cells = (heights[:, None] * widths[None, :]).clamp(min=1)
+        return sums / cells.to(x)
+
+    def _axes(self, size: Pair, output: Pair) -> Sequence[tuple[int, int, int, int, int]]:
+        return list(zip(size, self.kernel, self.stride, self.pad, output))
+
+    def windows(self, x: torch.Tensor) -> torch.Tensor:
+        """The cells of each window: (N, C, kernel cells, out_h, out_w), 0 beyond the input."""
+        n, c, h, w = x.shape
+        out_h, out_w = self.output((h, w))
+        cells = F.unfold(
+            self.padded(x, 0.0).reshape(n * c, 1, *self.padded(x, 0.0).shape[-2:]), self.kernel, stride=self.stride
+        )
+        return cells.reshape(n, c, self.kernel[0] * self.kernel[1], out_h, out_w)
+
+
+@register_layer("Pooling")
+class Pooling(TorchLayer):
+    """Caffe layer Pooling: maximum, average or a random cell of each window.
+
+    Bottom: (N, C, H, W). Top 0: (N, C, ceil((H + 2 pad - kernel) / stride) + 1, likewise W). Top 1, optional, MAX only: the
+    position y * W + x of each maximum. Options (pooling_param): pool (MAX; AVE, STOCHASTIC), kernel_size or kernel_h and kernel_w,
+    stride (1), pad (0), likewise; global_pooling (false), round_mode (CEIL). Windows clip at the edges; AVE divides by the cells
+    of the window, padding included. STOCHASTIC takes, in phase TRAIN, a cell with probability proportional to its value, and in
+    phase TEST the mean weighted that way. A window that lies outside the input (stride > kernel) gives 0, where Caffe gives
+    NaN or -FLT_MAX. Gradient: the bottom.
+    """
+
+    exact_bottoms = 1
+    min_tops = 1
+    max_tops = 2
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        param = self.layer_param.pooling_param
+        self._check_axes(bottom[0])
+        self.method = param.pool
+        self.global_pooling = param.global_pooling
+        sized = param.HasField("kernel_size") or param.HasField("kernel_h") or param.HasField("kernel_w")
+        if self.global_pooling and sized:
+            raise layer_error(self, "With Global_pooling: true Filter size cannot specified")
+        kernel = _pair(self, "kernel", "kernel_size", 0)
+        stride, pad = _pair(self, "stride", "stride", 1), _pair(self, "pad", "pad", 0)
+        if not self.global_pooling and not all(kernel):
+            raise layer_error(self, "Filter dimensions cannot be zero: give kernel_size, or kernel_h and kernel_w.")
+        if not all(stride):
+            raise layer_error(self, "Stride cannot be zero.")
+        if any(pad) and self.method == caffe_pb2.PoolingParameter.STOCHASTIC:
+            raise layer_error(self, "Padding implemented only for average and max pooling.")
+        if self.global_pooling and (pad != (0, 0) or stride != (1, 1)):
+            raise layer_error(self, "With Global_pooling: true; only pad = 0 and stride = 1")
+        if not self.global_pooling and (pad[0] >= kernel[0] or pad[1] >= kernel[1]):
+            raise layer_error(self, f"pad ({shape_string(pad)}) must be less than the kernel ({shape_string(kernel)}).")
+        if len(self.layer_param.top) > 1 and self.method != caffe_pb2.PoolingParameter.MAX:
+            raise layer_error(self, "a second top (the mask) is for MAX pooling only.")
+        self.pool = Pool(kernel, stride, pad, param.round_mode == caffe_pb2.PoolingParameter.FLOOR)
+
+    def _check_axes(self, shape: Shape) -> None:
+        if len(shape) != 4:
+            raise layer_error(
+                self,
+                "Input must have 4 axes, corresponding to (num, channels, height, width), "
+                f"but its shape is {shape_string(shape)}.",
+            )
+
+    def _pool(self, size: Sequence[int]) -> Pool:
+        return Pool((size[0], size[1]), (1, 1), (0, 0)) if self.global_pooling else self.pool
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        self._check_axes(bottom[0])
+        size = self._pool(bottom[0][2:]).output(bottom[0][2:])
+        if min(size) < 1:
+            raise layer_error(
+                self,
+                f"kernel {shape_string(self.pool.kernel)} does not fit into the input {shape_string(bottom[0][2:])}.",
+            )
+        return [(*bottom[0][:2], *size)] * max(1, len(self.layer_param.top))
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        x = bottom[0]
+        pool = self._pool(x.shape[2:])
+        if self.method == caffe_pb2.PoolingParameter.AVE:
+            return [x.mean((2, 3), keepdim=True) if self.global_pooling else pool.average(x)]
+        if self.method == caffe_pb2.PoolingParameter.STOCHASTIC:
+            return [self._stochastic(pool.windows(x))]
+        if len(self.layer_param.top) < 2:
+            return [pool.maximum(x)]
+        values, index = pool.maximum_with_index(x)
+        return [values, index.to(x.dtype)]
+
+    def _stochastic(self, cells: torch.Tensor) -> torch.Tensor:
+        if self.phase == mode.TEST:
+            return (cells * cells).sum(2) / (cells.sum(2) + torch.finfo(torch.float32).tiny)
+        running = cells.detach().cumsum(2)
+        draw = torch.rand(running[:, :, :1].shape, generator=mode.generator(cells.device), device=cells.device)
+        chosen = (running >= draw.to(cells) * running[:, :, -1:]).to(torch.uint8).argmax(2, keepdim=True)
+        return cells.gather(2, chosen).squeeze(2)
+
+
+@register_layer("SPP")
+class SPP(TorchLayer):
+    """Caffe layer SPP, spatial pyramid pooling: level l pools into 2^l x 2^l bins; all levels are flattened and concatenated.
+
+    Bottom: (N, C, H, W). Top: (N, C (1 + 4 + ... + 4^(pyramid_height - 1))), for pyramid_height 1 (N, C, 1, 1).
+    Options (spp_param): pyramid_height, pool (MAX; AVE). Gradient: the bottom.
+    """
+
+    exact_bottoms = 1
+    exact_tops = 1
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        param = self.layer_param.spp_param
+        self.height = param.pyramid_height
+        if self.height < 1:
+            raise layer_error(self, "pyramid_height must be at least 1.")
+        if param.pool == caffe_pb2.SPPParameter.STOCHASTIC:
+            raise layer_error(self, "pool must be MAX or AVE.")
+        self.average = param.pool == caffe_pb2.SPPParameter.AVE
+
+    def _level(self, level: int, size: Sequence[int]) -> Pool:
+        bins = 2**level
+        kernel = tuple(-(-n // bins) for n in size)
+        pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size))
+        if any(p >= k for p, k in zip(pad, kernel)):
+            raise layer_error(
+                self, f"pyramid_height {self.height} is too large for an input of {shape_string(tuple(size))}."
+            )
+        return Pool((kernel[0], kernel[1]), (kernel[0], kernel[1]), (pad[0], pad[1]))
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        n, c, *size = bottom[0]
+        cells = [self._level(level, size).output(size) for level in range(self.height)]
+        return [(n, c, *cells[0])] if self.height == 1 else [(n, c * sum(h * w for h, w in cells))]
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        x = bottom[0]
+        pools = [self._level(level, x.shape[2:]) for level in range(self.height)]
+        levels = [pool.average(x) if self.average else pool.maximum(x) for pool in pools]
+        return levels if self.height == 1 else [torch.cat([y.flatten(1) for y in levels], 1)]
+
+
+def _pair(layer: TorchLayer, prefix: str, field: str, default: int) -> Pair:
+    param = layer.layer_param.pooling_param
+    has_pair = param.HasField(f"{prefix}_h") or param.HasField(f"{prefix}_w")
+    if has_pair and param.HasField(field):
+        raise layer_error(layer, f"{field} and {prefix}_h / {prefix}_w are both given; use one of them.")
+    if has_pair:
+        if not (param.HasField(f"{prefix}_h") and param.HasField(f"{prefix}_w")):
+            raise layer_error(layer, f"For non-square {prefix}s both {prefix}_h and {prefix}_w are required.")
+        return getattr(param, f"{prefix}_h"), getattr(param, f"{prefix}_w")
+    value = getattr(param, field) if param.HasField(field) else default
+    return value, value
