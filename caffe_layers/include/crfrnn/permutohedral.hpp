@@ -1,0 +1,88 @@
+// Gaussian filtering in d dimensions on the permutohedral lattice.
+//
+// Source: A. Adams, J. Baek, M. A. Davis, "Fast high-dimensional filtering using the permutohedral lattice",
+// Eurographics 2010; the scaling of the lattice is that of section 3 there (the blur and the two
+// interpolations together have the variance of a unit Gaussian).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "crfrnn/buffer.hpp"
+#include "crfrnn/limits.hpp"
+
+namespace crfrnn {
+
+// The padded length of a row of `channels` values.
+inline std::int64_t row_stride(std::int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
+
+// The vertices of the lattice ordered along one blur axis: consecutive entries are neighbours where the link
+// says so.
+template <typename T>
+struct BlurAxis {
+  Buffer<std::int32_t> order;  // vertices: a permutation, chain after chain
+  Buffer<T> link;  // vertices: 0.5 if order[i + 1] is the neighbour of order[i], 0 at the end of a chain
+};
+
+// The part of the lattice spanned by a set of points, and the three steps of the filter on it.
+//
+// T is float or double. All methods are const and may be called from several threads at once. The same points
+// give the same bits for any number of threads.
+template <typename T>
+class PermutohedralLattice {
+ public:
+  // features: points x dimension, row-major, already divided by the standard deviations of the Gaussian.
+  // Points that follow each other should lie close to each other: vertices are numbered in the order they are
+  // first touched. Throws std::invalid_argument for a dimension outside 1..kMaxDimension, no points, more
+  // than 2^31 corners, and for features that are NaN, infinite or too large to be resolved in T.
+  PermutohedralLattice(const T* features, std::int64_t points, int dimension, int threads);
+
+  std::int64_t points() const { return points_; }
+  std::int64_t vertices() const { return vertices_; }
+  int dimension() const { return corners_ - 1; }
+  int corners() const { return corners_; }  // of a simplex: dimension + 1
+
+  // The corners of the simplex around each point, points x corners, the corner of remainder 0 first.
+  const std::int32_t* corner() const { return corner_.data(); }
+  // The barycentric coordinates of each point, points x corners; they sum to 1.
+  const T* barycentric() const { return barycentric_.data(); }
+  // The same relation sorted by vertex: entries row_begin()[v] .. row_begin()[v + 1] belong to vertex v.
+  const std::int32_t* row_begin() const { return row_begin_.data(); }
+  const std::int32_t* entry_point() const { return entry_point_.data(); }
+  const T* entry_weight() const { return entry_weight_.data(); }
+  const std::vector<BlurAxis<T>>& axes() const { return axes_; }
+
+  // What slicing multiplies by, so that a wide Gaussian keeps a constant's sum: 1 / (1 + 2^-d).
+  T slice_gain() const { return slice_gain_; }
+  // The response of a field of ones at each point (points values, the gain included), blur axes in forward
+  // order.
+  Buffer<T> ones_response(int threads) const;
+
+  // out = slice(blur(splat(in))): in and out are points x channels, row-major, and may be the same array.
+  // With `reverse` the blur axes are taken in reverse order, which makes it the transposed operator.
+  void filter(const T* in, T* out, std::int64_t channels, bool reverse, int threads) const;
+
+  // Heap memory held, in bytes.
+  std::size_t bytes() const;
+
+ private:
+  template <typename Key>
+  void build(const T* features, const struct KeyLayout& layout, int threads);
+  void sort_by_vertex(int threads);
+
+  std::int64_t points_ = 0;
+  std::int64_t vertices_ = 0;
+  int corners_ = 0;
+  T slice_gain_ = 0;
+  Buffer<std::int32_t> corner_;
+  Buffer<T> barycentric_;
+  Buffer<std::int32_t> row_begin_;
+  Buffer<std::int32_t> entry_point_;
+  Buffer<T> entry_weight_;
+  std::vector<BlurAxis<T>> axes_;
+};
+
+extern template class PermutohedralLattice<float>;
+extern template class PermutohedralLattice<double>;
+
+}  // namespace crfrnn

@@ -1,0 +1,362 @@
+#include "crfrnn/permutohedral.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "crfrnn/parallel.hpp"
+#include "kernels.hpp"
+#include "lattice_steps.hpp"
+#include "vertex_table.hpp"
+
+namespace crfrnn {
+namespace {
+
+// Points whose vertices are numbered together before the numbers of all blocks are merged. A constant: the
+// numbering must not depend on the number of threads.
+constexpr std::int64_t kBlockPoints = 4096;
+
+// Beyond this many lattice units T cannot tell apart points of one simplex (and the rounding in embed()
+// breaks down).
+template <typename T>
+constexpr double kLargestCoordinate = sizeof(T) == 4 ? 2097152.0 : 536870912.0;
+
+// Factors of the elevation (section 3.1): unit-variance Gaussian, lattice of remainder-0 points scaled by d
+// + 1.
+template <typename T>
+std::array<T, kMaxDimension> elevation(int d) {
+  std::array<T, kMaxDimension> scale{};
+  const double deviation = std::sqrt(2.0 / 3.0) * (d + 1);
+  for (int i = 0; i < d; ++i) {
+    scale[i] = static_cast<T>(1.0 / std::sqrt((i + 1.0) * (i + 2.0)) * deviation);
+  }
+  return scale;
+}
+
+template <typename T>
+struct Range {
+  std::array<T, kMaxDimension> low;
+  std::array<T, kMaxDimension> high;
+  std::int64_t bad = -1;  // index of the first value that is not finite
+};
+
+template <typename T>
+Range<T> feature_range(const T* features, std::int64_t points, int d, int threads) {
+  constexpr std::int64_t kGrain = 16384;
+  std::vector<Range<T>> parts((points + kGrain - 1) / kGrain);
+  parallel_ranges(threads, points, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    Range<T> r;
+    for (int i = 0; i < d; ++i) r.low[i] = r.high[i] = features[begin * d + i];
+    for (std::int64_t p = begin; p < end; ++p) {
+      for (int i = 0; i < d; ++i) {
+        const T f = features[p * d + i];
+        if (!std::isfinite(f) && r.bad < 0) r.bad = p * d + i;
+        r.low[i] = std::min(r.low[i], f);
+        r.high[i] = std::max(r.high[i], f);
+      }
+    }
+    parts[begin / kGrain] = r;
+  });
+  Range<T> all = parts[0];
+  for (const Range<T>& r : parts) {
+    if (all.bad < 0) all.bad = r.bad;
+    for (int i = 0; i < d; ++i) {
+      all.low[i] = std::min(all.low[i], r.low[i]);
+      all.high[i] = std::max(all.high[i], r.high[i]);
+    }
+  }
+  return all;
+}
+
+// Bounds of the lattice coordinates from those of the features, by interval arithmetic.
+template <typename T>
+KeyLayout key_layout(const Range<T>& range, const std::array<T, kMaxDimension>& scale, int d) {
+  KeyLayout layout;
+  layout.dimension = d;
+  int bits = 0;
+  for (int i = 0; i <= d; ++i) {
+    double low = 0, high = 0;
+    for (int j = std::max(i - 1, 0); j < d; ++j) {
+      const double factor = j == i - 1 ? -double(i) * scale[j] : double(scale[j]);
+      low += std::min(factor * range.low[j], factor * range.high[j]);
+      high += std::max(factor * range.low[j], factor * range.high[j]);
+    }
+    if (std::max(-low, high) > kLargestCoordinate<T>) {
+      throw std::invalid_argument(
+          "the features reach " + std::to_string(std::max(-low, high) / (d + 1)) +
+          " standard deviations from the origin, more than " + (sizeof(T) == 4 ? "float32" : "float64") +
+          " resolves: use larger standard deviations (theta), shift the features towards zero" +
+          (sizeof(T) == 4 ? ", or use float64" : ""));
+    }
+    if (i == d) break;  // the last coordinate is not part of the key
+    // The corners of a simplex and their neighbours in the blur lie within 2 (d + 1) of the point; 1 for
+    // rounding.
+    const double margin = 3 * (d + 1);
+    layout.low[i] = static_cast<std::int64_t>(std::floor(low - margin));
+    const std::int64_t extent = static_cast<std::int64_t>(std::ceil(high + margin)) - layout.low[i] + 1;
+    layout.shift[i] = bits;
+    while (bits - layout.shift[i] < 40 && (std::int64_t{1} << (bits - layout.shift[i])) < extent) ++bits;
+  }
+  layout.packed = bits <= 64;
+  return layout;
+}
+
+template <typename Key>
+struct Block {
+  std::vector<Key> keys;             // in order of first touch
+  std::vector<std::int32_t> number;  // of each key in the whole lattice
+};
+
+// Embeds points [begin, end) and numbers the corners within the block.
+template <typename T, typename Key>
+void embed_block(const T* features, const KeyLayout& layout, const T* scale, std::int64_t begin,
+                 std::int64_t end, std::int32_t* corner, T* barycentric, Block<Key>* block) {
+  const int d = layout.dimension;
+  const int corners = d + 1;
+  const Kernels<T>& k = kernels<T>();
+  VertexTable<Key> table(2048);
+  const Key origin = Key::origin(layout);
+  Key ones;
+  std::vector<Key> back(corners);
+  for (int i = 0; i < d; ++i) {
+    ones.add(layout, i, 1);
+    back[i].add(layout, i, -(d + 1));
+  }
+
+  Simplices<T> s;
+  std::array<T, kEmbedPoints * kMaxDimension> tail;
+  std::array<Key, kMaxDimension + 1> last;
+  std::array<std::int32_t, kMaxDimension + 1> last_id;
+  last_id.fill(-1);
+  std::array<int, kMaxDimension + 1> of_rank;
+  for (std::int64_t first = begin; first < end; first += kEmbedPoints) {
+    const int count = static_cast<int>(std::min<std::int64_t>(kEmbedPoints, end - first));
+    const T* block_features = features + first * d;
+    if (count < kEmbedPoints) {
+      for (int l = 0; l < kEmbedPoints; ++l) {
+        std::copy_n(block_features + std::min(l, count - 1) * d, d, tail.data() + l * d);
+      }
+      block_features = tail.data();
+    }
+    k.embed(block_features, d, scale, &s);
+    for (int l = 0; l < count; ++l) {
+      Key key = origin;
+      for (int i = 0; i < d; ++i) key.add(layout, i, s.base[i][l]);
+      for (int i = 0; i <= d; ++i) of_rank[s.rank[i][l]] = i;
+      std::int32_t* c = corner + (first + l) * corners;
+      T* b = barycentric + (first + l) * corners;
+      for (int r = 0; r <= d; ++r) {
+        if (r > 0) key = key + ones + back[of_rank[d + 1 - r]];
+        // Points next to each other mostly share their simplex.
+        if (last_id[r] < 0 || !(key == last[r])) {
+          last[r] = key;
+          last_id[r] = table.insert(key);
+        }
+        c[r] = last_id[r];
+        b[r] = s.barycentric[r][l];
+      }
+    }
+  }
+  block->keys = table.take_keys();
+}
+
+}  // namespace
+
+template <typename T>
+PermutohedralLattice<T>::PermutohedralLattice(const T* features, std::int64_t points, int dimension,
+                                              int threads)
+    : points_(points),
+      corners_(dimension + 1),
+      slice_gain_(static_cast<T>(1 / (1 + std::pow(2.0, -dimension)))) {
+  if (dimension < 1 || dimension > kMaxDimension) {
+    throw std::invalid_argument("the feature space must have 1 to " + std::to_string(kMaxDimension) +
+                                " dimensions, got " + std::to_string(dimension));
+  }
+  if (points < 1) throw std::invalid_argument("there must be at least one point to filter");
+  if (points > std::numeric_limits<std::int32_t>::max() / corners_) {
+    throw std::invalid_argument(std::to_string(points) + " points in " + std::to_string(dimension) +
+                                " dimensions are too many for 32-bit vertex numbers: filter them in parts");
+  }
+  const Range<T> range = feature_range(features, points, dimension, threads);
+  if (range.bad >= 0) {
+    throw std::invalid_argument("feature " + std::to_string(range.bad % dimension) + " of point " +
+                                std::to_string(range.bad / dimension) +
+                                " is NaN or infinite: all features must be finite");
+  }
+  const KeyLayout layout = key_layout(range, elevation<T>(dimension), dimension);
+  if (layout.packed) {
+    build<PackedKey>(features, layout, threads);
+  } else {
+    build<WideKey>(features, layout, threads);
+  }
+  sort_by_vertex(threads);
+}
+
+template <typename T>
+template <typename Key>
+void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, int threads) {
+  const int d = layout.dimension;
+  const std::array<T, kMaxDimension> scale = elevation<T>(d);
+  corner_ = Buffer<std::int32_t>(points_ * corners_);
+  barycentric_ = Buffer<T>(points_ * corners_);
+
+  std::vector<Block<Key>> blocks((points_ + kBlockPoints - 1) / kBlockPoints);
+  parallel_ranges(threads, points_, kBlockPoints, [&](std::int64_t begin, std::int64_t end) {
+    embed_block(features, layout, scale.data(), begin, end, corner_.data(), barycentric_.data(),
+                &blocks[begin / kBlockPoints]);
+  });
+  std::size_t bound = 0;
+  for (const Block<Key>& block : blocks) bound += block.keys.size();
+  VertexTable<Key> table(bound);
+  for (Block<Key>& block : blocks) {
+    block.number.reserve(block.keys.size());
+    for (const Key& key : block.keys) block.number.push_back(table.insert(key));
+  }
+  vertices_ = static_cast<std::int64_t>(table.keys().size());
+  parallel_ranges(threads, points_, kBlockPoints, [&](std::int64_t begin, std::int64_t end) {
+    const std::vector<std::int32_t>& number = blocks[begin / kBlockPoints].number;
+    for (std::int64_t i = begin * corners_; i < end * corners_; ++i) corner_[i] = number[corner_[i]];
+  });
+
+  // The neighbour of every vertex in the direction of each axis, then the chains these links form.
+  table.build_filter();
+  axes_.resize(corners_);
+  std::vector<Buffer<std::int32_t>> next(corners_);
+  std::vector<Key> step(corners_);
+  for (int axis = 0; axis < corners_; ++axis) {
+    next[axis] = Buffer<std::int32_t>(vertices_);
+    for (int i = 0; i < d; ++i) step[axis].add(layout, i, i == axis ? -d : 1);
+  }
+  parallel_ranges(threads, vertices_, 4096, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t v = begin; v < end; ++v) {
+      for (int axis = 0; axis < corners_; ++axis) next[axis][v] = table.find(table.keys()[v] + step[axis]);
+    }
+  });
+  parallel_for(threads, corners_, [&](std::int64_t axis) {
+    axes_[axis].order = Buffer<std::int32_t>(vertices_);
+    axes_[axis].link = Buffer<T>(vertices_);
+    link_chains(next[axis].data(), vertices_, &axes_[axis]);
+  });
+}
+
+template <typename T>
+void PermutohedralLattice<T>::sort_by_vertex(int threads) {
+  row_begin_ = Buffer<std::int32_t>(vertices_ + 1);
+  entry_point_ = Buffer<std::int32_t>(points_ * corners_);
+  entry_weight_ = Buffer<T>(points_ * corners_);
+  Buffer<std::int32_t> cursor(vertices_);
+  // A counting sort; every task reads all entries and keeps those of its range of vertices.
+  const std::int64_t grain = (vertices_ + threads - 1) / threads;
+  parallel_ranges(threads, vertices_, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::fill(cursor.data() + begin, cursor.data() + end, 0);
+    const std::uint32_t width = static_cast<std::uint32_t>(end - begin);
+    for (std::int64_t e = 0; e < points_ * corners_; ++e) {
+      const std::uint32_t v = static_cast<std::uint32_t>(corner_[e] - begin);
+      if (v < width) ++cursor[begin + v];
+    }
+  });
+  std::int32_t sum = 0;
+  for (std::int64_t v = 0; v < vertices_; ++v) {
+    row_begin_[v] = sum;
+    sum += cursor[v];
+    cursor[v] = row_begin_[v];
+  }
+  row_begin_[vertices_] = sum;
+  parallel_ranges(threads, vertices_, grain, [&](std::int64_t begin, std::int64_t end) {
+    const std::uint32_t width = static_cast<std::uint32_t>(end - begin);
+    for (std::int64_t p = 0, e = 0; p < points_; ++p) {
+      for (int j = 0; j < corners_; ++j, ++e) {
+        const std::uint32_t v = static_cast<std::uint32_t>(corner_[e] - begin);
+        if (v >= width) continue;
+        const std::int32_t at = cursor[begin + v]++;
+        entry_point_[at] = static_cast<std::int32_t>(p);
+        entry_weight_[at] = barycentric_[e];
+      }
+    }
+  });
+}
+
+template <typename T>
+Buffer<T> PermutohedralLattice<T>::ones_response(int threads) const {
+  // One channel: a scalar pass is cheaper than a row of kLanes.
+  Buffer<T> mass(vertices_);
+  parallel_ranges(threads, vertices_, kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t v = begin; v < end; ++v) {
+      T sum = 0;
+      for (std::int32_t e = row_begin_[v]; e < row_begin_[v + 1]; ++e) sum += entry_weight_[e];
+      mass[v] = sum;
+    }
+  });
+  for (const BlurAxis<T>& axis : axes_) {
+    parallel_chains(threads, axis, vertices_, [&](std::int64_t begin, std::int64_t end) {
+      T before = 0, back = 0, here = mass[axis.order[begin]];
+      for (std::int64_t k = begin; k < end; ++k) {
+        const T after = k + 1 < end ? mass[axis.order[k + 1]] : T(0);
+        mass[axis.order[k]] = here + back * before + axis.link[k] * after;
+        before = here;
+        here = after;
+        back = axis.link[k];
+      }
+    });
+  }
+  Buffer<T> response(points_);
+  parallel_ranges(threads, points_, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t p = begin; p < end; ++p) {
+      T sum = 0;
+      for (int j = 0; j < corners_; ++j)
+        sum += barycentric_[p * corners_ + j] * mass[corner_[p * corners_ + j]];
+      response[p] = slice_gain_ * sum;
+    }
+  });
+  return response;
+}
+
+template <typename T>
+void PermutohedralLattice<T>::filter(const T* in, T* out, std::int64_t channels, bool reverse,
+                                     int threads) const {
+  if (channels < 1) throw std::invalid_argument("there must be at least one channel to filter");
+  const std::int64_t stride = row_stride(channels);
+  Buffer<T> rows(points_ * stride);
+  parallel_ranges(threads, points_, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t p = begin; p < end; ++p) {
+      std::copy_n(in + p * channels, channels, rows.data() + p * stride);
+      std::fill_n(rows.data() + p * stride + channels, stride - channels, T(0));
+    }
+  });
+  Buffer<T> vertex_rows(vertices_ * stride);
+  splat<T>({{this, rows.data(), nullptr, vertex_rows.data()}}, stride, threads);
+  blur<T>({{this, vertex_rows.data()}}, stride, reverse, threads);
+  Buffer<T> gain(points_);
+  std::fill_n(gain.data(), points_, slice_gain_);
+  const SliceTerm<T> term{corner_.data(), barycentric_.data(), gain.data(),
+                          corners_,       vertex_rows.data(),  nullptr};
+  UpdateArgs<T> args{};
+  args.terms = &term;
+  args.term_count = 1;
+  args.out = rows.data();
+  args.stride = stride;
+  args.channels = channels;
+  parallel_ranges(threads, points_, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+    kernels<T>().update(args, begin, end);
+    for (std::int64_t p = begin; p < end; ++p) {
+      std::copy_n(rows.data() + p * stride, channels, out + p * channels);
+    }
+  });
+}
+
+template <typename T>
+std::size_t PermutohedralLattice<T>::bytes() const {
+  std::size_t sum = corner_.bytes() + barycentric_.bytes() + row_begin_.bytes() + entry_point_.bytes() +
+                    entry_weight_.bytes();
+  for (const BlurAxis<T>& axis : axes_) sum += axis.order.bytes() + axis.link.bytes();
+  return sum;
+}
+
+template class PermutohedralLattice<float>;
+template class PermutohedralLattice<double>;
+
+}  // namespace crfrnn
