@@ -1,0 +1,48 @@
+"""Turn VGG-16's convolutions from a NumPy file into weights that the networks of this project load by layer name.
+
+    python scripts/convert_vgg_trunk.py vgg16_imagenet_trunk_f16.npz work/trunk.caffemodel.h5
+
+The NumPy file holds conv1_1_w (O x I x H x W, for BGR input minus the mean), conv1_1_b, ... conv5_3_b.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.proto.model_file import LayerBlobs, write_model, write_model_hdf5
+
+
+def trunk_layers(path: str) -> list[LayerBlobs]:
+    """The layers of such a file in its order, float32; raises CaffeError if it is not of that kind."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name].astype(np.float32) for name in file.files}
+    except (OSError, ValueError, AttributeError) as problem:
+        raise CaffeError(f"cannot read weights {path!r}: {problem}") from problem
+    names = [name.removesuffix("_w") for name in arrays if name.endswith("_w")]
+    if not names or len(arrays) != 2 * len(names) or any(f"{name}_b" not in arrays for name in names):
+        raise CaffeError(f"{path!r} does not hold pairs of arrays <layer>_w and <layer>_b")
+    return [LayerBlobs(name, "Convolution", [arrays[f"{name}_w"], arrays[f"{name}_b"]]) for name in names]
+
+
+def main() -> None:
+    """Convert the file named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("npz")
+    parser.add_argument("output", help=".caffemodel or, if the name ends in .h5, HDF5")
+    arguments = parser.parse_args()
+    layers = trunk_layers(arguments.npz)
+    write = write_model_hdf5 if arguments.output.endswith(".h5") else write_model
+    write(arguments.output, layers)
+    print(f"{len(layers)} layers written to {arguments.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (CaffeError, OSError) as problem:
+        sys.exit(f"error: {problem}")
