@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
+
 from caffe.coord_map import crop_offsets
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
 
 
 def net(text: str) -> caffe_pb2.NetParameter:

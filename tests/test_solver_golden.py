@@ -7,10 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
-import caffe
 import numpy as np
 import pytest
 from conftest import golden_cases
+
+import caffe
 
 # crf_sgd_itersize2 is left out for a bug of the recorded binary: its mean-field layer overwrites parameter diffs instead of adding
 # them up, so with iter_size 2 only the second image counts.

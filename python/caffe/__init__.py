@@ -1,1 +1,56 @@
-"""Caffe's interface (pycaffe, prototxt, caffemodel, solvers) on PyTorch."""
+"""Caffe's interface (pycaffe, prototxt, caffemodel, solvers) on PyTorch.
+
+`import caffe` gives what pycaffe gave: Net, Blob, Layer, the solvers, NetSpec, TRAIN and TEST, and the mode and device switches.
+"""
+
+from __future__ import annotations
+
+from caffe import layers
+from caffe.blob import Blob
+from caffe.errors import CaffeError
+from caffe.layers.base import Layer
+from caffe.layers.registry import layer_type_list, register_layer
+from caffe.log import init_log
+from caffe.mode import TEST, TRAIN, set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from caffe.net import Net
+from caffe.net_spec import NetSpec, params, to_proto
+from caffe.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    Solver,
+    get_solver,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "Blob",
+    "CaffeError",
+    "Layer",
+    "NesterovSolver",
+    "Net",
+    "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "Solver",
+    "get_solver",
+    "init_log",
+    "layer_type_list",
+    "layers",
+    "params",
+    "register_layer",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
+    "to_proto",
+]

@@ -64,7 +64,7 @@ class Flags:
 def parse_flags(arguments: Sequence[str]) -> tuple[list[str], Flags]:
     """Split a command line into positional words and flags. Raises CaffeError for an unknown flag or a wrong value."""
     flags, words = Flags(), []
-    kinds = {f.name: type(f.default) for f in fields(Flags)}
+    kinds: dict[str, type[int] | type[str]] = {f.name: type(getattr(flags, f.name)) for f in fields(Flags)}
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -137,9 +137,7 @@ def _use_device(gpu: str, solver_mode: str | None = None, device_id: int = 0) ->
             raise CaffeError(f"-gpu takes device numbers separated by commas, or all, not '{gpu}'") from None
     if len(ids) > 1:
         raise CaffeError("-gpu takes one device in this version")
-    if not gpu and solver_mode == "GPU":
-        ids = [device_id]
-    elif not gpu and solver_mode is None and torch.cuda.is_available():
+    if (not gpu and solver_mode == "GPU") or (not gpu and solver_mode is None and torch.cuda.is_available()):
         ids = [device_id]
     if not ids:
         if not gpu and solver_mode is None:
@@ -177,8 +175,9 @@ def train(flags: Flags) -> int:
         solver.requested_action = requested
         if flags.snapshot:
             logger.info("Resuming from %s", flags.snapshot)
+            solver.restore(flags.snapshot)
         logger.info("Starting Optimization")
-        solver.solve(flags.snapshot or None)
+        solver.solve()
     logger.info("Optimization Done.")
     return 0
 
@@ -189,7 +188,9 @@ class _signals:
     def __init__(self, effects: dict[str, str]) -> None:
         for name, effect in effects.items():
             if effect not in ("stop", "snapshot", "none"):
-                raise CaffeError(f'Invalid signal effect "{effect}" was specified for -{name.lower()}_effect: use stop, snapshot, none.')
+                raise CaffeError(
+                    f'Invalid signal effect "{effect}" was specified for -{name.lower()}_effect: use stop, snapshot, none.'
+                )
         self._effects = {getattr(signal, name): effect for name, effect in effects.items() if hasattr(signal, name)}
         self._received: int | None = None
         self._previous: dict[int, object] = {}
@@ -332,7 +333,12 @@ def device_query(flags: Flags) -> int:
     return 0
 
 
-COMMANDS: dict[str, Callable[[Flags], int]] = {"train": train, "test": test, "time": time_, "device_query": device_query}
+COMMANDS: dict[str, Callable[[Flags], int]] = {
+    "train": train,
+    "test": test,
+    "time": time_,
+    "device_query": device_query,
+}
 
 
 if __name__ == "__main__":

@@ -34,10 +34,13 @@ Map = tuple[AxisMap, AxisMap]
 IDENTITY: Map = (AxisMap(Fraction(1), Fraction(0)), AxisMap(Fraction(1), Fraction(0)))
 
 # Layers whose tops keep the coordinates of their bottoms.
-POINTWISE = frozenset(
-    "AbsVal BNLL BatchNorm Bias Clip Concat Dropout ELU Eltwise Exp LRN Log MVN MultiStageMeanfield PReLU Power ReLU Scale "
-    "Sigmoid Slice Softmax Split Swish TanH Threshold".split()
-)
+# fmt: off
+POINTWISE = frozenset((
+    "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Dropout", "ELU", "Eltwise", "Exp", "LRN", "Log",
+    "MVN", "MultiStageMeanfield", "PReLU", "Power", "ReLU", "Scale", "Sigmoid", "Slice", "Softmax", "Split",
+    "Swish", "TanH", "Threshold",
+))
+# fmt: on
 
 
 def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:

@@ -29,17 +29,26 @@ def filter_net(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 def _meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule, layer_name: str) -> bool:
     if rule.HasField("phase") and rule.phase != state.phase:
         logger.info(
-            "The NetState phase (%d) differed from the phase (%d) specified by a rule in layer %s", state.phase, rule.phase, layer_name
+            "The NetState phase (%d) differed from the phase (%d) specified by a rule in layer %s",
+            state.phase,
+            rule.phase,
+            layer_name,
         )
         return False
     if rule.HasField("min_level") and state.level < rule.min_level:
         logger.info(
-            "The NetState level (%d) is above the min_level (%d) specified by a rule in layer %s", state.level, rule.min_level, layer_name
+            "The NetState level (%d) is above the min_level (%d) specified by a rule in layer %s",
+            state.level,
+            rule.min_level,
+            layer_name,
         )
         return False
     if rule.HasField("max_level") and state.level > rule.max_level:
         logger.info(
-            "The NetState level (%d) is above the max_level (%d) specified by a rule in layer %s", state.level, rule.max_level, layer_name
+            "The NetState level (%d) is above the max_level (%d) specified by a rule in layer %s",
+            state.level,
+            rule.max_level,
+            layer_name,
         )
         return False
     for stage in rule.stage:

@@ -46,7 +46,7 @@ def init_log(min_level: int | None = None) -> None:
     """
     global _handler
     if min_level is None:
-        text = os.environ.get("GLOG_minloglevel", "0")
+        text = os.environ.get("GLOG_minloglevel", "0")  # noqa: SIM112  # glog's spelling
         min_level = int(text) if text.isdigit() else 0
     if _handler is None:
         _handler = _Stderr()

@@ -127,7 +127,9 @@ class NetGraph:
 
     def _append_params(self, layer: Layer, param: caffe_pb2.LayerParameter) -> None:
         if len(param.param) > len(layer.blobs):
-            raise CaffeError(f"Too many params specified for layer {param.name}: {len(param.param)}, it has {len(layer.blobs)}.")
+            raise CaffeError(
+                f"Too many params specified for layer {param.name}: {len(param.param)}, it has {len(layer.blobs)}."
+            )
         if layer.blobs and param.name not in self.params:
             self.params[param.name] = layer.blobs
         index = len(self.layers) - 1
@@ -300,9 +302,13 @@ def _check_counts(layer: Layer, param: caffe_pb2.LayerParameter, bottoms: int, t
             ("at most ", most is not None and count > most, most),
         ):
             if wrong:
-                raise CaffeError(f"layer '{param.name}': {param.type} Layer takes {words}{limit} {what} blob(s), not {count}.")
+                raise CaffeError(
+                    f"layer '{param.name}': {param.type} Layer takes {words}{limit} {what} blob(s), not {count}."
+                )
     if layer.equal_bottoms_tops and bottoms != tops:
-        raise CaffeError(f"layer '{param.name}': {param.type} Layer produces one top blob as output for each bottom blob input.")
+        raise CaffeError(
+            f"layer '{param.name}': {param.type} Layer produces one top blob as output for each bottom blob input."
+        )
 
 
 def _guarded(layer: Layer, step: str, call: Callable[..., None], *blobs: Any) -> None:
@@ -343,7 +349,9 @@ class Net(NetGraph):
     ) -> None:
         positional = list(args)
         if len(positional) > 2:
-            raise TypeError("Net(network_file, phase) or Net(network_file, weights, phase) takes no further positional arguments")
+            raise TypeError(
+                "Net(network_file, phase) or Net(network_file, weights, phase) takes no further positional arguments"
+            )
         if positional and isinstance(positional[0], str | os.PathLike):
             weights = positional.pop(0)
         if positional:
@@ -402,7 +410,9 @@ class Net(NetGraph):
         wanted = list(self._tops[last]) if last is not None else self.outputs
         if inputs:
             if set(inputs) != set(self._inputs):
-                raise ValueError(f"Input blob arguments do not match net inputs: got {sorted(inputs)}, need {self._inputs}.")
+                raise ValueError(
+                    f"Input blob arguments do not match net inputs: got {sorted(inputs)}, need {self._inputs}."
+                )
             for name, value in inputs.items():
                 _fill(self.blobs[name], name, np.asarray(value))
         self.run_forward(first, last)
@@ -420,7 +430,9 @@ class Net(NetGraph):
         wanted = list(self._bottoms[last]) if end is not None else self.inputs
         if tops:
             if set(tops) != set(self._outputs):
-                raise ValueError(f"Top diff arguments do not match net outputs: got {sorted(tops)}, need {self._outputs}.")
+                raise ValueError(
+                    f"Top diff arguments do not match net outputs: got {sorted(tops)}, need {self._outputs}."
+                )
             for name, value in tops.items():
                 array = np.asarray(value)
                 if array.shape != self.blobs[name].shape:
@@ -444,7 +456,9 @@ class Net(NetGraph):
         data: dict[str, list[np.ndarray]] = {}
         grads: dict[str, list[np.ndarray]] = {}
         tops = {name: inputs.pop(name) for name in list(inputs) if name in self._outputs}
-        for (batch, real), (top, _) in zip(self._batches(inputs), self._batches(tops) if tops else iter(lambda: ({}, 0), 1)):
+        for (batch, real), (top, _) in zip(
+            self._batches(inputs), self._batches(tops) if tops else iter(lambda: ({}, 0), 1)
+        ):
             for name, value in self.forward(blobs=blobs, **batch).items():
                 data.setdefault(name, []).extend(value[:real].copy())
             for name, value in self.backward(diffs=diffs, **top).items():
@@ -464,7 +478,9 @@ class Net(NetGraph):
             real = min(size, count - begin)
             batch = {n: a[begin : begin + size] for n, a in arrays.items()}
             if real < size:
-                batch = {n: np.concatenate([a, np.zeros((size - real, *a.shape[1:]), a.dtype)]) for n, a in batch.items()}
+                batch = {
+                    n: np.concatenate([a, np.zeros((size - real, *a.shape[1:]), a.dtype)]) for n, a in batch.items()
+                }
             yield batch, real
 
     def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
@@ -472,7 +488,9 @@ class Net(NetGraph):
         layer = self.layers[0]
         feed = getattr(layer, "set_input_arrays", None)
         if feed is None:
-            raise CaffeError(f"set_input_arrays may only be called if the first layer is a MemoryData layer, not {layer.type}")
+            raise CaffeError(
+                f"set_input_arrays may only be called if the first layer is a MemoryData layer, not {layer.type}"
+            )
         feed(data, labels)
 
     def load_hdf5(self, path: PathLike) -> None:

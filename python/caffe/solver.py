@@ -72,7 +72,9 @@ class Solver:
         if not given:
             raise CaffeError(f"SolverParameter must specify a train net using one of these fields: {fields}")
         if len(given) > 1:
-            raise CaffeError(f"SolverParameter must not contain more than one of these fields specifying a train_net: {fields}")
+            raise CaffeError(
+                f"SolverParameter must not contain more than one of these fields specifying a train_net: {fields}"
+            )
         source = getattr(p, given[0])
         if given[0] in ("net", "train_net"):
             logger.info("Creating training net from %s file: %s", given[0], source)
@@ -94,7 +96,9 @@ class Solver:
         if generic is not None:
             sources += [generic] * (len(p.test_iter) - len(sources))
         if len(p.test_iter) != len(sources):
-            raise CaffeError(f"test_iter must be specified for each test network: {len(p.test_iter)} for {len(sources)} nets.")
+            raise CaffeError(
+                f"test_iter must be specified for each test network: {len(p.test_iter)} for {len(sources)} nets."
+            )
         if p.test_state and len(p.test_state) != len(sources):
             raise CaffeError("test_state must be unspecified or specified once per test net.")
         if sources and p.test_interval <= 0:
@@ -220,7 +224,9 @@ class Solver:
             number(self._smoothed),
         )
         self._clock = (time.monotonic(), self.iter)
-        outputs = [(name, value) for name in self.net.outputs for value in self.net.blobs[name].tensor.reshape(-1).tolist()]
+        outputs = [
+            (name, value) for name in self.net.outputs for value in self.net.blobs[name].tensor.reshape(-1).tolist()
+        ]
         self._report("Train", outputs, self.net)
 
     @staticmethod
@@ -267,7 +273,8 @@ class Solver:
         if norm > limit:
             scale = limit / norm
             logger.info(
-                "Gradient clipping: scaling down gradients (L2 norm %s > %s) by scale factor %s", *map(number, (norm, limit, scale))
+                "Gradient clipping: scaling down gradients (L2 norm %s > %s) by scale factor %s",
+                *map(number, (norm, limit, scale)),
             )
             for grad in grads:
                 grad.mul_(scale)
@@ -275,7 +282,9 @@ class Solver:
     @property
     def lr(self) -> float:
         """The learning rate of the current iteration."""
-        return LearningRate(self.param).at(self.iter) if self.param.lr_policy != "multistep" else self._rate.at(self.iter)
+        return (
+            LearningRate(self.param).at(self.iter) if self.param.lr_policy != "multistep" else self._rate.at(self.iter)
+        )
 
     # Testing.
 
@@ -337,13 +346,16 @@ class Solver:
         The weights come from the model file it names, looked for at that path and then beside the state file.
         """
         state = model_file.read_solver_state(path)
+        logger.info("SGDSolver: restoring history")
         if len(state.history) != len(self.history):
             raise CaffeError(
                 f"{os.fspath(path)}: Incorrect length of history blobs: {len(state.history)}, the solver needs {len(self.history)}."
             )
         for i, (blob, array) in enumerate(zip(self.history, state.history)):
             if blob.count != array.size:
-                raise CaffeError(f"{os.fspath(path)}: history blob {i} has shape {array.shape}, the solver needs {blob.shape}.")
+                raise CaffeError(
+                    f"{os.fspath(path)}: history blob {i} has shape {array.shape}, the solver needs {blob.shape}."
+                )
         if state.learned_net:
             beside = Path(path).parent / Path(state.learned_net).name
             self.net.copy_from(state.learned_net if os.path.exists(state.learned_net) else beside)
@@ -389,7 +401,10 @@ class AdamSolver(Solver):
     solver_type = "Adam"
 
 
-_SOLVERS = {cls.solver_type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)}
+_SOLVERS = {
+    cls.solver_type: cls
+    for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)
+}
 
 
 def get_solver(solver_file: PathLike | caffe_pb2.SolverParameter) -> Solver:

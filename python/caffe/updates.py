@@ -25,7 +25,9 @@ class Rule(NamedTuple):
     histories: int
 
 
-def _sgd(grad: torch.Tensor, history: Sequence[torch.Tensor], rate: float, _: int, p: caffe_pb2.SolverParameter) -> torch.Tensor:
+def _sgd(
+    grad: torch.Tensor, history: Sequence[torch.Tensor], rate: float, _: int, p: caffe_pb2.SolverParameter
+) -> torch.Tensor:
     return history[0].mul_(p.momentum).add_(grad, alpha=rate)
 
 

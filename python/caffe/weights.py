@@ -103,4 +103,6 @@ def diagonal_bilinear(net: NetGraph) -> None:
             for c in range(min(inputs, outputs)):
                 values[c, c] = kernel
         weight.data[...] = values
-        logger.warning("Layer %s (Deconvolution) had all-zero weights: set to bilinear upsampling of each channel.", name)
+        logger.warning(
+            "Layer %s (Deconvolution) had all-zero weights: set to bilinear upsampling of each channel.", name
+        )

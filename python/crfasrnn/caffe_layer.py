@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 import torch
+from google.protobuf import text_format
+
 from caffe.errors import CaffeError
 from caffe.layers.base import Shape, TorchLayer
 from caffe.proto import caffe_pb2
-from google.protobuf import text_format
-
 from crfasrnn.ops import mean_field
 
 
@@ -85,8 +85,8 @@ class MultiStageMeanfieldLayer(TorchLayer):
             )
         if len(image) != 4 or image[0] != unary[0] or image[2:] != unary[2:]:
             raise CaffeError(
-                f"layer '{self.name}': image {self._blob(2)} has shape {image}, but the unary {self._blob(0)} has {unary}: number, height "
-                "and width must agree. Crop or resize one to the other."
+                f"layer '{self.name}': image {self._blob(2)} has shape {image}, but the unary {self._blob(0)} has {unary}: "
+                "number, height and width must agree. Crop or resize one to the other."
             )
         if unary[1] != self.blobs[0].shape[-1]:
             raise CaffeError(

@@ -46,7 +46,8 @@ def layer_class(layer_type: str, layer_name: str) -> type[Layer]:
         _classes[layer_type] = cls
         return cls
     known = layer_type_list()
-    near = difflib.get_close_matches(layer_type, known, n=3)
+    lower = {name.lower(): name for name in known}
+    near = [lower[name] for name in difflib.get_close_matches(layer_type.lower(), lower, n=3)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise CaffeError(
         f"Unknown layer type: {layer_type} (layer '{layer_name}').{hint} To add it, decorate a caffe.Layer subclass with "
