@@ -88,7 +88,7 @@ def _print_message(message: Message, indent: str, lines: list[str]) -> None:
 
 
 def _print_value(field: FieldDescriptor, value: Any) -> str:
-    if field.type == FieldDescriptor.TYPE_ENUM:
+    if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return known.name if known else str(value)
     if field.type == FieldDescriptor.TYPE_BOOL:
@@ -165,8 +165,8 @@ def _parse(text: str, message: AnyMessage, source: str) -> AnyMessage:
         raise PrototxtError(f"{source}: messages are nested too deep") from None
     except (ValueError, UnicodeError, TypeError) as error:
         raise PrototxtError(f"{source}: {error}") from error
-    missing = message.FindInitializationErrors()
-    if missing:
+    if not message.IsInitialized():
+        missing = message.FindInitializationErrors()  # type: ignore[attr-defined]
         raise PrototxtError(f"{source}: {message.DESCRIPTOR.name} lacks required fields: {', '.join(missing)}")
     return message
 

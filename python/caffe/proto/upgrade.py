@@ -105,8 +105,9 @@ def upgrade_net(net: Any, source: str) -> None:
                 "Warning: had one or more problems upgrading V0NetParameter to NetParameter (see above); continuing anyway."
             )
         logger.warning(
-            "Note that future Caffe releases will not support V0NetParameter; use ./build/tools/upgrade_net_proto_text for prototxt "
-            "and ./build/tools/upgrade_net_proto_binary for model weights upgrade this and any other net protos to the new format."
+            "Note that future Caffe releases will not support V0NetParameter; use ./build/tools/upgrade_net_proto_text for "
+            "prototxt and ./build/tools/upgrade_net_proto_binary for model weights upgrade this and any other net protos to the "
+            "new format."
         )
     if any(_old_transform_fields(layer) for layer in net.layers):
         _announce(source, "transformation parameters")
