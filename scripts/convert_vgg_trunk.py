@@ -13,11 +13,11 @@ import sys
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.proto.model_file import LayerBlobs, write_model, write_model_hdf5
+from caffe.proto.model_file import write_model_hdf5
 
 
-def trunk_layers(path: str) -> list[LayerBlobs]:
-    """The layers of such a file in its order, float32; raises CaffeError if it is not of that kind."""
+def trunk_weights(path: str) -> dict[str, list[np.ndarray]]:
+    """Layer name -> weight and bias, float32, in the file's order; raises CaffeError if the file is not of that kind."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name].astype(np.float32) for name in file.files}
@@ -26,19 +26,18 @@ def trunk_layers(path: str) -> list[LayerBlobs]:
     names = [name.removesuffix("_w") for name in arrays if name.endswith("_w")]
     if not names or len(arrays) != 2 * len(names) or any(f"{name}_b" not in arrays for name in names):
         raise CaffeError(f"{path!r} does not hold pairs of arrays <layer>_w and <layer>_b")
-    return [LayerBlobs(name, "Convolution", [arrays[f"{name}_w"], arrays[f"{name}_b"]]) for name in names]
+    return {name: [arrays[f"{name}_w"], arrays[f"{name}_b"]] for name in names}
 
 
 def main() -> None:
     """Convert the file named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("npz")
-    parser.add_argument("output", help=".caffemodel or, if the name ends in .h5, HDF5")
+    parser.add_argument("output", help="HDF5 model file to write, .caffemodel.h5")
     arguments = parser.parse_args()
-    layers = trunk_layers(arguments.npz)
-    write = write_model_hdf5 if arguments.output.endswith(".h5") else write_model
-    write(arguments.output, layers)
-    print(f"{len(layers)} layers written to {arguments.output}")
+    weights = trunk_weights(arguments.npz)
+    write_model_hdf5(arguments.output, list(weights), list(weights.values()))
+    print(f"{len(weights)} layers written to {arguments.output}")
 
 
 if __name__ == "__main__":
