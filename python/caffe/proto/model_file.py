@@ -126,7 +126,7 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
             )
     state = SolverState(0, "", 0)
     with _mapped(path) as buffer, _explained(name, buffer, "solver state"):
-        walker, position = Walker(buffer), 0
+        walker, position = Walker(buffer, lambda done: _forget(buffer, done)), 0
         counted = False
         while position < len(buffer):
             number, wire, start, stop = walker.field(position, len(buffer))
@@ -186,7 +186,7 @@ def write_blob_proto(path: str | os.PathLike[str], array: np.ndarray) -> None:
 def _read_protobuf(buffer: memoryview, name: str) -> list[LayerBlobs]:
     layers: list[LayerBlobs] = []
     with _explained(name, buffer, "caffemodel"):
-        walker, position = Walker(buffer), 0
+        walker, position = Walker(buffer, lambda done: _forget(buffer, done)), 0
         while position < len(buffer):
             number, wire, start, stop = walker.field(position, len(buffer))
             if number in (1, 2, 100) and wire != BYTES:
@@ -196,7 +196,6 @@ def _read_protobuf(buffer: memoryview, name: str) -> list[LayerBlobs]:
             elif number == 2:
                 layers.append(_v1_layer(walker, start, stop))
             position = stop
-            _forget(buffer, position)
         if not layers:
             raise DamagedError("it holds no layers")
     return layers
@@ -285,10 +284,9 @@ def _mapped(path: str | os.PathLike[str]) -> Iterator[memoryview]:
 def _forget(buffer: memoryview, position: int) -> None:
     """Let go of the mapped pages before `position`; they would count as this process's memory beside the arrays."""
     content = buffer.obj
-    if isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        length = position - position % mmap.PAGESIZE
-        if length:
-            content.madvise(mmap.MADV_DONTNEED, 0, length)
+    length = position - position % mmap.PAGESIZE
+    if length and isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.madvise(mmap.MADV_DONTNEED, 0, length)
 
 
 @contextmanager

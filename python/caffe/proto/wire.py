@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -11,6 +11,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_AXES = 32  # Caffe's own limit
 # Far above any real net; a hostile file of a billion empty fields must not keep us busy for hours.
 _MAX_FIELDS = 5_000_000
+_STEP = 1 << 22  # values copied at a time
 
 _DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8  # of BlobProto; 1 to 4 are num, channels, height, width
 
@@ -20,10 +21,14 @@ class DamagedError(ValueError):
 
 
 class Walker:
-    """Steps over the fields of messages within one buffer; every position is checked against the enclosing message's end."""
+    """Steps over the fields of messages within one buffer; every position is checked against the enclosing message's end.
 
-    def __init__(self, buffer: memoryview) -> None:
+    `release` is called with a position up to which arrays have been copied out of the buffer.
+    """
+
+    def __init__(self, buffer: memoryview, release: Callable[[int], None] = lambda position: None) -> None:
         self.buffer = buffer
+        self._release = release
         self._fields_left = _MAX_FIELDS
 
     def varint(self, position: int, end: int) -> tuple[int, int]:
@@ -80,8 +85,8 @@ class Walker:
         """
         legacy: dict[int, int] = {}
         shape: list[int] = []
-        floats: list[np.ndarray] = []
-        doubles: list[np.ndarray] = []
+        floats: list[tuple[int, np.ndarray]] = []  # position in the buffer and values, piece by piece
+        doubles: list[tuple[int, np.ndarray]] = []
         position = start
         while position < end:
             number, wire, begin, stop = self.field(position, end)
@@ -96,7 +101,21 @@ class Walker:
             position = stop
         if legacy:
             shape = [legacy.get(number, 0) for number in range(1, 5)]
-        return _assemble(shape, doubles or floats)
+        chunks = doubles or floats
+        values = _allocate(shape, sum(chunk.size for _, chunk in chunks))
+        self._copy(chunks, values.reshape(-1))
+        return values
+
+    def _copy(self, chunks: list[tuple[int, np.ndarray]], values: np.ndarray) -> None:
+        """Fill `values` in steps: joining the chunks, or reading all of one large blob's pages, would need the memory twice."""
+        filled = 0
+        with np.errstate(over="ignore"):
+            for begin, chunk in chunks:
+                for start in range(0, chunk.size, _STEP):
+                    piece = chunk[start : start + _STEP]
+                    values[filled : filled + piece.size] = piece
+                    filled += piece.size
+                    self._release(begin + start * chunk.itemsize + piece.nbytes)
 
     def _dims(self, start: int, end: int) -> list[int]:
         dims: list[int] = []
@@ -113,17 +132,25 @@ class Walker:
         return dims
 
     def _values(
-        self, chunks: list[np.ndarray], dtype: str, tag: int, begin: int, stop: int, end: int, *, packed: bool
+        self,
+        chunks: list[tuple[int, np.ndarray]],
+        dtype: str,
+        tag: int,
+        begin: int,
+        stop: int,
+        end: int,
+        *,
+        packed: bool,
     ) -> int:
         """Append the floats of a field, or of a whole run of single ones, to `chunks`; returns the position after them."""
         size = np.dtype(dtype).itemsize
         if packed:
             if (stop - begin) % size:
                 raise DamagedError(f"an array at byte {begin} has {stop - begin} bytes, which is no multiple of {size}")
-            chunks.append(np.frombuffer(self.buffer[begin:stop], dtype))
+            chunks.append((begin, np.frombuffer(self.buffer[begin:stop], dtype)))
             return stop
         if begin - tag != 1:
-            chunks.append(np.frombuffer(self.buffer[begin:stop], dtype))
+            chunks.append((begin, np.frombuffer(self.buffer[begin:stop], dtype)))
             return stop
         # One tag byte before every number: view the rest of the message as such pairs and take as many as carry this tag.
         pairs = np.frombuffer(
@@ -131,31 +158,22 @@ class Walker:
         )
         other = pairs["tag"] != self.buffer[tag]
         count = int(other.argmax()) if other.any() else len(pairs)
-        chunks.append(pairs["value"][:count].copy())
+        chunks.append((begin, pairs["value"][:count].copy()))
         return tag + count * (size + 1)
 
 
-def _assemble(shape: list[int], chunks: list[np.ndarray]) -> np.ndarray:
+def _allocate(shape: list[int], held: int) -> np.ndarray:
+    """Room for the values, once it is sure that the file holds as many as the shape says."""
     dims = " ".join(map(str, shape))
     if any(dim < 0 for dim in shape):
         raise DamagedError(f"its shape {dims} has a negative dimension")
-    count, held = math.prod(shape), sum(chunk.size for chunk in chunks)
+    count = math.prod(shape)
     if count != held:
         raise DamagedError(f"its shape is {dims or 'that of a scalar'} ({count} values), but it holds {held} values")
-    if count == 0:
-        # Huge dimensions beside a zero are as impossible to numpy as they are useless.
-        try:
-            return np.zeros(shape, np.float32)
-        except ValueError:
-            raise DamagedError(f"its shape {dims} is impossible") from None
-    # Written chunk by chunk: joining first would need the memory twice.
-    values = np.empty(count, np.float32)
-    position = 0
-    with np.errstate(over="ignore"):
-        for chunk in chunks:
-            values[position : position + chunk.size] = chunk
-            position += chunk.size
-    return values.reshape(shape)
+    try:
+        return np.empty(shape, np.float32)
+    except ValueError:  # huge dimensions beside a zero
+        raise DamagedError(f"its shape {dims} is impossible") from None
 
 
 # ------------------------------------------------------------------------------------------------------------------ writing
