@@ -1,0 +1,122 @@
+"""transform_param: cropping, mirroring, mean subtraction and scaling of the images that data layers read."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from caffe import mode
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+
+Image = npt.NDArray[np.generic]
+
+
+class DataTransformer:
+    """y = (crop(x) - mean) * scale, mirrored left to right half of the time if `mirror`.
+
+    Options (transform_param): crop_size (0: none; a random place in phase TRAIN, the centre in phase TEST), mirror (false),
+    mean_file (a BlobProto of the image's size) or mean_value (one, or one per channel), scale (1), force_color and force_gray
+    (for encoded Datums). Random choices follow caffe.set_random_seed, in a stream of this transformer's own.
+    """
+
+    def __init__(self, param: caffe_pb2.TransformationParameter, phase: int) -> None:
+        self.param = param
+        self.random_crop = bool(param.crop_size) and phase == mode.TRAIN
+        if param.force_color and param.force_gray:
+            raise CaffeError("cannot set both force_color and force_gray")
+        if param.mean_file and len(param.mean_value):
+            raise CaffeError("Cannot specify mean_file and mean_value at the same time")
+        self.mean = read_mean(param.mean_file) if param.mean_file else None
+        self.mean_values = np.array(param.mean_value, np.float32)[:, None, None]
+        self._random = random_stream() if param.mirror or self.random_crop else random.Random(0)
+
+    def output_shape(self, image: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The shape (C, H, W) that an image of this shape gets."""
+        size = int(self.param.crop_size)
+        if not size:
+            return image
+        if size > min(image[1:]):
+            raise CaffeError(f"crop_size {size} is larger than the image ({image[1]}x{image[2]}).")
+        return image[0], size, size
+
+    def __call__(self, image: Image) -> npt.NDArray[np.float32]:
+        """Transform one image of shape (C, H, W). Raises CaffeError if crop or mean do not fit it."""
+        channels, full_height, full_width = image.shape
+        _, height, width = self.output_shape((channels, full_height, full_width))
+        self._check_means(image.shape)
+        top, left = (full_height - height) // 2, (full_width - width) // 2
+        if self.random_crop:
+            top = self._random.randrange(full_height - height + 1)
+            left = self._random.randrange(full_width - width + 1)
+        place = np.s_[:, top : top + height, left : left + width]
+        result = image[place].astype(np.float32, order="C")
+        if self.mean is not None:
+            result -= self.mean[place]
+        elif len(self.mean_values):
+            result -= self.mean_values
+        if self.param.scale != 1:
+            result *= np.float32(self.param.scale)
+        if self.param.mirror and self._random.randrange(2):
+            result = np.ascontiguousarray(result[:, :, ::-1])
+        return result
+
+    def _check_means(self, shape: tuple[int, ...]) -> None:
+        if self.mean is not None and self.mean.shape != shape:
+            raise CaffeError(
+                f"mean_file '{self.param.mean_file}' is for images of shape {self.mean.shape}, not {shape}."
+            )
+        if len(self.mean_values) not in (0, 1, shape[0]):
+            raise CaffeError(
+                f"Specify either 1 mean_value or as many as channels: {shape[0]}, not {len(self.mean_values)}."
+            )
+
+
+def random_stream() -> random.Random:
+    """A random stream seeded from Caffe's generator."""
+    return random.Random(int(torch.randint(2**62, (), generator=mode.generator())))
+
+
+def read_mean(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
+    """The mean image (C, H, W) of a .binaryproto. Raises CaffeError if there is none."""
+    try:
+        with open(path, "rb") as file:
+            proto = caffe_pb2.BlobProto.FromString(file.read())
+    except OSError as error:
+        raise CaffeError(f"cannot read mean_file '{os.fspath(path)}': {error.strerror}") from error
+    except Exception as error:
+        raise CaffeError(f"mean_file '{os.fspath(path)}' is no BlobProto: {error}") from error
+    values = np.array(proto.double_data or proto.data, np.float32)
+    shape = tuple(proto.shape.dim) or (proto.num, proto.channels, proto.height, proto.width)
+    if len(shape) < 3 or any(n != 1 for n in shape[:-3]) or values.size != np.prod(shape):
+        raise CaffeError(
+            f"mean_file '{os.fspath(path)}' holds {values.size} numbers as {shape}; expected one C x H x W image."
+        )
+    return values.reshape(shape[-3:])
+
+
+def datum_image(datum: caffe_pb2.Datum, force_color: bool = False, force_gray: bool = False) -> Image:
+    """The array (C, H, W) in a Datum: raw bytes, floats or an encoded image (BGR). Raises CaffeError if the Datum is damaged."""
+    if datum.encoded:
+        flag = cv2.IMREAD_COLOR if force_color else cv2.IMREAD_GRAYSCALE if force_gray else cv2.IMREAD_UNCHANGED
+        return decode_image(datum.data, flag)
+    if force_color or force_gray:
+        raise CaffeError("force_color and force_gray are for encoded Datums; this one is raw.")
+    shape = (datum.channels, datum.height, datum.width)
+    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+    if values.size == 0 or values.size != np.prod(shape):
+        raise CaffeError(f"the Datum says {shape[0]}x{shape[1]}x{shape[2]} but holds {values.size} values.")
+    return values.reshape(shape)
+
+
+def decode_image(data: bytes, flag: int) -> Image:
+    """Decode an image file's bytes into (C, H, W), channels BGR; `flag` is one of OpenCV's IMREAD values."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    if image is None:
+        raise CaffeError("could not decode the image.")
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)

@@ -1,0 +1,83 @@
+"""Key-value databases of serialized Datums (LMDB), read in order and round again."""
+
+from __future__ import annotations
+
+import os
+from weakref import WeakValueDictionary
+
+import lmdb
+import torch.distributed
+
+from caffe import mode
+from caffe.errors import CaffeError
+
+
+class Database:
+    """An open LMDB. Get one with open_database: a process may open each only once, so readers share it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        if not os.path.exists(path):
+            raise CaffeError(f"cannot open database '{path}': there is no such folder.")
+        if os.path.isdir(path) and not os.path.exists(os.path.join(path, "data.mdb")):
+            kind = "a LevelDB, which is not supported" if os.path.exists(os.path.join(path, "CURRENT")) else "no LMDB"
+            raise CaffeError(f"cannot open database '{path}': it is {kind}. Convert it to LMDB.")
+        try:
+            self.environment = lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, max_readers=1024)
+        except lmdb.Error as error:
+            raise CaffeError(f"cannot open database '{path}': {error}") from error
+
+    def __len__(self) -> int:
+        return int(self.environment.stat()["entries"])
+
+    def __del__(self) -> None:
+        if hasattr(self, "environment"):
+            self.environment.close()
+
+
+_open: WeakValueDictionary[str, Database] = WeakValueDictionary()
+
+
+def open_database(path: str | os.PathLike[str]) -> Database:
+    """The database at `path`, opened if nobody holds it yet. Raises CaffeError if it is missing or not an LMDB."""
+    key = os.path.realpath(path)
+    database = _open.get(key)
+    if database is None:
+        database = _open[key] = Database(os.fspath(path))
+    return database
+
+
+class Cursor:
+    """Walks through a database in the order of its keys and starts again behind the last."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.database = open_database(path)
+        if not len(self.database):
+            raise CaffeError(f"database '{self.database.path}' is empty.")
+        self._transaction = self.database.environment.begin()
+        self._cursor = self._transaction.cursor()
+        self._cursor.first()
+
+    def current(self) -> tuple[str, bytes]:
+        """Key and value of the entry that the cursor stands on."""
+        return self._cursor.key().decode(errors="replace"), self._cursor.value()
+
+    def advance(self, entries: int = 1) -> None:
+        """Move on by some entries."""
+        for _ in range(entries):
+            if not self._cursor.next():
+                self._cursor.first()
+
+    def __del__(self) -> None:
+        # LMDB wants transactions ended before their environment is closed.
+        if hasattr(self, "_cursor"):
+            self._cursor.close()
+            self._transaction.abort()
+
+
+def shard(phase: int) -> tuple[int, int]:
+    """(rank, processes): in phase TRAIN under torch.distributed, process `rank` reads every `processes`-th entry."""
+    distributed = torch.distributed
+    if phase == mode.TRAIN and distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

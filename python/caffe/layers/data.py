@@ -1,0 +1,256 @@
+"""Data, ImageData and MemoryData: batches of images and labels from an LMDB, from image files, or from memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from caffe.blob import Blob
+from caffe.data_transformer import DataTransformer, Image, datum_image, decode_image, random_stream
+from caffe.db import Cursor, shard
+from caffe.errors import CaffeError
+from caffe.layers.base import Layer
+from caffe.layers.checks import layer_error
+from caffe.layers.registry import register_layer
+from caffe.proto import caffe_pb2
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image (C, H, W) with its label and, for messages, the place it was read from."""
+
+    place: str
+    image: Image
+    label: float
+
+
+class ImageBatches(Layer):
+    """What data layers share: read `batch_size` items, transform them, hand them to the tops; reading knows nothing of the tops.
+
+    Subclasses override `open`, which must set `batch_size`, and `read`.
+    """
+
+    exact_bottoms = 0
+    min_tops = 1
+    max_tops = 2
+
+    batch_size = 0
+
+    def open(self) -> None:
+        """Find the source; called once."""
+        raise NotImplementedError
+
+    def read(self, advance: bool) -> Item:
+        """The item at the reading position; with `advance`, move on behind it."""
+        raise NotImplementedError
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        self.transformer = DataTransformer(self.layer_param.transform_param, self.phase)
+        self.open()
+        if self.batch_size < 1:
+            raise layer_error(self, "batch_size must be positive.")
+        first = self.read(advance=False)
+        channels, height, width = first.image.shape
+        top[0].reshape(self.batch_size, *self.transformer.output_shape((channels, height, width)))
+        if len(top) > 1:
+            top[1].reshape(self.batch_size)
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        images, labels = self.load_batch()
+        top[0].tensor = images
+        if len(top) > 1:
+            top[1].tensor = labels
+
+    def load_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next batch, shaped after its first image. Raises CaffeError, naming the place, where another differs."""
+        items = [self._transformed(self.read(advance=True)) for _ in range(self.batch_size)]
+        for item in items:
+            if item.image.shape != items[0].image.shape:
+                raise layer_error(
+                    self,
+                    f"{item.place} is {item.image.shape} after transformation but {items[0].place}, first of the same batch, "
+                    f"{items[0].image.shape}. Images of different sizes need batch_size: 1, or crop_size.",
+                )
+        images = items[0].image[None] if len(items) == 1 else np.stack([item.image for item in items])
+        return torch.from_numpy(images), torch.tensor([item.label for item in items], dtype=torch.float32)
+
+    def _transformed(self, item: Item) -> Item:
+        try:
+            return Item(item.place, self.transformer(item.image), item.label)
+        except CaffeError as error:
+            raise layer_error(self, f"{item.place}: {error}") from error
+
+
+@register_layer("Data")
+class Data(ImageBatches):
+    """Caffe layer Data: the Datums of an LMDB, in the order of their keys, starting again behind the last.
+
+    No bottoms. Tops: images (batch_size, C, H, W), after transform_param; optionally labels (batch_size). Each batch takes the
+    shape of its first image, so that with batch_size 1 images of different sizes may follow each other. Options (data_param):
+    source, batch_size, rand_skip (0: start up to that many entries later); `backend` and `prefetch` are accepted, LevelDB is
+    not read.
+    """
+
+    def open(self) -> None:
+        param = self.layer_param.data_param
+        if not param.source:
+            raise layer_error(self, "data_param needs a source, the LMDB's folder.")
+        self.batch_size = param.batch_size
+        self.cursor = Cursor(param.source)
+        if param.rand_skip:
+            self.cursor.advance(random_stream().randrange(param.rand_skip))
+        rank, self.stride = shard(self.phase)
+        self.cursor.advance(rank)
+
+    def read(self, advance: bool) -> Item:
+        key, value = self.cursor.current()
+        if advance:
+            self.cursor.advance(self.stride)
+        place = f"entry '{key}' of {self.layer_param.data_param.source}"
+        transform = self.layer_param.transform_param
+        color = transform.force_color or self.layer_param.data_param.force_encoded_color
+        try:
+            datum = caffe_pb2.Datum.FromString(value)
+            return Item(place, datum_image(datum, color, transform.force_gray), datum.label)
+        except Exception as error:
+            raise layer_error(self, f"{place}: {error}") from error
+
+
+@register_layer("ImageData")
+class ImageData(ImageBatches):
+    """Caffe layer ImageData: image files from a list of lines "<file> <label>", starting again behind the last.
+
+    No bottoms. Tops: images (batch_size, C, H, W), BGR, after transform_param; optionally labels (batch_size). Each batch takes
+    the shape of its first image. Options (image_data_param): source (the list), root_folder (put in front of each name),
+    batch_size (1), new_height and new_width (0: as they are), is_color (true; else one channel), shuffle (false; anew in each
+    round), rand_skip (0: start up to that many lines later).
+    """
+
+    def open(self) -> None:
+        param = self.layer_param.image_data_param
+        if bool(param.new_height) != bool(param.new_width):
+            raise layer_error(
+                self, "Current implementation requires new_height and new_width to be set at the same time."
+            )
+        self.batch_size = param.batch_size
+        self.lines = self._read_list(param.source)
+        self.position = 0
+        self.random = random_stream() if param.shuffle or param.rand_skip else None
+        self._shuffle()
+        if param.rand_skip and self.random:
+            if param.rand_skip > len(self.lines):
+                raise layer_error(
+                    self, f"rand_skip: not enough points to skip, {param.source} has {len(self.lines)} lines."
+                )
+            self.position = self.random.randrange(param.rand_skip)
+        rank, self.stride = shard(self.phase)
+        self._step(rank)
+
+    def _read_list(self, source: str) -> list[tuple[str, float]]:
+        try:
+            with open(source, encoding="utf-8") as file:
+                rows = [(number, line.strip()) for number, line in enumerate(file, start=1) if line.strip()]
+        except OSError as error:
+            raise layer_error(self, f"cannot read the image list '{source}': {error.strerror}") from error
+        entries = []
+        for number, row in rows:
+            name, _, label = row.rpartition(" ")
+            try:
+                entries.append((name.strip(), float(int(label))))
+            except ValueError as error:
+                raise layer_error(self, f"{source}, line {number}: expected '<file> <label>', got '{row}'.") from error
+        if not entries:
+            raise layer_error(self, f"the image list '{source}' is empty.")
+        return entries
+
+    def _shuffle(self) -> None:
+        if self.layer_param.image_data_param.shuffle and self.random:
+            self.random.shuffle(self.lines)
+
+    def _step(self, lines: int) -> None:
+        self.position += lines
+        while self.position >= len(self.lines):
+            self.position -= len(self.lines)
+            self._shuffle()
+
+    def read(self, advance: bool) -> Item:
+        name, label = self.lines[self.position]
+        path = self.layer_param.image_data_param.root_folder + name
+        if not os.path.exists(path):
+            path = os.path.join(self.layer_param.image_data_param.root_folder, name)
+        item = Item(path, self._image(path), label)
+        if advance:
+            self._step(self.stride)
+        return item
+
+    def _image(self, path: str) -> Image:
+        param = self.layer_param.image_data_param
+        try:
+            with open(path, "rb") as file:
+                image = decode_image(file.read(), cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
+        except OSError as error:
+            raise layer_error(self, f"cannot read image '{path}': {error.strerror}") from error
+        except CaffeError as error:
+            raise layer_error(self, f"'{path}': {error}") from error
+        if not param.new_height:
+            return image
+        resized = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (param.new_width, param.new_height))
+        return resized.reshape(param.new_height, param.new_width, -1).transpose(2, 0, 1)
+
+
+@register_layer("MemoryData")
+class MemoryData(Layer):
+    """Caffe layer MemoryData: successive batches of arrays given with net.set_input_arrays(data, labels), round and round.
+
+    No bottoms. Tops: data (batch_size, channels, height, width); labels (batch_size). Options (memory_data_param): those four
+    numbers.
+    """
+
+    exact_bottoms = 0
+    exact_tops = 2
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        param = self.layer_param.memory_data_param
+        self.shape = (param.batch_size, param.channels, param.height, param.width)
+        if not all(self.shape):
+            raise layer_error(
+                self, "batch_size, channels, height, and width must be specified and positive in memory_data_param"
+            )
+        self.images: torch.Tensor | None = None
+        top[0].reshape(*self.shape)
+        top[1].reshape(self.shape[0])
+
+    def set_input_arrays(self, data: npt.ArrayLike, labels: npt.ArrayLike) -> None:
+        """Read from these arrays from now on: data (n, channels, height, width), n labels, n a multiple of batch_size."""
+        images = np.ascontiguousarray(data, np.float32)
+        values = np.ascontiguousarray(labels, np.float32)
+        if images.ndim != 4 or images.shape[1:] != self.shape[1:]:
+            raise layer_error(
+                self,
+                f"data input array must have shape (n, {', '.join(map(str, self.shape[1:]))}), not {images.shape}.",
+            )
+        if values.size != len(images):
+            raise layer_error(
+                self, f"first dimensions of input arrays must match: {len(images)} images, {values.size} labels."
+            )
+        if not len(images) or len(images) % self.shape[0]:
+            raise layer_error(
+                self,
+                f"first dimensions of input arrays must be a multiple of batch size ({self.shape[0]}), not {len(images)}.",
+            )
+        self.images, self.labels = torch.from_numpy(images), torch.from_numpy(values.reshape(-1))
+        self.position = 0
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        if self.images is None:
+            raise layer_error(self, "it has no data yet; call net.set_input_arrays(data, labels) first.")
+        batch = slice(self.position, self.position + self.shape[0])
+        # Copies, so that writing to a blob leaves the user's arrays alone.
+        top[0].tensor, top[1].tensor = self.images[batch].clone(), self.labels[batch].clone()
+        self.position = (self.position + self.shape[0]) % len(self.images)

@@ -1,0 +1,146 @@
+"""HDF5Data and HDF5Output: batches of rows from HDF5 files, and rows written to one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from caffe.blob import Blob
+from caffe.data_transformer import random_stream
+from caffe.db import shard
+from caffe.layers.base import Layer
+from caffe.layers.checks import layer_error
+from caffe.layers.registry import register_layer
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+
+@register_layer("HDF5Data")
+class HDF5Data(Layer):
+    """Caffe layer HDF5Data: rows of the datasets named like the tops, through all files of a list, round and round.
+
+    No bottoms. Tops: any number, (batch_size, rest of the dataset's shape). All datasets of a file need as many rows. Options
+    (hdf5_data_param): source (a text file with one HDF5 file per line), batch_size, shuffle (false; rows within files and the
+    order of files, anew in each round). No transform_param.
+    """
+
+    exact_bottoms = 0
+    min_tops = 1
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        param = self.layer_param.hdf5_data_param
+        if self.layer_param.HasField("transform_param"):
+            raise layer_error(self, "HDF5Data does not transform data.")
+        if param.batch_size < 1:
+            raise layer_error(self, "batch_size must be positive.")
+        try:
+            with open(param.source, encoding="utf-8") as file:
+                self.files = [line.strip() for line in file if line.strip()]
+        except OSError as error:
+            raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}") from error
+        if not self.files:
+            raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.")
+        self.names = list(self.layer_param.top)
+        self.random = random_stream() if param.shuffle else None
+        self.loaded = ""
+        self._start_round()
+        for name, blob in zip(self.names, top):
+            blob.reshape(param.batch_size, *self.arrays[name].shape[1:])
+
+    def _start_round(self) -> None:
+        if self.random:
+            self.random.shuffle(self.files)
+        self.file_index = 0
+        self._start_file()
+
+    def _start_file(self) -> None:
+        path = self.files[self.file_index]
+        if path != self.loaded:
+            self.arrays, self.loaded = self._read(path), path
+        self.order = list(range(len(self.arrays[self.names[0]])))
+        if self.random:
+            self.random.shuffle(self.order)
+        self.row = 0
+
+    def _read(self, path: str) -> Arrays:
+        arrays: Arrays = {}
+        try:
+            with h5py.File(path, "r") as file:
+                for name in self.names:
+                    if name not in file:
+                        raise layer_error(self, f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
+                    arrays[name] = np.asarray(file[name], np.float32)
+        except OSError as error:
+            raise layer_error(self, f"cannot read HDF5 file '{path}': {error}") from error
+        rows = {name: array.shape[:1] for name, array in arrays.items()}
+        if len(set(rows.values())) != 1 or rows[self.names[0]] in ((), (0,)):
+            raise layer_error(self, f"'{path}': all datasets need the same number of rows, at least one: {rows}.")
+        return arrays
+
+    def _advance(self) -> None:
+        self.row += 1
+        if self.row == len(self.order):
+            self.file_index += 1
+            if self.file_index == len(self.files):
+                self._start_round()
+            else:
+                self._start_file()
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        rank, processes = shard(self.phase)
+        rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.names]
+        for i in range(top[0].shape[0] * processes):
+            if i % processes == rank:
+                for k, name in enumerate(self.names):
+                    rows[k].append(self.arrays[name][self.order[self.row]])
+            self._advance()
+        for name, blob, parts in zip(self.names, top, rows):
+            if any(part.shape != parts[0].shape for part in parts):
+                raise layer_error(self, f"dataset '{name}' has rows of different shapes in different files.")
+            blob.tensor = torch.from_numpy(np.stack(parts))
+
+
+@register_layer("HDF5Output")
+class HDF5Output(Layer):
+    """Caffe layer HDF5Output: appends the rows of its bottoms to the datasets "data" and "label" of an HDF5 file.
+
+    Bottoms: data and labels with as many rows. No tops. Option (hdf5_output_param): file_name; the file is written anew at
+    set-up and complete after each forward. No gradient.
+    """
+
+    exact_bottoms = 2
+    exact_tops = 0
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        self.path = self.layer_param.hdf5_output_param.file_name
+        if not self.path:
+            raise layer_error(self, "hdf5_output_param needs a file_name.")
+        try:
+            with h5py.File(self.path, "w"):
+                pass
+        except OSError as error:
+            raise layer_error(self, f"Failed to open HDF5 file '{self.path}': {error}") from error
+
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        rows = [blob.shape[0] if blob.shape else 0 for blob in bottom]
+        if rows[0] != rows[1]:
+            raise layer_error(self, f"data and labels need as many rows, not {rows[0]} and {rows[1]}.")
+        with h5py.File(self.path, "a") as file:
+            for name, blob in zip(("data", "label"), bottom):
+                values = blob.tensor.cpu().numpy()
+                if name not in file:
+                    file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
+                    continue
+                dataset = file[name]
+                if dataset.shape[1:] != values.shape[1:]:
+                    raise layer_error(
+                        self,
+                        f"'{os.path.basename(self.path)}' holds rows of {dataset.shape[1:]}, not {values.shape[1:]}.",
+                    )
+                dataset.resize(len(dataset) + len(values), axis=0)
+                dataset[-len(values) :] = values
