@@ -1,0 +1,123 @@
+"""The training databases hold what VOC's files show, for Caffe's Data layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+import skimage.data
+
+from caffe.errors import CaffeError
+from crfasrnn.databases import _Writer, read_database, variants, write_databases
+from crfasrnn.datasets import select_classes, voc_list
+from crfasrnn.images import write_image
+from crfasrnn.palette import write_labels
+
+CLASS_IDS = (0, 8, 15)
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """A folder like VOC2012 with five photographs; the masks show cats (8), persons (15), cars (7) and void."""
+    root = tmp_path / "VOC2012"
+    for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass"):
+        (root / folder).mkdir(parents=True)
+    cat = skimage.data.cat()[..., ::-1]
+    for index in range(5):
+        height, width = 60 + 10 * index, 100
+        write_image(root / "JPEGImages" / f"a{index}.jpg", np.ascontiguousarray(cat[:height, index : index + width]))
+        labels = np.zeros((height, width), np.uint8)
+        labels[:20, :50], labels[20:40, :30], labels[:, 90:], labels[50:] = 8, 15, 7, 255
+        write_labels(root / "SegmentationClass" / f"a{index}.png", labels)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a0\na1\na2\n")
+    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("a3\na4\n")
+    return root
+
+
+def test_entries_are_the_photographs_and_renumbered_labels(voc: Path, tmp_path: Path) -> None:
+    entries = variants(voc_list(voc, "train"), [None], mirror=False, seed=3)
+    write_databases(tmp_path / "out", entries, CLASS_IDS)
+    images = list(read_database(tmp_path / "out" / "image_lmdb"))
+    labels = list(read_database(tmp_path / "out" / "label_lmdb"))
+    assert [key for key, _ in images] == [key for key, _ in labels] == ["00000000", "00000001", "00000002"]
+    for entry, (_, image), (_, label) in zip(entries, images, labels):
+        np.testing.assert_array_equal(image.transpose(1, 2, 0), entry.example.image())
+        truth = entry.example.labels()
+        expected = np.select([truth == 0, truth == 8, truth == 15], [0, 1, 2], 255)
+        np.testing.assert_array_equal(label[0], expected)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["image_lmdb", "label_lmdb"]
+
+
+def test_sizes_and_mirroring_make_variants(voc: Path, tmp_path: Path) -> None:
+    entries = variants(voc_list(voc, "val"), [50, 80], mirror=True, seed=1)
+    assert len(entries) == len({(e.example.name, e.max_side, e.mirrored) for e in entries}) == 8
+    write_databases(tmp_path / "out", entries, CLASS_IDS)
+    found = {}
+    for entry, (_, image), (_, label) in zip(
+        entries, read_database(tmp_path / "out" / "image_lmdb"), read_database(tmp_path / "out" / "label_lmdb")
+    ):
+        assert image.shape[1:] == label.shape[1:]
+        assert max(image.shape[1:]) == entry.max_side
+        assert set(np.unique(label)) <= {0, 1, 2, 255}
+        found[entry.example.name, entry.max_side, entry.mirrored] = image, label
+    for name in ("a3", "a4"):
+        for straight, mirrored in zip(found[name, 80, False], found[name, 80, True]):
+            np.testing.assert_array_equal(straight, mirrored[..., ::-1])
+
+
+def test_the_order_depends_on_the_seed_alone(voc: Path) -> None:
+    examples = voc_list(voc, "train") + voc_list(voc, "val")
+    first = variants(examples, [None], mirror=True, seed=7)
+    assert first == variants(examples, [None], mirror=True, seed=7)
+    assert first != variants(examples, [None], mirror=True, seed=8)
+    assert set(first) == set(variants(examples, [None], mirror=True, seed=8))
+
+
+def test_an_existing_database_is_not_touched(voc: Path, tmp_path: Path) -> None:
+    entries = variants(voc_list(voc, "val"), [None], mirror=False, seed=1)
+    write_databases(tmp_path / "out", entries, CLASS_IDS)
+    with pytest.raises(CaffeError, match="exists already"):
+        write_databases(tmp_path / "out", entries, CLASS_IDS)
+    assert len(list(read_database(tmp_path / "out" / "image_lmdb"))) == 2
+
+
+@pytest.mark.parametrize("damage", ["image", "size"])
+def test_a_bad_example_leaves_nothing_behind(voc: Path, tmp_path: Path, damage: str) -> None:
+    if damage == "image":
+        (voc / "JPEGImages" / "a1.jpg").write_bytes(b"broken")
+        message = "a1.jpg"
+    else:
+        write_labels(voc / "SegmentationClass" / "a1.png", np.zeros((5, 6), np.uint8))
+        message = "a1: the photograph has 100 x 70 pixels, its label map 6 x 5"
+    entries = variants(voc_list(voc, "train"), [None], mirror=False, seed=1)
+    with pytest.raises(CaffeError, match=message):
+        write_databases(tmp_path / "out", entries, CLASS_IDS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_lists_and_files_that_are_missing_are_named(voc: Path) -> None:
+    with pytest.raises(CaffeError, match=r"no list 'test' .*lists there: train, val"):
+        voc_list(voc, "test")
+    with pytest.raises(CaffeError, match="it should hold ImageSets"):
+        voc_list(voc.parent, "train")
+    (voc / "SegmentationClass" / "a1.png").unlink()
+    with pytest.raises(CaffeError, match=r"names 'a1', but .*a1.png' is missing"):
+        voc_list(voc, "train")
+
+
+def test_classes_are_numbered_in_the_order_given() -> None:
+    labels = np.array([[0, 8, 15, 255, 3]], np.uint8)
+    assert select_classes(labels, (15, 0)).tolist() == [[1, 255, 0, 255, 255]]
+
+
+def test_a_database_grows_past_its_first_size(tmp_path: Path) -> None:
+    writer = _Writer(tmp_path / "lmdb")
+    value = bytes(30 << 20)
+    for index in range(4):  # 120 MB; it starts with 64
+        writer.put(b"%08d" % index, value)
+    writer.close()
+    env = lmdb.open(str(tmp_path / "lmdb"), readonly=True, lock=False)
+    assert env.stat()["entries"] == 4
+    env.close()

@@ -1,0 +1,160 @@
+"""Photographs of every kind are read alike, and files that are none give one clear error."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from caffe.errors import CaffeError
+from crfasrnn import images
+from crfasrnn.images import read_image, resized, write_image
+from crfasrnn.palette import label_palette, read_labels, voc_palette, write_labels
+
+CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
+
+
+def encoded(suffix: str, picture: np.ndarray = CAT) -> bytes:
+    """The picture as a file of that format."""
+    return bytes(cv2.imencode(suffix, picture)[1])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".ppm"])
+def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cat{suffix}"
+    path.write_bytes(encoded(suffix))
+    np.testing.assert_array_equal(read_image(path), CAT)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_lossy_formats_come_back_nearly(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cat{suffix}"
+    path.write_bytes(encoded(suffix))
+    read = read_image(path)
+    assert read.shape == CAT.shape
+    assert np.abs(read.astype(int) - CAT).mean() < 4
+
+
+def test_grey_alpha_palette_and_sixteen_bits(tmp_path: Path) -> None:
+    grey = skimage.data.camera()[:60, :80]
+    kinds = {
+        "grey": Image.fromarray(grey),
+        "alpha": Image.fromarray(np.dstack([np.repeat(grey[..., None], 3, 2), 255 - grey])),
+        "grey-alpha": Image.fromarray(np.dstack([grey, 255 - grey])),
+        "sixteen": Image.fromarray(grey.astype(np.uint16) * 256 + 200),
+    }
+    expected = np.repeat(grey[..., None], 3, 2)
+    for name, picture in kinds.items():
+        picture.save(tmp_path / f"{name}.png")
+        read = read_image(tmp_path / f"{name}.png")
+        assert read.dtype == np.uint8
+        assert np.abs(read.astype(int) - expected).max() <= (1 if name == "sixteen" else 0), name
+    palette = Image.fromarray(CAT[..., ::-1]).quantize(16)
+    palette.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), np.array(palette.convert("RGB"))[..., ::-1])
+
+
+def test_exif_turns_a_photograph_but_not_a_training_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
+    Image.fromarray(CAT[..., ::-1]).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    assert read_image(tmp_path / "turned.jpg").shape == (451, 300, 3)
+    assert read_image(tmp_path / "turned.jpg", upright=False).shape == (300, 451, 3)
+    corner = read_image(tmp_path / "turned.jpg")[:20, -20:].astype(int)
+    assert np.abs(corner - np.rot90(CAT, -1)[:20, -20:]).mean() < 8
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tiff", ".webp"])
+@pytest.mark.parametrize("share", [0.3, 0.99])
+def test_truncated_files_are_refused(tmp_path: Path, suffix: str, share: float, capfd: pytest.CaptureFixture) -> None:
+    data = encoded(suffix)
+    path = tmp_path / f"part{suffix}"
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(CaffeError, match=r"cannot read image '.*part"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
+    with pytest.raises(CaffeError, match="No such file"):
+        read_image(tmp_path / "none.jpg")
+    with pytest.raises(CaffeError, match="directory"):
+        read_image(tmp_path)
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(CaffeError, match="the file is empty"):
+        read_image(tmp_path / "empty.png")
+    for name, content in (("text.jpg", b"not a picture\n" * 20), ("zeros.png", bytes(5000)), ("one.bmp", b"B")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CaffeError, match="not an image, damaged, or of an unknown kind"):
+            read_image(tmp_path / name)
+
+
+def test_a_header_that_promises_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    for side in (9000, 60000):  # beyond our own limit, and beyond that of the parser
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+        (tmp_path / "bomb.png").write_bytes(bomb)
+        with pytest.raises(CaffeError, match=r"too large|pixels; at most"):
+            read_image(tmp_path / "bomb.png")
+
+
+def test_the_limit_itself_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cat.png").write_bytes(encoded(".png"))
+    monkeypatch.setattr(images, "MAX_PIXELS", 300 * 451)
+    assert read_image(tmp_path / "cat.png").shape == CAT.shape
+    monkeypatch.setattr(images, "MAX_PIXELS", 300 * 451 - 1)
+    with pytest.raises(CaffeError, match="451 x 300 pixels"):
+        read_image(tmp_path / "cat.png")
+
+
+def test_resized_keeps_the_proportions_and_never_enlarges() -> None:
+    assert resized(300, 400, 500) == (400, 300)
+    assert resized(3000, 4000, 500) == (500, 375)
+    assert resized(4000, 1, 500) == (1, 500)
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises((CaffeError, cv2.error)):
+        write_image(tmp_path / "cat.nosuchformat", CAT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_palette_is_vocs() -> None:
+    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 8: (64, 0, 0), 12: (64, 0, 128), 15: (192, 128, 128)}
+    known |= {20: (0, 64, 128), 255: (224, 224, 192)}
+    assert {index: tuple(int(v) for v in voc_palette()[index]) for index in known} == known
+
+
+def test_label_pictures_hold_labels_and_show_the_classes_colours(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, (20, 31)).astype(np.uint8)
+    labels[0, 0] = 255
+    write_labels(tmp_path / "labels.png", labels, label_palette((0, 8, 15)))
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png"), labels)
+    with Image.open(tmp_path / "labels.png") as picture:
+        assert picture.mode == "P"
+        shown = np.array(picture.convert("RGB"))
+    expected = voc_palette()[np.array([0, 8, 15])[labels % 255]]
+    np.testing.assert_array_equal(shown[labels != 255], expected[labels != 255])
+
+
+def test_label_maps_with_colours_or_damage_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "colour.png").write_bytes(encoded(".png"))
+    with pytest.raises(CaffeError, match=r"has colours \(RGB\)"):
+        read_labels(tmp_path / "colour.png")
+    content = io.BytesIO()
+    Image.fromarray(CAT[..., 0]).save(content, format="PNG")
+    (tmp_path / "half.png").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    with pytest.raises(CaffeError, match="cannot read label map"):
+        read_labels(tmp_path / "half.png")
+    with pytest.raises(CaffeError, match="cannot read label map"):
+        read_labels(tmp_path / "none.png")
