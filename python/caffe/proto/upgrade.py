@@ -98,7 +98,11 @@ def upgrade_net(net: Any, source: str) -> None:
         net.crop_aligns = True
     if any(layer.HasField("layer") for layer in net.layers):
         _announce(source, "V0LayerParameter")
-        if upgrade_v0_net(net):
+        try:
+            complete = upgrade_v0_net(net)
+        except CaffeError as error:
+            raise CaffeError(f"{source}: {error}") from None
+        if complete:
             logger.info("Successfully upgraded file specified using deprecated V0LayerParameter")
         else:
             logger.error(
