@@ -1,15 +1,9 @@
-"""Layers: one class per type, registered by type name. Importing this package registers all built-in ones.
-
-The package also answers to pycaffe's `from caffe import layers as L`: L.Convolution(...) builds a layer of a NetSpec.
-"""
-
-from __future__ import annotations
-
-from typing import Any
+"""Layers: one class per type, registered by type name. Importing this package registers all built-in ones."""
 
 from caffe.layers import (
     arrange,
     batch_norm,
+    class_losses,
     classes,
     convolution,
     crop,
@@ -19,17 +13,21 @@ from caffe.layers import (
     hdf5,
     inner_product,
     inputs,
+    losses,
     lrn,
     neuron,
     pooling,
     python_layer,
+    recurrent,
     scale,
+    select,
     softmax,
 )
 
 __all__ = [
     "arrange",
     "batch_norm",
+    "class_losses",
     "classes",
     "convolution",
     "crop",
@@ -39,18 +37,13 @@ __all__ = [
     "hdf5",
     "inner_product",
     "inputs",
+    "losses",
     "lrn",
     "neuron",
     "pooling",
     "python_layer",
+    "recurrent",
     "scale",
+    "select",
     "softmax",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(name)
-    from caffe import net_spec
-
-    return getattr(net_spec.layers, name)

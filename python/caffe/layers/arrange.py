@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -85,7 +86,7 @@ class Slice(TorchLayer):
         tops, length = len(self.layer_param.top), shape[self.axis]
         if self.points:
             edges = [0, *self.points, length]
-            lengths = [after - before for before, after in zip(edges, edges[1:])]
+            lengths = [after - before for before, after in itertools.pairwise(edges)]
             if any(n <= 0 for n in lengths):
                 raise layer_error(
                     self, f"slice_point {self.points} must ascend within the axis, whose length is {length}."
@@ -116,7 +117,10 @@ class _SameElements(TorchLayer):
 
 @register_layer("Flatten")
 class Flatten(_SameElements):
-    """Caffe layer Flatten: axes `axis` to `end_axis` become one. Options (flatten_param): axis (1), end_axis (-1). Gradient: bottom."""
+    """Caffe layer Flatten: axes `axis` to `end_axis` become one.
+
+    Options (flatten_param): axis (1), end_axis (-1). Gradient: the bottom.
+    """
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         param, shape = self.layer_param.flatten_param, bottom[0]

@@ -68,7 +68,8 @@ class _Convolution(TorchLayer):
         if shape[self.axis] != self.channels:
             raise layer_error(
                 self,
-                f"Input size incompatible with convolution kernel: {shape[self.axis]} channels, the weights are for {self.channels}.",
+                f"Input size incompatible with convolution kernel: {shape[self.axis]} channels, the weights are for "
+                f"{self.channels}.",
             )
         return [(*shape[: self.axis], self.num_output, *self.output_size(shape[self.axis + 1 :]))] * len(bottom)
 
@@ -114,7 +115,8 @@ class Convolution(_Convolution):
 class Deconvolution(_Convolution):
     """Caffe layer Deconvolution: the transpose of Convolution (its backward step to the data), plus a bias.
 
-    Bottoms: one or more of shape (N, C, spatial...). Tops: (N, num_output, stride (size - 1) + dilation (kernel - 1) + 1 - 2 pad ...).
+    Bottoms: one or more of shape (N, C, spatial...).
+    Tops: as many, (N, num_output, stride (size - 1) + dilation (kernel - 1) + 1 - 2 pad ...).
     Parameters: weight (C, num_output / group, kernel...), bias (num_output). Options and gradients as for Convolution.
     The bilinear filler fills every pair of channels: up-sampling needs `group: C` or diagonal weights.
     """

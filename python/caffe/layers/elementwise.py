@@ -23,7 +23,10 @@ class AbsVal(NeuronLayer):
 
 @register_layer("Exp")
 class Exp(NeuronLayer):
-    """Caffe layer Exp: y = base ^ (shift + scale x). Options (exp_param): base (-1, meaning e), scale (1), shift (0). Gradient: x."""
+    """Caffe layer Exp: y = base ^ (shift + scale x).
+
+    Options (exp_param): base (-1, meaning e), scale (1), shift (0). Gradient: x.
+    """
 
     def build(self, bottom: Sequence[Shape]) -> None:
         param = self.layer_param.exp_param
@@ -38,7 +41,10 @@ class Exp(NeuronLayer):
 
 @register_layer("Log")
 class Log(NeuronLayer):
-    """Caffe layer Log: y = log_base(shift + scale x). Options (log_param): base (-1, meaning e), scale (1), shift (0). Gradient: x."""
+    """Caffe layer Log: y = log_base(shift + scale x).
+
+    Options (log_param): base (-1, meaning e), scale (1), shift (0). Gradient: x.
+    """
 
     def build(self, bottom: Sequence[Shape]) -> None:
         param = self.layer_param.log_param

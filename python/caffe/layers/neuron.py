@@ -1,4 +1,4 @@
-"""Activations: ReLU, PReLU, ELU, Swish, Sigmoid, TanH, BNLL, Clip and Dropout. One bottom, one top of the same shape, in place or not."""
+"""Activations, one bottom and one top of its shape: ReLU, PReLU, ELU, Swish, Sigmoid, TanH, BNLL, Clip and Dropout."""
 
 from __future__ import annotations
 

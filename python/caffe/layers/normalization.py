@@ -13,7 +13,10 @@ from caffe.proto import caffe_pb2
 
 @dataclass(frozen=True)
 class LossNormalizer:
-    """FULL: the number of positions; VALID: of those not ignored; BATCH_SIZE: of those in front of the axis; NONE: 1. Never below 1."""
+    """FULL: the number of positions; VALID: of those not ignored; BATCH_SIZE: the lengths in front of the axis; NONE: 1.
+
+    Never below 1.
+    """
 
     mode: int
 

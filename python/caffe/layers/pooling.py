@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pool:
-    """Windows over (height, width). The last window of a padded input is dropped if it would start beyond the lower or right edge."""
+    """Windows over (height, width); of a padded input the last one is dropped if it would start beyond the lower or right edge."""
 
     kernel: Pair
     stride: Pair
