@@ -155,7 +155,7 @@ class TorchLayer(Layer):
 class LossLayer(TorchLayer):
     """A layer whose first top is a scalar loss of predictions (bottom 0) and labels (bottom 1)."""
 
-    exact_bottoms = 2
+    exact_bottoms: ClassVar[int | None] = 2
     min_tops = 0
     is_loss = True
 
