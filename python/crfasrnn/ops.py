@@ -162,14 +162,15 @@ class _MeanField(torch.autograd.Function):
         keep_state: bool,
     ) -> Tensor:
         classes = unary.shape[1]
-        plain = [tensor.detach().contiguous() for tensor in (unary, q0, image)]
-        matrices = [
+        scores, start, colours = (tensor.detach().contiguous() for tensor in (unary, q0, image))
+        w_s, w_b, mu = (
             weight.detach().reshape(classes, classes).contiguous()
             for weight in (spatial_weights, bilateral_weights, compatibility)
-        ]
-        out = torch.empty_like(plain[0])
+        )
+        out = torch.empty_like(scores)
+        threads = torch.get_num_threads()
         state = _core.mean_field_forward(
-            *plain, *matrices, out, iterations, *thetas, keep_state, torch.get_num_threads()
+            scores, start, colours, w_s, w_b, mu, out, iterations, *thetas, keep_state, threads
         )
         if keep_state:
             holder = torch.empty(0).as_subclass(_StateHolder)

@@ -38,17 +38,22 @@ std::shared_ptr<const Kernel<T>> make_kernel(const Buffer<T>& features, std::int
       std::make_shared<const PermutohedralLattice<T>>(features.data(), points, dimension, threads);
   kernel->scale = kernel->lattice->ones_response(threads);
   const T gain = kernel->lattice->slice_gain();
-  for (std::int64_t p = 0; p < points; ++p) kernel->scale[p] = gain * (1 / (kernel->scale[p] + T(1e-20)));
+  T* scale = kernel->scale.data();
+  parallel_ranges(threads, points, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t p = begin; p < end; ++p) scale[p] = gain * (1 / (scale[p] + T(1e-20)));
+  });
   return kernel;
 }
 
 template <typename T>
 std::shared_ptr<const Kernel<T>> spatial_kernel(const PixelOrder& order, T theta_gamma, int threads) {
   Buffer<T> features(order.points() * 2);
-  for (std::int64_t p = 0; p < order.points(); ++p) {
-    features[2 * p] = static_cast<T>(order.x(p)) / theta_gamma;
-    features[2 * p + 1] = static_cast<T>(order.y(p)) / theta_gamma;
-  }
+  parallel_ranges(threads, order.points(), kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t p = begin; p < end; ++p) {
+      features[2 * p] = static_cast<T>(order.x(p)) / theta_gamma;
+      features[2 * p + 1] = static_cast<T>(order.y(p)) / theta_gamma;
+    }
+  });
   return make_kernel(features, order.points(), 2, threads);
 }
 
@@ -347,8 +352,11 @@ void image_forward(const Kernels2<T>& kernels, const Mixing<T>& mixing, const Pi
   Buffer<T> unary_rows(points * stride);
   order.to_rows(unary, classes, kNever, unary_rows.data(), threads);
   Buffer<T> q(points * stride);
-  order.to_rows(q0, classes, kNever, q.data(), threads);
+  if (q0 != unary) order.to_rows(q0, classes, kNever, q.data(), threads);
   parallel_ranges(threads, points, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+    if (q0 == unary) {
+      std::copy(unary_rows.data() + begin * stride, unary_rows.data() + end * stride, q.data() + begin * stride);
+    }
     crfrnn::kernels<T>().softmax(q.data(), stride, begin, end);
   });
   Workspace<T> work(kernels, stride);
