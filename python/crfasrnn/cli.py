@@ -143,7 +143,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         from caffe.errors import CaffeError
+        from caffe.log import init_log
 
+        init_log(min_level=1)  # warnings, above all: layers that got no weights
         try:
             return int(arguments.run(arguments))
         except (CaffeError, OSError) as problem:
