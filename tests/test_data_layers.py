@@ -198,10 +198,12 @@ def test_damaged_datums_are_named_by_key(tmp_path: Path) -> None:
     short.height = 100
     net = data_net(write_lmdb(tmp_path / "db", [raw_datum(images(1)[0]), short]), 1)
     net.forward()
-    with pytest.raises(CaffeError, match=r"entry '00000001' of .*says 3x100x8 but holds 144 values"):
+    with pytest.raises(CaffeError, match=r"entry '00000001' of .*3 x 100 x 8 holds 144 values"):
         net.forward()
+    with pytest.raises(CaffeError, match="the Datum is empty"):
+        data_net(write_lmdb(tmp_path / "empty", [caffe_pb2.Datum()]), 1)
     broken = caffe_pb2.Datum(encoded=True, data=b"\x89PNG but not really")
-    with pytest.raises(CaffeError, match=r"entry '00000000' of .*could not decode"):
+    with pytest.raises(CaffeError, match=r"entry '00000000' of .*[Cc]ould not decode"):
         data_net(write_lmdb(tmp_path / "broken", [broken]), 1)
 
 

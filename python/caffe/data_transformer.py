@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from google.protobuf.message import DecodeError
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.io import blobproto_to_array, datum_to_array
 from caffe.proto import caffe_pb2
 
 Image = npt.NDArray[np.generic]
@@ -82,36 +84,35 @@ def random_stream() -> random.Random:
     return random.Random(int(torch.randint(2**62, (), generator=mode.generator())))
 
 
-def read_mean(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
-    """The mean image (C, H, W) of a .binaryproto. Raises CaffeError if there is none."""
+def read_blob(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
+    """The array in a .binaryproto (a serialized BlobProto). Raises CaffeError if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            proto = caffe_pb2.BlobProto.FromString(file.read())
+            return blobproto_to_array(caffe_pb2.BlobProto.FromString(file.read())).astype(np.float32)
     except OSError as error:
-        raise CaffeError(f"cannot read mean_file '{os.fspath(path)}': {error.strerror}") from error
-    except Exception as error:
-        raise CaffeError(f"mean_file '{os.fspath(path)}' is no BlobProto: {error}") from error
-    values = np.array(proto.double_data or proto.data, np.float32)
-    shape = tuple(proto.shape.dim) or (proto.num, proto.channels, proto.height, proto.width)
-    if len(shape) < 3 or any(n != 1 for n in shape[:-3]) or values.size != np.prod(shape):
-        raise CaffeError(
-            f"mean_file '{os.fspath(path)}' holds {values.size} numbers as {shape}; expected one C x H x W image."
-        )
-    return values.reshape(shape[-3:])
+        raise CaffeError(f"cannot read '{os.fspath(path)}': {error.strerror}") from error
+    except (ValueError, DecodeError) as error:
+        raise CaffeError(f"'{os.fspath(path)}' is no BlobProto: {error}") from error
+
+
+def read_mean(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
+    """The mean image (C, H, W) of a .binaryproto. Raises CaffeError if it holds none."""
+    values = read_blob(path)
+    if values.ndim < 3 or any(n != 1 for n in values.shape[:-3]):
+        raise CaffeError(f"mean_file '{os.fspath(path)}' holds an array of {values.shape}, not one C x H x W image.")
+    return values.reshape(values.shape[-3:])
 
 
 def datum_image(datum: caffe_pb2.Datum, force_color: bool = False, force_gray: bool = False) -> Image:
     """The array (C, H, W) in a Datum: raw bytes, floats or an encoded image (BGR). Raises CaffeError if the Datum is damaged."""
-    if datum.encoded:
-        flag = cv2.IMREAD_COLOR if force_color else cv2.IMREAD_GRAYSCALE if force_gray else cv2.IMREAD_UNCHANGED
-        return decode_image(datum.data, flag)
+    if datum.encoded and (force_color or force_gray):
+        return decode_image(datum.data, cv2.IMREAD_COLOR if force_color else cv2.IMREAD_GRAYSCALE)
     if force_color or force_gray:
         raise CaffeError("force_color and force_gray are for encoded Datums; this one is raw.")
-    shape = (datum.channels, datum.height, datum.width)
-    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-    if values.size == 0 or values.size != np.prod(shape):
-        raise CaffeError(f"the Datum says {shape[0]}x{shape[1]}x{shape[2]} but holds {values.size} values.")
-    return values.reshape(shape)
+    image = datum_to_array(datum)
+    if not image.size:
+        raise CaffeError("the Datum is empty.")
+    return image
 
 
 def decode_image(data: bytes, flag: int) -> Image:
@@ -119,4 +120,4 @@ def decode_image(data: bytes, flag: int) -> Image:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     if image is None:
         raise CaffeError("could not decode the image.")
-    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    return np.atleast_3d(image).transpose(2, 0, 1)

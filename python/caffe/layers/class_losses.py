@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
+from caffe.data_transformer import read_blob
 from caffe.layers.base import LossLayer, Shape, canonical_axis
 from caffe.layers.checks import class_labels, label_count_error, layer_error
 from caffe.layers.normalization import LossNormalizer
 from caffe.layers.registry import register_layer
-from caffe.proto import caffe_pb2
 
 # Caffe's kLOG_THRESHOLD: probabilities below count as this one.
 LOG_THRESHOLD = 1e-20
@@ -70,17 +69,7 @@ class InfogainLoss(LossLayer):
                 raise layer_error(
                     self, "Infogain matrix source must be specified, or the matrix be given as third bottom."
                 )
-            self.stored = self._read(param.source)
-
-    def _read(self, source: str) -> torch.Tensor:
-        try:
-            with open(source, "rb") as file:
-                proto = caffe_pb2.BlobProto.FromString(file.read())
-        except OSError as error:
-            raise layer_error(self, f"cannot read the infogain matrix '{source}': {error.strerror}") from error
-        except Exception as error:
-            raise layer_error(self, f"'{source}' is no BlobProto: {error}") from error
-        return torch.from_numpy(np.array(proto.double_data or proto.data, np.float32))
+            self.stored = torch.from_numpy(read_blob(param.source))
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         scores, label = bottom[0], bottom[1]
