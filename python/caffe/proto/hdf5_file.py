@@ -69,9 +69,11 @@ def _collect(
 
 
 def _child(group: h5py.Group, key: str) -> Any:
-    """A member that lies in this file; links to other files are refused, they would read whatever the author named."""
+    """A member, None if there is none. Links to other files are refused: they would read whatever the author named."""
     link = group.get(key, getlink=True)
-    return group[key] if isinstance(link, h5py.HardLink) else None
+    if link is not None and not isinstance(link, h5py.HardLink):
+        raise CaffeError(f"{group.file.filename}: '{group.name}/{key}' is a link to elsewhere, not an array")
+    return group[key] if link is not None else None
 
 
 def read_array(dataset: Any, path: str, what: str) -> np.ndarray:

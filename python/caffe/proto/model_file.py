@@ -67,7 +67,7 @@ def read_model(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     """
     name = os.fspath(path)
     with _mapped(path) as buffer:
-        if not h5py.is_hdf5(name):
+        if not _is_hdf5(buffer):
             return _read_protobuf(buffer, name)
     with hdf5_file.opened(path) as file:
         layers = [LayerBlobs(layer, "", arrays) for layer, arrays in hdf5_file.read_layers(file, name)]
@@ -279,6 +279,16 @@ def _mapped(path: str | os.PathLike[str]) -> Iterator[memoryview]:
         with suppress(BufferError):
             buffer.release()
             content.close()
+
+
+def _is_hdf5(buffer: memoryview) -> bool:
+    """HDF5's signature stands at the start, or at 512, 1024, 2048 ... behind somebody else's data."""
+    offset = 0
+    while offset + 8 <= len(buffer):
+        if buffer[offset : offset + 8] == b"\x89HDF\r\n\x1a\n":
+            return True
+        offset = max(512, 2 * offset)
+    return False
 
 
 def _forget(buffer: memoryview, position: int) -> None:
