@@ -23,7 +23,8 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t size) : size_(size) {
     if (size == 0) return;
-    // Large arrays are gathered from in no particular order: huge pages save most of the misses in the page tables.
+    // Large arrays are gathered from in no particular order: huge pages save most of the misses in the page
+    // tables.
     const bool huge = size * sizeof(T) >= 2 * kHugePage;
     const std::size_t alignment = huge ? kHugePage : kCacheLine;
     const std::size_t bytes = (size * sizeof(T) + alignment - 1) / alignment * alignment;

@@ -355,7 +355,8 @@ void image_forward(const Kernels2<T>& kernels, const Mixing<T>& mixing, const Pi
   if (q0 != unary) order.to_rows(q0, classes, kNever, q.data(), threads);
   parallel_ranges(threads, points, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
     if (q0 == unary) {
-      std::copy(unary_rows.data() + begin * stride, unary_rows.data() + end * stride, q.data() + begin * stride);
+      std::copy(unary_rows.data() + begin * stride, unary_rows.data() + end * stride,
+                q.data() + begin * stride);
     }
     crfrnn::kernels<T>().softmax(q.data(), stride, begin, end);
   });
