@@ -53,9 +53,11 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     low, high = im.min(), im.max()
     if high <= low:
         return np.full((height, width, im.shape[-1]), low, dtype=np.float32)
-    # skimage wants [0, 1]; Caffe scales there and back.
+    # skimage wants [0, 1]; Caffe scales there and back. The skimage of its time did no smoothing, and nets were tuned to that.
     scaled = (im - low) / (high - low)
-    resized = skimage.transform.resize(scaled, (height, width), order=interp_order, mode="constant")
+    resized = skimage.transform.resize(
+        scaled, (height, width), order=interp_order, mode="constant", anti_aliasing=False
+    )
     return (resized * (high - low) + low).astype(np.float32)
 
 
