@@ -53,7 +53,7 @@ def assign_proto(proto: Message, name: str, value: Any) -> None:
 
     Raises CaffeError if the message has no such field or the value does not fit it.
     """
-    field: FieldDescriptor | None = proto.DESCRIPTOR.fields_by_name.get(name)
+    field: Any = proto.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
         raise CaffeError(_unknown_field(name, [proto.DESCRIPTOR]))
     try:
@@ -211,7 +211,7 @@ class NetSpec:
 
     tops: dict[str, Top | Function]
 
-    def __setattr__(self, name: str, value: Top | Function) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
         if not isinstance(value, Top | Function):
             raise TypeError(f"n.{name} = ... takes what a layer call returns, not {type(value).__name__}")
         self.tops[name] = value
@@ -228,7 +228,7 @@ class NetSpec:
         except KeyError:
             raise AttributeError(f"the network has no top named {name!r}") from None
 
-    def __setitem__(self, name: str, value: Top | Function) -> None:
+    def __setitem__(self, name: str, value: Any) -> None:
         setattr(self, name, value)
 
     def __getitem__(self, name: str) -> Any:

@@ -118,7 +118,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from .segmenter import Segmenter
 
     examples = voc_list(arguments.voc, arguments.list)
-    segmenter = Segmenter(arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad or None)
+    segmenter = Segmenter(arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad)
     scores = evaluate(segmenter, examples, arguments.classes)
     if arguments.json is not None:
         write_json(arguments.json, scores)

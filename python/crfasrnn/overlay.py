@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,12 +39,13 @@ def _blend(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, coloured:
 
 def _boundary(labels: np.ndarray, thickness: int) -> np.ndarray:
     """H x W bool: pixels beside another label, `thickness` pixels wide."""
-    edge = np.zeros(labels.shape, np.uint8)
+    edge: Any = np.zeros(labels.shape, np.uint8)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
     if thickness > 1:
         edge = cv2.dilate(edge, np.ones((thickness, thickness), np.uint8))
-    return edge.astype(bool)
+    result: np.ndarray = edge.astype(bool)
+    return result
 
 
 @dataclass(frozen=True)

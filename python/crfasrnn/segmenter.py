@@ -102,7 +102,7 @@ class Segmenter:
         inner = image.shape[0], image.shape[1]
         outer = (self.max_side, self.max_side) if self.pad and self.max_side is not None else inner
         data = np.zeros((1, 3, *outer), np.float32)
-        data[0, :, : inner[0], : inner[1]] = (image - np.float32(MEAN_BGR)).transpose(2, 0, 1)
+        data[0, :, : inner[0], : inner[1]] = (image - np.array(MEAN_BGR, np.float32)).transpose(2, 0, 1)
         return data, inner
 
     def _forward(self, data: np.ndarray) -> np.ndarray:
