@@ -4,8 +4,8 @@ What differs from the published network: fc6 is a 3x3 convolution with holes and
 by 1; upsampling is bilinear, class by class (`group`), and fixed. Poolings round sizes up, so every upsampled map is at
 least as large as what it is laid over, and all crops start at 0: images of any size pass.
 
-pool4 and pool3 are scaled before they are scored, as in FCN-8s "at once": the activations of VGG shrink 60-fold (root
-mean square 630, 130 and 10) from pool3 to pool5, and all three scores learn together here.
+pool5, pool4 and pool3 are scaled to a root mean square of about one before they are scored, as in FCN-8s "at once": in
+VGG it is 10, 130 and 630, too much for new layers to learn from at an ordinary rate, and all three learn together here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from .vgg import conv, learning, trunk
 FROZEN_BLOCKS = (1, 2, 3)
 HEAD_WIDTH = 512
 NEW_LAYER_RATE = (10, 20)
+SCALE_POOL5 = 0.1
+SCALE_POOL5 = 0.1
 SCALE_POOL4 = 0.01
 SCALE_POOL3 = 0.002
 
@@ -61,7 +63,8 @@ def score(bottom: Top, num_classes: int, **more: str) -> Top:
 def fcn8s(n: NetSpec, num_classes: int) -> Top:
     """Scores of every pixel, blob `coarse`, N x num_classes x H x W."""
     pool5 = trunk(n, n.data, frozen=FROZEN_BLOCKS)
-    n.fc6 = head(pool5, HEAD_WIDTH, kernel_size=3, dilation=2)
+    n["scale-pool5"] = scaled(pool5, SCALE_POOL5)
+    n.fc6 = head(n["scale-pool5"], HEAD_WIDTH, kernel_size=3, dilation=2)
     n.relu6 = L.ReLU(n.fc6, in_place=True)
     n.drop6 = L.Dropout(n.fc6, dropout_ratio=0.5, in_place=True)
     n.fc7 = head(n.fc6, HEAD_WIDTH, kernel_size=1)
