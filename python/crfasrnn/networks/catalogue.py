@@ -83,7 +83,7 @@ def slim_family(num_classes: int = SLIM_CLASSES) -> Iterator[tuple[str, Any]]:
     # at the published rate of 1e-13 and momentum 0.99 with the loss summed over 250000 pixels.
     rates = (50, 50, 5)
     family: dict[str, tuple[str, Body, Body, float, int]] = {
-        "fcn8s": ("FCN-8s slim", slim.fcn8s, slim.fcn8s, 1e-3, 4000),
+        "fcn8s": ("FCN-8s slim", slim.fcn8s, slim.fcn8s, 2e-4, 3500),
         "crfrnn": (
             "FCN-8s slim + CRF-RNN",
             with_crf(slim.fcn8s, crfrnn.ITERATIONS_TRAIN, rates=rates),

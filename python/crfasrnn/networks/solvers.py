@@ -48,7 +48,7 @@ def published(nets: str, work: str, base_lr: float) -> Any:
 
 
 def slim(nets: str, work: str, base_lr: float, max_iter: int) -> Any:
-    """Training of the slim networks: loss averaged over the pixels, four images per step, rate falling to zero."""
+    """Training of the slim networks: loss averaged over the pixels, one image per step, rate falling to zero."""
     return solver(
         nets,
         work,
@@ -56,7 +56,6 @@ def slim(nets: str, work: str, base_lr: float, max_iter: int) -> Any:
         lr_policy="poly",
         power=0.9,
         momentum=0.9,
-        iter_size=4,
         max_iter=max_iter,
         test_iter=231,
         test_interval=max_iter,
