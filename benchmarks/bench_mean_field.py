@@ -62,13 +62,14 @@ def milliseconds(step: Callable[[], object], repeats: int) -> float:
 def peak_megabytes(kind: str, classes: int, size: int, iterations: int) -> float:
     """How far one call raises the peak of a fresh process above its inputs, less outputs and gradients, in 2^20 bytes."""
     code = (
-        "import resource, sys, torch; sys.path.insert(0, sys.argv[1]); import bench_mean_field as b\n"
-        "torch.set_num_threads(2)\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import bench_mean_field as b; b.torch.set_num_threads(2)\n"
+        "def memory(field):\n"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith(field + ':'))\n"
         "getattr(b, sys.argv[2])(2, 32, 2)()\n"  # loads what a first call loads
         "step = getattr(b, sys.argv[2])(*map(int, sys.argv[3:]))\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
-        "current = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
-        "step(); print(peak() - current)\n"
+        "import ctypes; getattr(ctypes.CDLL(None), 'malloc_trim', int)(0)\n"  # or free memory would count as in use
+        "before = memory('VmRSS'); result = step(); print(1024 * (memory('VmHWM') - before))\n"
     )
     command = [sys.executable, "-c", code, sys.path[0], kind, str(classes), str(size), str(iterations)]
     above = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

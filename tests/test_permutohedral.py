@@ -92,22 +92,20 @@ def test_features_too_wide_for_a_packed_key() -> None:
     assert relative_error(permutohedral_filter(torch.from_numpy(values), torch.from_numpy(features)), expected) < 1e-6
 
 
-def test_negative_and_shifted_features() -> None:
-    """Shifting all points by lattice periods changes nothing but rounding; far from the origin included."""
+def test_features_far_from_the_origin() -> None:
     rng = np.random.default_rng(1)
-    features, values = rng.normal(size=(200, 3)) * 2, rng.normal(size=(200, 4))
-    near = reference.permutohedral_filter(values, features - 1000.0)
-    assert (
-        relative_error(permutohedral_filter(torch.from_numpy(values), torch.from_numpy(features - 1000.0)), near) < 1e-9
-    )
+    features, values = rng.normal(size=(200, 3)) * 2 - 1000, rng.normal(size=(200, 4))
+    expected = reference.permutohedral_filter(values, features)
+    assert relative_error(permutohedral_filter(torch.from_numpy(values), torch.from_numpy(features)), expected) < 1e-9
 
 
 @pytest.mark.parametrize(("features", "bound"), [("spatial", 0.02), ("bilateral", 0.03)])
 def test_approximates_the_gaussian(features: str, bound: float) -> None:
-    """Normalised, the lattice is within 2 % (position) and 3 % (position and colour) of the value range of the truth.
+    """Normalised, the lattice is on average within 0.02 (position) and 0.03 (position and colour) of the Gaussian.
 
-    That is what the lattice is: a blur of a few taps and interpolation instead of a Gaussian. It holds for values that
-    vary on the scale of the kernel; vertices that no point touches drop a part of the Gaussian at borders.
+    The values are sines on the scale of the kernel, range -1 to 1. That is what the lattice is: interpolation and a blur
+    of three taps per axis instead of a Gaussian. The largest errors, up to 0.08 and 0.12 here, are at the border, where
+    vertices that no point touches drop a part of the kernel.
     """
     at = smooth_image_features(30, 40)
     at = at[:, :2] if features == "spatial" else at

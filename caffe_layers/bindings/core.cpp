@@ -152,6 +152,9 @@ void bind(nb::module_& m, const char* state_name) {
 }  // namespace crfrnn
 
 NB_MODULE(_core, m) {
+  // A result that is still referenced when Python exits keeps its state alive: nothing to frighten users
+  // with.
+  nb::set_leak_warnings(false);
   m.doc() = "The compiled core of crfasrnn: the permutohedral lattice and mean-field inference on the CPU.";
   crfrnn::bind<float>(m, "MeanFieldState32");
   crfrnn::bind<double>(m, "MeanFieldState64");

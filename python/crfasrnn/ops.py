@@ -105,7 +105,7 @@ def mean_field(
     result: Tensor = _MeanField.apply(
         unary,
         q0,
-        image,
+        image.detach(),  # the original has no gradient here either, and nets ask for one when they force backward
         spatial_weights,
         bilateral_weights,
         compatibility,
