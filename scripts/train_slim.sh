@@ -45,10 +45,9 @@ train() {
 train fcn8s work/trunk.caffemodel.h5 "$@"
 train crfrnn work/fcn8s.caffemodel "$@"
 
-"$python" "$scripts/export_model.py" work/fcn8s.caffemodel work/fcn8s.caffemodel.h5
-"$python" "$scripts/export_model.py" work/crfrnn.caffemodel work/crfrnn.caffemodel.h5
-"$python" "$scripts/plot_log.py" work/fcn8s.log work/crfrnn.log -o work/loss.png
+[ -f work/loss.png ] || "$python" "$scripts/plot_log.py" work/fcn8s.log work/crfrnn.log -o work/loss.png
 for name in fcn8s crfrnn; do
-  "$python" -m crfasrnn.cli evaluate --model "prototxt/slim/${name}_deploy.prototxt" --weights "work/$name.caffemodel.h5" \
+  [ -f "work/$name.caffemodel.h5" ] || "$python" "$scripts/export_model.py" "work/$name.caffemodel" "work/$name.caffemodel.h5"
+  [ -f "work/$name.json" ] || "$python" -m crfasrnn.cli evaluate --model "prototxt/slim/${name}_deploy.prototxt" --weights "work/$name.caffemodel.h5" \
     --voc "$voc" --list val --classes $classes --json "work/$name.json"
 done
