@@ -382,7 +382,14 @@ def test_hostile_hdf5(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         group = file.create_group("data/l")
         group["inner"] = group
-    refused("contains itself")
+    refused("linked twice, or into itself")
+    with h5py.File(path, "w") as file:  # two ways down at each of 30 levels: 2**30 paths
+        group = file.create_group("data")
+        for _ in range(30):
+            below = group.create_group("a")
+            group["b"] = below
+            group = below
+    refused("linked twice")
     with h5py.File(path, "w") as file:
         file.create_group("data/l").create_dataset("0", (1 << 20, 1 << 20), "f4", chunks=(1024, 1024))
     refused("claims")

@@ -47,7 +47,7 @@ def _collect(
     """Layer names may hold slashes, which HDF5 takes for nested groups."""
     address = h5py.h5o.get_info(group.id).addr
     if address in seen or depth > _MAX_DEPTH:
-        raise CaffeError(f"{path}: group '{group.name}' contains itself")
+        raise CaffeError(f"{path}: group '{group.name}' is linked twice, or into itself")
     seen.add(address)
     for key in group:
         child = _child(group, key)
