@@ -34,6 +34,8 @@ def test_weights_losses_and_rates(
 
     solver = caffe.get_solver(f"{case.stem}_solver.prototxt")
     solver.net.copy_from("crf_init.caffemodel" if case.stem.startswith("crf") else "tiny_init.caffemodel")
+    # Rounding differences grow through the lattice, whose vertices are chosen by rounding.
+    tolerance = 1e-4 if case.stem.startswith("crf") else 2e-5
     for until in (1, 2, 10, 20):
         solver.step(until - solver.iter)
         prefix = "" if until == 20 else f"iter{until}."
@@ -42,13 +44,13 @@ def test_weights_losses_and_rates(
                 layer, index = key[len(prefix) + len("param.") :].rsplit(".", 1)
                 ours = solver.net.params[layer][int(index)].data
                 expected = golden[key]
-                assert np.abs(ours - expected).max() <= 2e-5 * max(1e-3, np.abs(expected).max()), key
+                assert np.abs(ours - expected).max() <= tolerance * max(1e-3, np.abs(expected).max()), key
 
     lines = [record.getMessage() for record in caplog.records]
     rates = [float(m[1]) for line in lines if (m := re.fullmatch(r"Iteration \d+, lr = (\S+)", line))]
     losses = [float(m[1]) for line in lines if (m := re.fullmatch(r"Iteration \d+ \(.*\), loss = (\S+)", line))]
     np.testing.assert_allclose(rates, golden["lr"], rtol=2e-6)
-    np.testing.assert_allclose(losses, golden["loss_displayed"], rtol=2e-5)
+    np.testing.assert_allclose(losses, golden["loss_displayed"], rtol=tolerance)
     if "clip_scale" in golden.files and golden["clip_scale"].size:
         scales = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("Gradient clipping")]
         np.testing.assert_allclose(scales, golden["clip_scale"], rtol=2e-5)

@@ -346,7 +346,9 @@ class Solver:
         The weights come from the model file it names, looked for at that path and then beside the state file.
         """
         state = model_file.read_solver_state(path)
-        logger.info("SGDSolver: restoring history")
+        if not os.fspath(path).endswith(".h5"):
+            # Caffe says so for binary files alone.
+            logger.info("SGDSolver: restoring history")
         if len(state.history) != len(self.history):
             raise CaffeError(
                 f"{os.fspath(path)}: Incorrect length of history blobs: {len(state.history)}, the solver needs {len(self.history)}."
