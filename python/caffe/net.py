@@ -16,12 +16,15 @@ from caffe.coord_map import align_crops
 from caffe.errors import CaffeError
 from caffe.graph import filter_net, insert_splits, phase_name, set_state
 from caffe.layers.base import Layer
-from caffe.layers.registry import layer_class
+from caffe.layers.registry import layer_class, layer_type_list, unknown_type_message
 from caffe.log import logger, number
 from caffe.proto import caffe_pb2, model_file, text
 from caffe.weights import copy_weights, diagonal_bilinear, report_unmatched
 
 PathLike = str | os.PathLike[str]
+
+# Layers whose top is new memory, never a view of their bottom.
+_FRESH_TOPS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 
 
 class NetGraph:
@@ -48,6 +51,7 @@ class NetGraph:
         self.lr_mult: list[float] = []
         self.decay_mult: list[float] = []
         self._learnable_names: list[str] = []
+        self.shared_blobs: list[Blob] = []
         self._shared: dict[str, tuple[int, int]] = {}
         self._learnable_id: dict[tuple[int, int], int] = {}
         self._bottoms: list[list[str]] = []
@@ -61,6 +65,7 @@ class NetGraph:
             memory += sum(self.blobs[t].count for t in self._tops[-1])
             logger.info("Memory required for data: %d", 4 * memory)
         self._propagate_need_backward(bool(filtered.force_backward))
+        self._allow_overwriting()
         self._inputs = [t for names, layer in zip(self._tops, self.layers) if layer.type == "Input" for t in names]
         self._outputs = sorted(available)
         for output in self._outputs:
@@ -160,6 +165,7 @@ class NetGraph:
                 f"Owner layer param shape is {owned.shape_string()}; sharing layer expects shape {blob.shape_string()}"
             )
         blob.share(owned)
+        self.shared_blobs.append(blob)
         learnable = self._learnable_id[owner]
         self._learnable_id[index, k] = learnable
         for field, values in (("lr_mult", self.lr_mult), ("decay_mult", self.decay_mult)):
@@ -170,6 +176,15 @@ class NetGraph:
                 if stated and values[learnable] != value:
                     raise CaffeError(f"Shared param '{spec.name}' has mismatched {field}.")
                 values[learnable] = value
+
+    def _allow_overwriting(self) -> None:
+        """Let in-place layers that keep nothing for backward write over what the layer below has just computed for them."""
+        writer: dict[str, Layer] = {}
+        for layer, bottoms, tops in zip(self.layers, self._bottoms, self._tops):
+            below = writer.get(bottoms[0]) if bottoms and tops == bottoms else None
+            if below is not None and below.type in _FRESH_TOPS and not below.records and not layer.records:
+                layer.may_overwrite = True
+            writer.update(dict.fromkeys(tops, layer))
 
     def _propagate_need_backward(self, force: bool) -> None:
         """Drop the backward step of layers that no loss depends on; force_backward then adds it everywhere."""
@@ -210,8 +225,14 @@ class NetGraph:
         for i in range(start, len(self.layers) if end is None else end + 1):
             layer = self.layers[i]
             bottom, top = self._blobs_of(i)
-            _guarded(layer, "reshape", layer.reshape, bottom, top)
-            _guarded(layer, "forward", layer.forward, bottom, top)
+            try:
+                _guarded(layer, "reshape", layer.reshape, bottom, top)
+                _guarded(layer, "forward", layer.forward, bottom, top)
+            except CaffeError as error:
+                places = [place for below in self.layers[:i] for place in below.places]
+                if not places:
+                    raise
+                raise CaffeError(f"{error} The batch is {', '.join(places)}.") from error
             for blob, weight in zip(top, layer.loss_weights):
                 if weight:
                     loss += weight * float(blob.tensor.sum())
@@ -325,6 +346,19 @@ def _guarded(layer: Layer, step: str, call: Callable[..., None], *blobs: Any) ->
         raise CaffeError(f"layer '{layer.name}' ({layer.type}), {step}: {error}") from error
 
 
+def _read_definition(path: PathLike) -> caffe_pb2.NetParameter:
+    """Read a net; where a fork's field stops the parser, tell first of the fork's layer type that it belongs to."""
+    try:
+        definition: caffe_pb2.NetParameter = text.read_net(path)
+    except text.PrototxtError as error:
+        known = layer_type_list()
+        for name, layer_type in text.layer_types(path):
+            if layer_type and layer_type not in known:
+                raise CaffeError(f"{unknown_type_message(layer_type, name)}\n{error}") from error
+        raise
+    return definition
+
+
 class Net(NetGraph):
     """pycaffe's Net: `Net(prototxt, phase)`, `Net(prototxt, weights, phase)`, or keywords phase, weights, level, stages.
 
@@ -362,7 +396,7 @@ class Net(NetGraph):
             definition = caffe_pb2.NetParameter()
             definition.CopyFrom(network_file)
         else:
-            definition = text.read_net(network_file)
+            definition = _read_definition(network_file)
         set_state(definition, phase, level, list(stages or ()))
         super().__init__(definition)
         if weights is not None:

@@ -33,6 +33,10 @@ def copy_weights(net: NetGraph, source: list[LayerBlobs], path: str) -> list[str
         if layer.name in matched:
             continue
         target = net.params[layer.name]
+        if not layer.blobs and all(blob in net.shared_blobs for blob in target):
+            # HDF5 files of genuine Caffe hold shared parameters with their owner alone.
+            matched.add(layer.name)
+            continue
         if len(target) != len(layer.blobs):
             raise CaffeError(
                 f"{path}: Incompatible number of blobs for layer {layer.name} (source {len(layer.blobs)}, target {len(target)})"

@@ -48,6 +48,10 @@ class Layer:
         self.param_propagate_down: list[bool] = []
         # Whether a backward step will follow, so that forward must keep what it needs; the Net decides.
         self.records = False
+        # Whether the top may be written over the bottom, which is then this layer's alone and no longer needed; the Net decides.
+        self.may_overwrite = False
+        # Where a data layer read the current batch (keys, files), for messages about it.
+        self.places: Sequence[str] = ()
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read the options and create the parameters, once."""

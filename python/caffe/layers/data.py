@@ -70,6 +70,7 @@ class ImageBatches(Layer):
     def load_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The next batch, shaped after its first image. Raises CaffeError, naming the place, where another differs."""
         items = [self._transformed(self.read(advance=True)) for _ in range(self.batch_size)]
+        self.places = [item.place for item in items]
         for item in items:
             if item.image.shape != items[0].image.shape:
                 raise layer_error(

@@ -20,9 +20,6 @@ class NeuronLayer(TorchLayer):
     exact_bottoms = 1
     exact_tops = 1
 
-    # Set by a Net that knows the bottom's memory to be this layer's alone and no longer needed: the top may then overwrite it.
-    may_overwrite = False
-
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return [self.activate(bottom[0])]
 

@@ -45,11 +45,16 @@ def layer_class(layer_type: str, layer_name: str) -> type[Layer]:
             ) from error
         _classes[layer_type] = cls
         return cls
+    raise CaffeError(unknown_type_message(layer_type, layer_name))
+
+
+def unknown_type_message(layer_type: str, layer_name: str) -> str:
+    """What to tell a user whose net holds a layer of a type that nobody registered."""
     known = layer_type_list()
     lower = {name.lower(): name for name in known}
     near = [lower[name] for name in difflib.get_close_matches(layer_type.lower(), lower, n=3)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise CaffeError(
+    return (
         f"Unknown layer type: {layer_type} (layer '{layer_name}').{hint} To add it, decorate a caffe.Layer subclass with "
         f"@caffe.register_layer(\"{layer_type}\") or offer it in the entry-point group '{ENTRY_POINT_GROUP}'. "
         f"Known types: {', '.join(known)}"

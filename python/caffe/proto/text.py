@@ -36,6 +36,16 @@ def read_net(path: str | os.PathLike[str]) -> Any:
     return parse_net(_read_text(path), source=os.fspath(path))
 
 
+def layer_types(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """(name, type) of every layer of a net definition, fields that the schema lacks ignored; for messages about such files."""
+    net = caffe_pb2.NetParameter()
+    try:
+        text_format.Parse(_read_text(path), net, allow_unknown_field=True)
+    except (text_format.ParseError, RecursionError, ValueError, TypeError):
+        return []
+    return [(layer.name, layer.type) for layer in net.layer]
+
+
 def parse_net(text: str, source: str = "<string>") -> Any:
     """Like read_net for a net definition in a string; `source` stands for the file's name in messages."""
     net = _parse(text, caffe_pb2.NetParameter(), source)
