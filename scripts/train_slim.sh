@@ -19,11 +19,11 @@ scripts=$(dirname "$0")
 classes=0,8,10,12,13,15,17
 mkdir -p work
 
-# Photographs of `train` have fine masks, those of `train_sbd` coarser ones; both are used, mirrored too.
+# Photographs of `train` have fine masks, those of `train_sbd` coarser ones; both are used, at two sizes, mirrored too.
 [ -d work/train/label_lmdb ] || "$python" -m crfasrnn.cli data lmdb --voc "$voc" --list train --list train_sbd \
-  --classes $classes --max-side "${MAX_SIDE:-320}" --mirror --output work/train
+  --classes $classes --scales "${SCALES:-256,384}" --mirror --output work/train
 [ -d work/val/label_lmdb ] || "$python" -m crfasrnn.cli data lmdb --voc "$voc" --list val \
-  --classes $classes --max-side "${MAX_SIDE:-320}" --output work/val
+  --classes $classes --max-side "${SIZE:-384}" --output work/val
 [ -f work/trunk.caffemodel.h5 ] || "$python" "$scripts/convert_vgg_trunk.py" "$trunk" work/trunk.caffemodel.h5
 
 # train NAME WEIGHTS [OPTIONS]: run prototxt/slim/NAME_solver.prototxt, logging to work/NAME.log.
@@ -49,5 +49,5 @@ train crfrnn work/fcn8s.caffemodel "$@"
 for name in fcn8s crfrnn; do
   [ -f "work/$name.caffemodel.h5" ] || "$python" "$scripts/export_model.py" "work/$name.caffemodel" "work/$name.caffemodel.h5"
   [ -f "work/$name.json" ] || "$python" -m crfasrnn.cli evaluate --model "prototxt/slim/${name}_deploy.prototxt" --weights "work/$name.caffemodel.h5" \
-    --voc "$voc" --list val --classes $classes --json "work/$name.json"
+    --size "${SIZE:-384}" --voc "$voc" --list val --classes $classes --json "work/$name.json"
 done

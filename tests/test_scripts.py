@@ -149,7 +149,7 @@ def test_the_recipe_trains_exports_and_scores(tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
     command = [bash, str(SCRIPTS / "train_slim.sh"), str(voc), str(tmp_path / "trunk.npz")]
-    environment = {**os.environ, "PYTHON": sys.executable, "MAX_SIDE": "64"}
+    environment = {**os.environ, "PYTHON": sys.executable, "SCALES": "48,64", "SIZE": "64"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     work = tmp_path / "work"

@@ -49,8 +49,8 @@ class Segmenter:
 
     model: name of a bundled model, or path of a deploy prototxt (then with `weights`). Its input takes one BGR image minus
         the mean (103.939, 116.779, 123.68), its output holds one score per class and pixel.
-    size: "native" computes at the image's own size; a number reduces images whose largest side is above it, and the labels
-        are enlarged again; None is what the model was made for.
+    size: "native" computes at the image's own size; a number reduces images whose largest side is above it, and the scores
+        are enlarged again (bilinear) before the best is chosen; None is what the model was made for.
     pad: True pads the prepared image with zeros at the bottom and right to a square of `size` (500 if that is None or
         "native"), as the released demo does.
 
@@ -86,7 +86,12 @@ class Segmenter:
         height, width = image.shape[:2]
         data, (inner_height, inner_width) = self.prepare(image)
         scores = self._forward(data)[:, :inner_height, :inner_width]
-        labels = cv2.resize(scores.argmax(0).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        if self.pad:
+            # The released demo enlarges labels, and gives the same labels as it does.
+            best = scores.argmax(0).astype(np.uint8)
+            labels = cv2.resize(best, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        else:
+            labels = _best_labels(scores, width, height)
         planes = None
         if probabilities:
             normal = scores if self._is_probability else _softmax(scores)
@@ -156,6 +161,19 @@ def _ends(net: caffe.Net, path: str) -> tuple[str, str]:
 
 def _enlarged(plane: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(plane), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _best_labels(scores: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The class with the highest score at every pixel of the enlarged scores, uint8; one plane is enlarged at a time."""
+    if scores.shape[1:] == (height, width):
+        return scores.argmax(0).astype(np.uint8)
+    labels = np.zeros((height, width), np.uint8)
+    best = _enlarged(scores[0], width, height)
+    for label in range(1, len(scores)):
+        plane = _enlarged(scores[label], width, height)
+        labels[plane > best] = label
+        np.maximum(best, plane, out=best)
+    return labels
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
