@@ -71,6 +71,12 @@ class Memory:
         self._head_on_device = True
         return self._device
 
+    def discard(self) -> None:
+        """Give the memory back if nobody has a view of it: its content is about to be replaced."""
+        if not self._viewed:
+            self._host = self._device = None
+            self._head_on_device = False
+
     def assign(self, value: torch.Tensor) -> None:
         """Take `value` (any shape with this count, float32) as the new content."""
         flat = value.detach().reshape(-1)
@@ -191,6 +197,10 @@ class Blob:
     def tensor(self, value: torch.Tensor) -> None:
         self.reshape(*value.shape)
         self._data.assign(value)
+
+    def discard_data(self) -> None:
+        """Let go of the values before new ones are computed, so that both need not fit in memory at once."""
+        self._data.discard()
 
     @property
     def grad(self) -> torch.Tensor:

@@ -109,6 +109,9 @@ class TorchLayer(Layer):
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self._tape = None
+        for blob in top:
+            if not any(blob is b for b in bottom):
+                blob.discard_data()
         inputs = [self._input(b, top) for b in bottom]
         params = [p.tensor for p in self.blobs]
         if not self.records:

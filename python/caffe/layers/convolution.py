@@ -105,7 +105,22 @@ class Convolution(_Convolution):
     def output_size(self, size: Sequence[int]) -> Shape:
         return self.windows.output(self, size)
 
+    def _few_positions(self, x: torch.Tensor, weight: torch.Tensor) -> bool:
+        """Whether the image's columns are smaller than the weights, as for fc6 of VGG-16 (7 x 7, 4096 outputs).
+
+        Then one matrix product is faster than the library's convolution, which first copies all weights into an order of its own.
+        """
+        if self.spatial_axes != 2 or self.group != 1 or x.device.type != "cpu" or x.requires_grad or weight.requires_grad:
+            return False
+        return math.prod(weight.shape[2:]) > 1 and len(x) * math.prod(self.output_size(x.shape[2:])) < self.num_output
+
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if self._few_positions(x, weight):
+            columns = F.unfold(x, weight.shape[2:], self.windows.dilation, self.windows.pad, self.windows.stride)
+            y = weight.flatten(1) @ columns
+            if bias is not None:
+                y += bias[:, None]
+            return y.view(len(x), self.num_output, *self.output_size(x.shape[2:]))
         convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
         w = self.windows
         return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
