@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class NetGraph:
     its parameter blobs), `learnable` (parameter blobs that a solver updates, each once), `lr_mult` and `decay_mult` of those.
     """
 
-    def __init__(self, definition: caffe_pb2.NetParameter) -> None:
+    def __init__(self, definition: caffe_pb2.NetParameter, folder: Path | None = None) -> None:
+        self._folder = folder
         filtered = filter_net(definition)
         logger.info("Initializing net from parameters: \n%s", text.to_text(filtered))
         if filtered.crop_aligns:
@@ -82,6 +84,7 @@ class NetGraph:
                 f"layer '{param.name}': propagate_down param must be specified either 0 or bottom_size times ({len(param.bottom)})"
             )
         layer = layer_class(param.type, param.name)(param, param.phase)
+        layer.folder = self._folder
         layer.type = param.type  # type: ignore[misc]  # Python layers share one class per module, not per type
         logger.info("Creating Layer %s", param.name)
         for blob in param.bottom:
@@ -395,10 +398,12 @@ class Net(NetGraph):
         if isinstance(network_file, caffe_pb2.NetParameter):
             definition = caffe_pb2.NetParameter()
             definition.CopyFrom(network_file)
+            folder = None
         else:
             definition = _read_definition(network_file)
+            folder = Path(network_file).parent
         set_state(definition, phase, level, list(stages or ()))
-        super().__init__(definition)
+        super().__init__(definition, folder)
         if weights is not None:
             self.copy_from(weights)
 

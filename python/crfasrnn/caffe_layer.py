@@ -13,6 +13,8 @@ from caffe.layers.base import Shape, TorchLayer
 from caffe.proto import caffe_pb2
 from crfasrnn.ops import mean_field
 
+_PAR_FILE_LIMIT = 1 << 20
+
 
 class MultiStageMeanfieldLayer(TorchLayer):
     """Mean-field inference of a fully connected CRF, unrolled num_iterations times (Zheng et al. 2015, section 4).
@@ -23,10 +25,11 @@ class MultiStageMeanfieldLayer(TorchLayer):
     Potts model). Gradients go to unary, Q0 and the parameters; the image gets none.
 
     Options (multi_stage_meanfield_param, or the same fields as text in python_param.param_str): num_iterations (1); theta_alpha
-    and theta_gamma in pixels, theta_beta in units of the image (10 each); the diagonals that the kernel weights start from, as one
-    number per class in spatial_filter_weights_str / bilateral_filter_weights_str or as one number for all classes in
-    spatial_filter_weight / bilateral_filter_weight (1). compatibility_mode POTTS is the only one; threshold and force_cpu are read
-    and have no effect, as in the original.
+    and theta_gamma in pixels, theta_beta in units of the image (10 each); the diagonals that the kernel weights start from, as
+    one number per class in spatial_filter_weights_str / bilateral_filter_weights_str or as one number for all classes in
+    spatial_filter_weight / bilateral_filter_weight (1); without either, from the files spatial.par / bilateral.par beside the
+    prototxt, where there are such (one number per class, as the fork of 2015 had it). compatibility_mode POTTS is the only
+    one; threshold and force_cpu are read and have no effect, as in the original.
     """
 
     type = "MultiStageMeanfield"
@@ -61,9 +64,14 @@ class MultiStageMeanfieldLayer(TorchLayer):
 
     def _diagonal(self, kernel: str, classes: int) -> list[float]:
         text = getattr(self._options, f"{kernel}_filter_weights_str")
+        field = f"layer '{self.name}': {kernel}_filter_weights_str"
+        beside = self.folder / f"{kernel}.par" if self.folder else None
+        if not text and not self._options.HasField(f"{kernel}_filter_weight") and beside and beside.is_file():
+            field = f"layer '{self.name}': {beside}"
+            with open(beside, encoding="ascii", errors="replace") as file:
+                text = file.read(_PAR_FILE_LIMIT)
         if not text:
             return [getattr(self._options, f"{kernel}_filter_weight")] * classes
-        field = f"layer '{self.name}': {kernel}_filter_weights_str"
         try:
             weights = [float(word) for word in text.split()]
         except ValueError as error:

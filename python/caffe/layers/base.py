@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -50,6 +51,8 @@ class Layer:
         self.records = False
         # Whether the top may be written over the bottom, which is then this layer's alone and no longer needed; the Net decides.
         self.may_overwrite = False
+        # Where the net's prototxt lies, None if it was not read from a file.
+        self.folder: Path | None = None
         # Where a data layer read the current batch (keys, files), for messages about it.
         self.places: Sequence[str] = ()
 

@@ -110,7 +110,13 @@ class Convolution(_Convolution):
 
         Then one matrix product is faster than the library's convolution, which first copies all weights into an order of its own.
         """
-        if self.spatial_axes != 2 or self.group != 1 or x.device.type != "cpu" or x.requires_grad or weight.requires_grad:
+        if (
+            self.spatial_axes != 2
+            or self.group != 1
+            or x.device.type != "cpu"
+            or x.requires_grad
+            or weight.requires_grad
+        ):
             return False
         return math.prod(weight.shape[2:]) > 1 and len(x) * math.prod(self.output_size(x.shape[2:])) < self.num_output
 

@@ -88,7 +88,7 @@ def slim_family(num_classes: int = SLIM_CLASSES) -> Iterator[tuple[str, Any]]:
             "FCN-8s slim + CRF-RNN",
             with_crf(slim.fcn8s, crfrnn.ITERATIONS_TRAIN, rates=rates),
             with_crf(slim.fcn8s, crfrnn.ITERATIONS_DEPLOY, rates=rates),
-            1e-4,
+            5e-5,
             1000,
         ),
     }
