@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -114,3 +115,127 @@ def datum_to_array(datum: Any) -> np.ndarray:
     if values.size != datum.channels * datum.height * datum.width:
         raise CaffeError(f"a datum of {shape[0]} x {shape[1]} x {shape[2]} holds {values.size} values")
     return values.reshape(shape)
+
+
+def oversample(images: Sequence[np.ndarray] | np.ndarray, crop_dims: Sequence[int]) -> np.ndarray:
+    """Ten crops of each H x W x K image, as pycaffe's caffe.io.oversample: corners, centre, and their mirror images.
+
+    crop_dims: (height, width) of a crop. Returns 10 N x height x width x K, float32, the ten crops of an image together. Raises
+    ValueError if the images differ in shape or are smaller than the crop.
+    """
+    if len(images) == 0:
+        raise ValueError("oversample needs at least one image")
+    shape = np.shape(images[0])
+    height, width = (int(d) for d in crop_dims)
+    if len(shape) != 3 or any(np.shape(image) != shape for image in images):
+        raise ValueError(f"oversample takes images H x W x K of one shape, not {[np.shape(image) for image in images]}")
+    below, right = shape[0] - height, shape[1] - width
+    if below < 0 or right < 0 or height < 1 or width < 1:
+        raise ValueError(f"a crop of {height} x {width} does not fit into an image of {shape[0]} x {shape[1]}")
+    corners = [(0, 0), (0, right), (below, 0), (below, right), (below // 2, right // 2)]
+    crops = np.empty((len(images), 10, height, width, shape[2]), np.float32)
+    for image, its_crops in zip(images, crops):
+        for crop, (top, left) in zip(its_crops, corners):
+            crop[...] = image[top : top + height, left : left + width]
+    crops[:, 5:] = crops[:, :5, :, ::-1]
+    return crops.reshape(-1, height, width, shape[2])
+
+
+class Transformer:
+    """pycaffe's caffe.io.Transformer: what turns an image into a net's input, per input blob.
+
+    inputs: {blob name: its shape N x C x H x W}. `preprocess` does, in this order, and only what was set: resizing to H x W,
+    transposing, swapping channels, raw_scale, mean subtraction, input_scale. Naming a blob that is not among the inputs raises
+    CaffeError; so does an order of the wrong length. set_mean raises ValueError for a mean that does not fit.
+    """
+
+    def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
+        self.inputs = {name: tuple(int(d) for d in shape) for name, shape in inputs.items()}
+        self.transpose: dict[str, tuple[int, ...]] = {}
+        self.channel_swap: dict[str, tuple[int, ...]] = {}
+        self.raw_scale: dict[str, float] = {}
+        self.mean: dict[str, np.ndarray] = {}
+        self.input_scale: dict[str, float] = {}
+
+    def _check(self, in_: str) -> None:
+        if in_ not in self.inputs:
+            raise CaffeError(f"{in_} is not one of the net inputs: {', '.join(self.inputs)}")
+
+    def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
+        """Make an image (H x W x K, for the usual transpose) into the input of blob `in_`: C x H x W, float32, a new array."""
+        self._check(in_)
+        values = np.array(data, np.float32)
+        size = self.inputs[in_][2:]
+        if values.shape[:2] != size:
+            values = resize_image(values, (size[0], size[1]))
+        if in_ in self.transpose:
+            values = values.transpose(self.transpose[in_])
+        if in_ in self.channel_swap:
+            values = values[list(self.channel_swap[in_])]
+        if in_ in self.raw_scale:
+            values *= self.raw_scale[in_]
+        if in_ in self.mean:
+            values -= self.mean[in_]
+        if in_ in self.input_scale:
+            values *= self.input_scale[in_]
+        return values
+
+    def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
+        """Undo preprocess but for the resizing: from C x H x W (axes of length 1 are dropped) back to an image."""
+        self._check(in_)
+        values = np.array(data, np.float32).squeeze()
+        if in_ in self.input_scale:
+            values /= self.input_scale[in_]
+        if in_ in self.mean:
+            values += self.mean[in_]
+        if in_ in self.raw_scale:
+            values /= self.raw_scale[in_]
+        if in_ in self.channel_swap:
+            values = values[np.argsort(self.channel_swap[in_])]
+        if in_ in self.transpose:
+            values = values.transpose(np.argsort(self.transpose[in_]))
+        return values
+
+    def set_transpose(self, in_: str, order: Sequence[int]) -> None:
+        """Order the axes so: (2, 0, 1) makes H x W x K into K x H x W."""
+        self._check(in_)
+        if len(order) != len(self.inputs[in_]) - 1:
+            raise CaffeError("Transpose order needs to have the same number of dimensions as the input.")
+        self.transpose[in_] = tuple(order)
+
+    def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
+        """Order the channels (axis 0 after transposing) so: (2, 1, 0) makes RGB into BGR."""
+        self._check(in_)
+        if len(order) != self.inputs[in_][1]:
+            raise CaffeError("Channel swap needs to have the same number of dimensions as the input channels.")
+        self.channel_swap[in_] = tuple(order)
+
+    def set_raw_scale(self, in_: str, scale: float) -> None:
+        """Multiply by this before the mean is subtracted: 255 for images that were loaded as 0..1 and means in 0..255."""
+        self._check(in_)
+        self.raw_scale[in_] = scale
+
+    def set_mean(self, in_: str, mean: np.ndarray) -> None:
+        """Subtract this: one number per channel, or an image C x H x W (H x W for one channel), resized if its size differs."""
+        self._check(in_)
+        mean = np.asarray(mean)
+        channels, *size = self.inputs[in_][1:]
+        if mean.ndim == 1:
+            if len(mean) != channels:
+                raise ValueError("Mean channels incompatible with input.")
+            mean = mean[:, np.newaxis, np.newaxis]
+        else:
+            if mean.ndim == 2:
+                mean = mean[np.newaxis]
+            if mean.ndim != 3:
+                raise ValueError("Mean shape invalid")
+            if mean.shape[0] != channels:
+                raise ValueError("Mean channels incompatible with input.")
+            if list(mean.shape[1:]) != size:
+                mean = resize_image(mean.transpose(1, 2, 0), (size[0], size[1])).transpose(2, 0, 1)
+        self.mean[in_] = mean
+
+    def set_input_scale(self, in_: str, scale: float) -> None:
+        """Multiply by this after the mean is subtracted."""
+        self._check(in_)
+        self.input_scale[in_] = scale
