@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from caffe import layers
+from caffe import coord_map, io, layers
 from caffe.blob import Blob
+from caffe.classifier import Classifier
+from caffe.detector import Detector
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.registry import layer_type_list, register_layer
@@ -35,6 +37,8 @@ __all__ = [
     "AdamSolver",
     "Blob",
     "CaffeError",
+    "Classifier",
+    "Detector",
     "Layer",
     "NesterovSolver",
     "Net",
@@ -42,8 +46,10 @@ __all__ = [
     "RMSPropSolver",
     "SGDSolver",
     "Solver",
+    "coord_map",
     "get_solver",
     "init_log",
+    "io",
     "layer_type_list",
     "layers",
     "params",
