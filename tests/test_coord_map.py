@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from caffe.coord_map import crop_offsets
+from caffe import layers as L
+from caffe import params as P
+from caffe.coord_map import coord_map_from_to, crop_offsets
+from caffe.coord_map import crop as crop_layer
 from caffe.errors import CaffeError
+from caffe.net_spec import NetSpec, Top
 from caffe.proto import caffe_pb2
 
 
@@ -73,3 +78,79 @@ def test_impossible_alignment_is_explained(text: str, words: str) -> None:
         crop_offsets(definition, len(definition.layer) - 1)
     assert "crop" in str(caught.value)
     assert "crop_param" in str(caught.value)
+
+
+def fcn_trunk() -> tuple[Top, Top, Top, Top]:
+    """The spatial skeleton of the FCNs of Long et al.: data, pool3, pool4 and fc7 of VGG-16 with pad 100."""
+    data = L.Input(shape={"dim": [1, 3, 500, 500]})
+    bottom, pools = data, []
+    for convolutions in (2, 2, 3, 3, 3):
+        for _ in range(convolutions):
+            bottom = L.Convolution(bottom, num_output=2, kernel_size=3, pad=1 if bottom is not data else 100)
+            bottom = L.ReLU(bottom, in_place=True)
+        bottom = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=2, stride=2)
+        pools.append(bottom)
+    fc7 = L.Convolution(L.Convolution(bottom, num_output=2, kernel_size=7), num_output=2, kernel_size=1)
+    return data, pools[2], pools[3], L.Dropout(fc7, in_place=True)
+
+
+def upsampled(top: Top, factor: int) -> Top:
+    return L.Deconvolution(
+        top, convolution_param={"num_output": 2, "kernel_size": 2 * factor, "stride": factor, "bias_term": False}
+    )
+
+
+def offset_of(cropped: Top) -> tuple[int, list[int]]:
+    param = cropped.to_proto().layer[-1].crop_param
+    return param.axis, list(param.offset)
+
+
+def test_crop_gives_the_published_offsets() -> None:
+    data, pool3, pool4, fc7 = fcn_trunk()
+    assert offset_of(crop_layer(upsampled(fc7, 32), data)) == (2, [19])
+    # FCN-16s: offsets 5 and 27; FCN-8s: 5, 9 and 31.
+    up2 = upsampled(fc7, 2)
+    score4 = crop_layer(L.Convolution(pool4, num_output=2, kernel_size=1), up2)
+    assert offset_of(score4) == (2, [5])
+    fused4 = L.Eltwise(up2, score4, operation=P.Eltwise.SUM)
+    assert offset_of(crop_layer(upsampled(fused4, 16), data)) == (2, [27])
+    up4 = upsampled(fused4, 2)
+    score3 = crop_layer(L.Convolution(pool3, num_output=2, kernel_size=1), up4)
+    assert offset_of(score3) == (2, [9])
+    fused3 = L.Eltwise(up4, score3, operation=P.Eltwise.SUM)
+    assert offset_of(crop_layer(upsampled(fused3, 8), data)) == (2, [31])
+
+
+def test_crop_in_a_net_spec() -> None:
+    n = NetSpec()
+    n.data = L.Input(shape={"dim": [1, 1, 8, 9]})
+    n.conv = L.Convolution(n.data, num_output=1, kernel_h=3, kernel_w=3, pad_h=4, pad_w=2)
+    n.score = crop_layer(n.conv, n.data)
+    layer = n.to_proto().layer[-1]
+    assert (layer.name, layer.type, list(layer.bottom)) == ("score", "Crop", ["conv", "data"])
+    assert (layer.crop_param.axis, list(layer.crop_param.offset)) == (2, [3, 1])
+
+
+def test_maps_between_tops() -> None:
+    data, pool3, _, fc7 = fcn_trunk()
+    axis, scale, shift = coord_map_from_to(data, pool3)
+    assert axis == 1
+    # Three poolings: pixel 0 of pool3 lies amid 8 pixels, 99 into the border that conv1_1 adds around the image.
+    np.testing.assert_allclose([*scale, *shift], [1 / 8, (99 - 3.5) / 8])
+    _, scale, shift = coord_map_from_to(upsampled(fc7, 32), data)
+    np.testing.assert_allclose([*scale, *shift], [1, -19])
+    wide = L.Convolution(data, num_output=1, kernel_h=1, kernel_w=3, stride_h=2, stride_w=4)
+    _, scale, shift = coord_map_from_to(wide, data)
+    np.testing.assert_allclose([scale, shift], [[2, 4], [0, 1]])
+
+
+def test_impossible_crops_are_refused() -> None:
+    data, _, pool4, _ = fcn_trunk()
+    with pytest.raises(CaffeError, match="differ in scale"):
+        crop_layer(pool4, data)
+    with pytest.raises(CaffeError, match="offset would be -1"):
+        crop_layer(L.Convolution(data, num_output=1, kernel_size=3), data)
+    with pytest.raises(CaffeError, match="no blob is connected"):
+        crop_layer(L.Input(), data)
+    with pytest.raises(CaffeError, match="no blob is connected"):
+        coord_map_from_to(L.InnerProduct(data, num_output=2), data)

@@ -1,4 +1,4 @@
-"""Coordinate maps between blobs of a net: where a Crop layer without parameters has to cut.
+"""Coordinate maps between blobs of a net: where a Crop layer has to cut.
 
 A map (a, b) per spatial axis says that position x of an earlier blob is position a*x + b of a later one. Convolution and pooling
 give x/s + (2p - (k-1)) / (2s), Deconvolution the inverse, layers that work pixel by pixel the identity (Long et al., "Fully
@@ -10,8 +10,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
+import numpy as np
+
+from caffe import net_spec
 from caffe.errors import CaffeError
 from caffe.log import logger
+from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
 
 
@@ -94,24 +98,62 @@ def crop_offsets(net: caffe_pb2.NetParameter, crop_index: int) -> tuple[int, int
     Both bottoms are followed back to a blob that they share. Raises CaffeError where there is none, where the two differ in
     scale, or where the offset is not a non-negative integer.
     """
-    crop = net.layer[crop_index]
-    trouble = f"layer '{crop.name}': cannot align {crop.bottom[0]} with {crop.bottom[1]}: "
+    trouble = _trouble(net.layer[crop_index])
     advice = ". Give crop_param { axis: 2 offset: ... } instead."
-    cut, reference = (_ancestors(net, crop_index, name) for name in crop.bottom[:2])
-    shared = [node for node in reference if node in cut]
-    if not shared:
-        raise CaffeError(trouble + "no blob is connected to both by layers with coordinate maps" + advice)
-    node = shared[0]
     offsets = []
-    for i in range(2):
-        # Position x of the reference lies at `link(x)` of the blob that is cut.
-        link = cut[node][i].after(reference[node][i].inverse())
+    for link in _links(net, crop_index, advice):
         if link.scale != 1:
             raise CaffeError(trouble + f"they differ in scale by {link.scale}" + advice)
         if link.shift.denominator != 1 or link.shift < 0:
             raise CaffeError(trouble + f"the offset would be {link.shift}" + advice)
         offsets.append(int(link.shift))
     return offsets[0], offsets[1]
+
+
+def _trouble(crop: caffe_pb2.LayerParameter) -> str:
+    return f"layer '{crop.name}': cannot align {crop.bottom[0]} with {crop.bottom[1]}: "
+
+
+def _links(net: caffe_pb2.NetParameter, crop_index: int, advice: str = ".") -> Map:
+    """Per axis, the map from the second bottom of a Crop layer to its first. Raises CaffeError where nothing connects them."""
+    crop = net.layer[crop_index]
+    cut, reference = (_ancestors(net, crop_index, name) for name in crop.bottom[:2])
+    node = next((node for node in reference if node in cut), None)
+    if node is None:
+        raise CaffeError(_trouble(crop) + "no blob is connected to both by layers with coordinate maps" + advice)
+    first, second = (c.after(r.inverse()) for c, r in zip(cut[node], reference[node]))
+    return first, second
+
+
+def coord_map_from_to(top_from: Top, top_to: Top) -> tuple[int, np.ndarray, np.ndarray]:
+    """The map between the coordinates of two tops of a network program, as pycaffe's caffe.coord_map.coord_map_from_to.
+
+    Returns (axis, a, b): along the spatial axes, those behind `axis` (1), position x of `top_from` is position a*x + b of
+    `top_to`; a and b are float64 arrays, of one number where height and width agree and else of two. Raises CaffeError where
+    the tops are not connected by layers that have such maps.
+    """
+    maps = [link.inverse() for link in _links(*_as_crop(top_from, top_to))]
+    if maps[0] == maps[1]:
+        del maps[1]
+    return 1, np.array([float(m.scale) for m in maps]), np.array([float(m.shift) for m in maps])
+
+
+def crop(top_from: Top, top_to: Top) -> Top:
+    """A Crop layer, for a network program, that cuts `top_from` to the size of `top_to` at the place where the two align.
+
+    As pycaffe's caffe.coord_map.crop: crop_param gets axis 2 and the offset (one number where both axes have the same). Raises
+    CaffeError where the tops are not connected, differ in scale, or the offset would be negative or no integer.
+    """
+    offsets = crop_offsets(*_as_crop(top_from, top_to))
+    offset = list(offsets if offsets[0] != offsets[1] else offsets[:1])
+    cropped: Top = net_spec.layers.Crop(top_from, top_to, crop_param={"axis": 2, "offset": offset})
+    return cropped
+
+
+def _as_crop(top_from: Top, top_to: Top) -> tuple[caffe_pb2.NetParameter, int]:
+    """The net that ends in a Crop of one top to the other, and that layer's index."""
+    definition: caffe_pb2.NetParameter = net_spec.to_proto(net_spec.layers.Crop(top_from, top_to))
+    return definition, len(definition.layer) - 1
 
 
 def _ancestors(net: caffe_pb2.NetParameter, below: int, blob: str) -> dict[tuple[int, str], Map]:
