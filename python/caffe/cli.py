@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -54,6 +55,10 @@ class Flags:
     gpu: str = ""
     sigint_effect: str = "stop"
     sighup_effect: str = "snapshot"
+
+    def spelled(self) -> list[str]:
+        """The flags that are not at their defaults, as a command line has them."""
+        return [f"-{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default]
 
     @property
     def stages(self) -> list[str]:
@@ -122,6 +127,18 @@ def _fail(message: str) -> int:
     return 1
 
 
+def _devices(gpu: str) -> list[int]:
+    """The device numbers that -gpu names."""
+    import torch
+
+    if gpu in ("", "all"):
+        return list(range(torch.cuda.device_count())) if gpu else []
+    try:
+        return [int(part) for part in gpu.split(",")]
+    except ValueError:
+        raise CaffeError(f"-gpu takes device numbers separated by commas, or all, not '{gpu}'") from None
+
+
 def _use_device(gpu: str, solver_mode: str | None = None, device_id: int = 0) -> None:
     """Choose CPU or GPU mode from -gpu, else from the solver (its mode, or None where it states none)."""
     import torch
@@ -129,12 +146,7 @@ def _use_device(gpu: str, solver_mode: str | None = None, device_id: int = 0) ->
     from caffe import mode
     from caffe.log import logger
 
-    ids = list(range(torch.cuda.device_count())) if gpu == "all" else []
-    if gpu and gpu != "all":
-        try:
-            ids = [int(part) for part in gpu.split(",")]
-        except ValueError:
-            raise CaffeError(f"-gpu takes device numbers separated by commas, or all, not '{gpu}'") from None
+    ids = _devices(gpu)
     if len(ids) > 1:
         raise CaffeError("-gpu takes one device in this version")
     if (not gpu and solver_mode == "GPU") or (not gpu and solver_mode is None and torch.cuda.is_available()):
@@ -156,10 +168,13 @@ def train(flags: Flags) -> int:
         raise CaffeError("Need a solver definition to train: caffe train -solver FILE")
     if flags.snapshot and flags.weights:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
+    from caffe import mode, parallel
     from caffe.log import logger
     from caffe.proto import caffe_pb2, text
     from caffe.solver import get_solver
 
+    if not parallel.launched() and len(_devices(flags.gpu)) > 1:
+        return parallel.launch(len(_devices(flags.gpu)), ["train", *flags.spelled()])
     param = text.read_solver(flags.solver)
     if flags.stage or flags.level:
         param.train_state.level = flags.level
@@ -170,8 +185,12 @@ def train(flags: Flags) -> int:
     if flags.weights:
         del param.weights[:]
         param.weights.append(flags.weights)
-    solver = get_solver(param)
-    with _signals({"SIGINT": flags.sigint_effect, "SIGHUP": flags.sighup_effect}) as requested:
+    backend = "nccl" if mode.device().type == "cuda" else "gloo"
+    with (
+        parallel.group(backend) if parallel.launched() else nullcontext(),
+        _signals({"SIGINT": flags.sigint_effect, "SIGHUP": flags.sighup_effect}) as requested,
+    ):
+        solver = get_solver(param)
         solver.requested_action = requested
         if flags.snapshot:
             logger.info("Resuming from %s", flags.snapshot)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from caffe import mode
+from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.log import logger, number
@@ -22,6 +22,7 @@ from caffe.updates import check_rule
 
 # What a signal or a callback may ask of a running solver.
 CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
+_ACTIONS = (CONTINUE, SNAPSHOT, STOP)  # a later one outweighs an earlier one
 
 
 class Solver:
@@ -49,7 +50,7 @@ class Solver:
             raise CaffeError(f"average_loss should be at least 1, not {self.param.average_loss}.")
         self._check_snapshot_prefix()
         if self.param.random_seed >= 0:
-            mode.set_random_seed(self.param.random_seed)
+            mode.set_random_seed(self.param.random_seed + parallel.rank())
         self.iter = 0
         self._rate = LearningRate(self.param)
         self._losses: list[float] = []
@@ -171,6 +172,8 @@ class Solver:
         """Train for a number of iterations, with display, tests and snapshots on the way."""
         p = self.param
         first, last = self.iter, self.iter + iterations
+        if parallel.active():
+            parallel.share_weights(self.net.learnable)
         self._losses.clear()
         self._smoothed = 0.0
         self._clock = (time.monotonic(), self.iter)
@@ -190,10 +193,14 @@ class Solver:
             self._smooth(loss / p.iter_size, first)
             if p.display and self.iter % p.display == 0:
                 self._display()
+            if parallel.active():
+                parallel.average_gradients(self.net.learnable)
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
             self.apply_update()
             action = self.requested_action()
+            if parallel.active():
+                action = _ACTIONS[parallel.agree(_ACTIONS.index(action))]
             if (p.snapshot and self.iter % p.snapshot == 0) or action == SNAPSHOT:
                 self.snapshot()
             if action == STOP:
@@ -291,7 +298,7 @@ class Solver:
     def test_all(self) -> None:
         """Run every test net for its test_iter iterations and log the mean of its outputs."""
         for i in range(len(self.test_nets)):
-            if self.stopped_early:
+            if self.stopped_early or parallel.rank():
                 return
             self.test(i)
 
@@ -330,6 +337,8 @@ class Solver:
         suffix, kind = (".h5", "HDF5 file") if hdf5 else ("", "binary proto file")
         stem = f"{self.param.snapshot_prefix}_iter_{self.iter}"
         model, state = f"{stem}.caffemodel{suffix}", f"{stem}.solverstate{suffix}"
+        if parallel.rank():
+            return model, state
         logger.info("Snapshotting to %s %s", kind, model)
         if hdf5:
             self.net.save_hdf5(model)

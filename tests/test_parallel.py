@@ -1,0 +1,113 @@
+"""Training in two processes (gloo) against one process with twice the batch, and what happens when a process is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+from caffe.io import array_to_datum
+from caffe.proto import model_file
+
+NET = """
+name: "pair"
+layer {{ name: "data" type: "Data" top: "data" top: "label" data_param {{ source: "images" backend: LMDB batch_size: {batch} }}
+  transform_param {{ scale: 0.01 }} }}
+layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param {{ num_output: 4 kernel_size: 3 weight_filler {{ type: "gaussian" std: 0.3 }} }} }}
+layer {{ name: "relu" type: "ReLU" bottom: "conv" top: "conv" }}
+layer {{ name: "score" type: "InnerProduct" bottom: "conv" top: "score"
+  inner_product_param {{ num_output: 3 weight_filler {{ type: "gaussian" std: 0.1 }} }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" }}
+"""
+SOLVER = """
+net: "{net}" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.001 clip_gradients: 2 max_iter: {iterations}
+display: 2 snapshot_prefix: "{prefix}" solver_mode: CPU random_seed: 7
+"""
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "caffe")
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """Twelve labelled images in an LMDB, a net with batch 1 and one with batch 2."""
+    rng = np.random.default_rng(0)
+    with lmdb.open(str(tmp_path / "images"), map_size=1 << 22) as database, database.begin(write=True) as transaction:
+        for i in range(12):
+            image = rng.integers(0, 256, (3, 6, 7), dtype=np.uint8)
+            transaction.put(f"{i:04d}".encode(), array_to_datum(image, i % 3).SerializeToString())
+    for name, batch in (("half", 1), ("whole", 2)):
+        (tmp_path / f"{name}.prototxt").write_text(NET.format(batch=batch))
+    return tmp_path
+
+
+def command(workplace: Path, net: str, prefix: str, iterations: int = 10, several: bool = False) -> list[str]:
+    (workplace / f"{prefix}_solver.prototxt").write_text(
+        SOLVER.format(net=f"{net}.prototxt", prefix=prefix, iterations=iterations)
+    )
+    return [
+        sys.executable,
+        *(TORCHRUN if several else ("-m", "caffe")),
+        "train",
+        "-solver",
+        f"{prefix}_solver.prototxt",
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_two_processes_are_one_with_twice_the_batch(workplace: Path) -> None:
+    logs = {}
+    for net, prefix, several in (("whole", "one", False), ("half", "two", True)):
+        done = subprocess.run(
+            command(workplace, net, prefix, several=several),
+            cwd=workplace,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+        logs[prefix] = done.stderr
+    one, two = (model_file.read_model(workplace / f"{prefix}_iter_10.caffemodel") for prefix in ("one", "two"))
+    learned = 0
+    for a, b in zip(one, two, strict=True):
+        for x, y in zip(a.blobs, b.blobs, strict=True):
+            np.testing.assert_allclose(x, y, atol=2e-6)
+            learned += 1
+    assert learned == 4
+    # Process 0 alone logs and writes.
+    assert len(re.findall(r"Iteration 8 \(", logs["two"])) == 1
+    assert len(re.findall("Snapshotting to", logs["two"])) == 1
+
+
+def test_a_lost_process_ends_the_run(workplace: Path) -> None:
+    with subprocess.Popen(
+        command(workplace, "half", "lost", iterations=10**8, several=True),
+        cwd=workplace,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "Iteration 4 (" in line:
+                    break
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            assert len(children) == 2
+            os.kill(int(children[1]), signal.SIGKILL)
+            process.communicate(timeout=100)
+            assert process.returncode == 1
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
