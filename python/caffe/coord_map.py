@@ -51,31 +51,38 @@ def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:
     """The map from a layer's bottom to its top, or None where there is none (InnerProduct, Flatten, data layers ...)."""
     if layer.type in POINTWISE:
         return IDENTITY
+    window = window_of(layer)
+    if window is None or (layer.type == "Pooling" and layer.pooling_param.global_pooling):
+        return None
+    dilation = list(layer.convolution_param.dilation) or [1]
+    maps = []
+    for i, (kernel, stride, pad) in enumerate(zip(*window)):
+        spread = 1 if layer.type == "Pooling" else dilation[min(i, len(dilation) - 1)]
+        axis_map = _window(kernel=(kernel - 1) * spread + 1, stride=stride, pad=pad)
+        maps.append(axis_map.inverse() if layer.type == "Deconvolution" else axis_map)
+    return maps[0], maps[1]
+
+
+def window_of(layer: caffe_pb2.LayerParameter) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
+    """(kernel size, stride, pad), each (vertical, horizontal), of a layer that slides a window over images; None for others."""
     if layer.type in ("Convolution", "Deconvolution", "Im2col"):
         conv = layer.convolution_param
-        maps = tuple(
-            _window(
-                kernel=(_of_axis(conv.kernel_size, i, conv.kernel_h, conv.kernel_w, 1) - 1)
-                * (conv.dilation[min(i, len(conv.dilation) - 1)] if conv.dilation else 1)
-                + 1,
-                stride=_of_axis(conv.stride, i, conv.stride_h, conv.stride_w, 1),
-                pad=_of_axis(conv.pad, i, conv.pad_h, conv.pad_w, 0),
+        kernel, stride, pad = (
+            (_of_axis(values, 0, height, width, default), _of_axis(values, 1, height, width, default))
+            for values, height, width, default in (
+                (conv.kernel_size, conv.kernel_h, conv.kernel_w, 1),
+                (conv.stride, conv.stride_h, conv.stride_w, 1),
+                (conv.pad, conv.pad_h, conv.pad_w, 0),
             )
-            for i in range(2)
         )
-        if layer.type == "Deconvolution":
-            maps = tuple(m.inverse() for m in maps)
-        return maps[0], maps[1]
+        return kernel, stride, pad
     if layer.type == "Pooling":
         pool = layer.pooling_param
-        if pool.global_pooling:
-            return None
-        sizes = (
-            (pool.kernel_h or pool.kernel_size, pool.stride_h or pool.stride, pool.pad_h or pool.pad),
-            (pool.kernel_w or pool.kernel_size, pool.stride_w or pool.stride, pool.pad_w or pool.pad),
+        return (
+            (pool.kernel_h or pool.kernel_size, pool.kernel_w or pool.kernel_size),
+            (pool.stride_h or pool.stride, pool.stride_w or pool.stride),
+            (pool.pad_h or pool.pad, pool.pad_w or pool.pad),
         )
-        maps = tuple(_window(kernel=k, stride=s, pad=p) for k, s, p in sizes)
-        return maps[0], maps[1]
     return None
 
 

@@ -117,7 +117,11 @@ def datum_image(datum: caffe_pb2.Datum, force_color: bool = False, force_gray: b
 
 def decode_image(data: bytes, flag: int) -> Image:
     """Decode an image file's bytes into (C, H, W), channels BGR; `flag` is one of OpenCV's IMREAD values."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    except cv2.error as error:
+        # Damaged headers promise sizes that OpenCV refuses.
+        raise CaffeError(f"could not decode the image: {error.err or error}") from error
     if image is None:
         raise CaffeError("could not decode the image.")
     return np.atleast_3d(image).transpose(2, 0, 1)

@@ -1,8 +1,12 @@
-"""Key-value databases of serialized Datums (LMDB), read in order and round again."""
+"""Key-value databases of serialized Datums (LMDB): read in order and round again, or written anew."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -81,3 +85,64 @@ def shard(phase: int) -> tuple[int, int]:
     if phase == mode.TRAIN and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
+
+
+_BATCH = 1000
+
+
+@contextmanager
+def new_database(path: str | os.PathLike[str]) -> Iterator[Callable[[bytes, bytes], None]]:
+    """Write a new LMDB: yields put(key, value). Appears under `path` when the block succeeds, and not at all if it fails.
+
+    Raises CaffeError if `path` exists already, as Caffe's tools do, or cannot be written.
+    """
+    name = os.fspath(path).rstrip(os.sep) or os.fspath(path)
+    if os.path.lexists(name):
+        raise CaffeError(f"cannot create database '{name}': it exists already. Remove it first.")
+    try:
+        folder = tempfile.mkdtemp(prefix=f".{os.path.basename(name)}.", dir=os.path.dirname(name) or ".")
+    except OSError as error:
+        raise CaffeError(f"cannot create database '{name}': {error.strerror}") from error
+    try:
+        with lmdb.open(folder, map_size=1 << 26) as environment:
+            writer = _Writer(environment)
+            yield writer.put
+            writer.flush()
+            environment.sync(True)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(folder, 0o777 & ~mask)
+        os.rename(folder, name)
+    except (lmdb.Error, OSError) as error:
+        raise CaffeError(f"cannot write database '{name}': {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Writer:
+    """Puts entries in batches and enlarges the map where one does not fit."""
+
+    def __init__(self, environment: lmdb.Environment) -> None:
+        self._environment = environment
+        self._size = 1 << 26
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._bytes = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._waiting.append((key, value))
+        self._bytes += len(key) + len(value)
+        if len(self._waiting) >= _BATCH or self._bytes >= 1 << 24:
+            self.flush()
+
+    def flush(self) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    for key, value in self._waiting:
+                        transaction.put(key, value)
+                break
+            except lmdb.MapFullError:
+                self._size *= 2
+                self._environment.set_mapsize(self._size)
+        self._waiting.clear()
+        self._bytes = 0

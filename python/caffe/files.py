@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from caffe.errors import CaffeError
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -31,3 +33,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file, at once or not at all. Raises CaffeError if it cannot be written."""
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise CaffeError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+
+
+def write_text(path: str | os.PathLike[str], content: str) -> None:
+    """Write a whole text file (UTF-8), at once or not at all. Raises CaffeError if it cannot be written."""
+    write_bytes(path, content.encode())

@@ -103,7 +103,11 @@ def datum_to_array(datum: Any) -> np.ndarray:
     Raises CaffeError for an encoded image that cannot be decoded and for data that do not fit the size.
     """
     if datum.encoded:
-        image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED) if datum.data else None
+        try:
+            image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED) if datum.data else None
+        except cv2.error as error:
+            # Damaged headers promise sizes that OpenCV refuses.
+            raise CaffeError(f"Could not decode datum: {error.err or error}") from error
         if image is None:
             raise CaffeError("Could not decode datum")
         return np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1))

@@ -1,0 +1,146 @@
+"""Drawing a network: its layers and blobs as a graph, laid out by graphviz (pycaffe's caffe.draw)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from caffe.coord_map import window_of
+from caffe.errors import CaffeError
+from caffe.files import write_bytes
+from caffe.graph import filter_net
+from caffe.proto import caffe_pb2
+
+_DIRECTIONS = ("LR", "RL", "TB", "BT")
+_BLOB_COLOUR = "#e8e8e8"
+_OTHER_COLOUR = "#8fb8de"
+# fmt: off
+_COLOURS = {
+    **dict.fromkeys(("Convolution", "Deconvolution", "Im2col"), "#f28e7f"),
+    **dict.fromkeys(("Pooling", "SPP"), "#f7c46c"),
+    **dict.fromkeys(("InnerProduct", "Embed", "LSTM", "RNN"), "#c9a0dc"),
+    **dict.fromkeys(("Input", "Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "Python"), "#a8d8a0"),
+    **dict.fromkeys(("BatchNorm", "LRN", "MVN", "Scale", "Bias"), "#9ed8d0"),
+}
+# fmt: on
+_LOSS_COLOUR = "#e3d26f"
+
+
+def net_to_dot(
+    caffe_net: caffe_pb2.NetParameter,
+    rankdir: str = "LR",
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> str:
+    """The network as a graph in graphviz's DOT language.
+
+    rankdir: the direction it grows in, LR, RL, TB or BT. label_edges: write what a layer makes (its number of outputs) on the
+    edge. phase: caffe.TRAIN or caffe.TEST for the layers of that phase, None for all. display_lrm: add the learning rate
+    multipliers to layers that have parameters. Raises CaffeError for another rankdir.
+    """
+    if rankdir not in _DIRECTIONS:
+        raise CaffeError(f"rankdir must be one of {', '.join(_DIRECTIONS)}, not '{rankdir}'")
+    net = caffe_net
+    if phase is not None:
+        net = caffe_pb2.NetParameter()
+        net.CopyFrom(caffe_net)
+        net.state.phase = phase  # type: ignore[assignment]
+        net = filter_net(net)
+    lines = [f"digraph {_quoted(net.name or 'Net')} {{", f"  rankdir={rankdir};"]
+    blobs = dict.fromkeys(name for layer in net.layer for name in (*layer.bottom, *layer.top))
+    for name in blobs:
+        lines.append(
+            f'  {_quoted("blob " + name)} [label={_quoted(name)}, shape=octagon, style=filled, fillcolor="{_BLOB_COLOUR}"];'
+        )
+    for index, layer in enumerate(net.layer):
+        # By index, because several layers may have the same name.
+        node = _quoted(f"layer {index}")
+        colour = _LOSS_COLOUR if layer.type.endswith("Loss") else _COLOURS.get(layer.type, _OTHER_COLOUR)
+        label = _quoted(layer_label(layer, rankdir, display_lrm))
+        lines.append(f'  {node} [label={label}, shape=box, style=filled, fillcolor="{colour}"];')
+        lines += [f"  {_quoted('blob ' + name)} -> {node};" for name in layer.bottom if name not in layer.top]
+        for name in layer.top:
+            if name in layer.bottom:
+                lines.append(f"  {_quoted('blob ' + name)} -> {node} [dir=both, style=dotted];")
+                continue
+            made = _outputs(layer) if label_edges else ""
+            lines.append(f"  {node} -> {_quoted('blob ' + name)}" + (f" [label={_quoted(made)}];" if made else ";"))
+    return "\n".join([*lines, "}", ""])
+
+
+def layer_label(layer: caffe_pb2.LayerParameter, rankdir: str = "LR", display_lrm: bool = False) -> str:
+    """What stands in a layer's box: name and type, and the window of convolutions and poolings."""
+    parts = [layer.name, f"({layer.type})"]
+    window = window_of(layer)
+    if window is not None:
+        if layer.type == "Pooling":
+            parts[1] = f"({caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)} {layer.type})"
+        if layer.type == "Pooling" and layer.pooling_param.global_pooling:
+            parts.append("global")
+        else:
+            parts += [f"{name}: {_pair(values)}" for name, values in zip(("kernel size", "stride", "pad"), window)]
+    if display_lrm and layer.param:
+        parts.append("lr mult: " + ", ".join(f"{param.lr_mult:g}" for param in layer.param))
+    # A chain from left to right has room below, one from top to bottom beside.
+    return "\n".join(parts) if rankdir in ("LR", "RL") else " ".join(parts)
+
+
+def _pair(values: tuple[int, int]) -> str:
+    return str(values[0]) if values[0] == values[1] else f"{values[0]}x{values[1]}"
+
+
+def _outputs(layer: caffe_pb2.LayerParameter) -> str:
+    if layer.type in ("Convolution", "Deconvolution"):
+        return str(layer.convolution_param.num_output)
+    if layer.type == "InnerProduct":
+        return str(layer.inner_product_param.num_output)
+    return ""
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def draw_net(
+    caffe_net: caffe_pb2.NetParameter,
+    rankdir: str = "LR",
+    ext: str = "png",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> bytes:
+    """The network as a picture: the bytes of a file of type `ext` (png, svg, pdf ..., or dot for the graph itself).
+
+    Raises CaffeError where graphviz's program `dot` is missing or fails (unless `ext` is dot).
+    """
+    graph = net_to_dot(caffe_net, rankdir, phase=phase, display_lrm=display_lrm).encode()
+    if ext in ("dot", "gv"):
+        return graph
+    program = shutil.which("dot")
+    if program is None:
+        raise CaffeError(
+            f"drawing a {ext} needs graphviz's program `dot` (apt install graphviz, brew install graphviz); "
+            "a file ending in .dot can be written without it."
+        )
+    done = subprocess.run([program, f"-T{ext}"], input=graph, capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise CaffeError(f"graphviz cannot draw a {ext}: {lines[0]}")
+    return done.stdout
+
+
+def draw_net_to_file(
+    caffe_net: caffe_pb2.NetParameter,
+    filename: str | os.PathLike[str],
+    rankdir: str = "LR",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> None:
+    """Draw the network into a file, whose extension says the kind of picture. Raises CaffeError like draw_net."""
+    ext = os.path.splitext(filename)[1].lstrip(".").lower()
+    if not ext:
+        raise CaffeError(
+            f"{os.fspath(filename)}: needs an extension that says the kind of picture, such as .png or .svg"
+        )
+    write_bytes(filename, draw_net(caffe_net, rankdir, ext, phase, display_lrm))

@@ -1,0 +1,105 @@
+"""Command lines in gflags' spelling, and the frame in which Caffe's tools run: log lines, one message per error, exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from caffe.errors import CaffeError
+
+_TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
+
+FlagsClass = TypeVar("FlagsClass")
+
+
+def parse(arguments: Sequence[str], flags: Any) -> list[str] | None:
+    """Set the fields of `flags`, a dataclass of str, int, float and bool fields, as the command line says; returns the words.
+
+    One or two dashes, "-flag value", "-flag=value"; for a bool "-flag", "-noflag" and "-flag=false"; "--" ends the flags.
+    Returns None if help is asked for. Raises CaffeError for an unknown flag or a wrong value.
+    """
+    kinds: dict[str, type] = {field.name: type(getattr(flags, field.name)) for field in fields(flags)}
+    words: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            return words + rest
+        if not argument.startswith("-") or argument == "-":
+            words.append(argument)
+            continue
+        name, given, value = argument.lstrip("-").partition("=")
+        if name in ("help", "h", "helpshort"):
+            return None
+        if name.startswith("no") and kinds.get(name[2:]) is bool and not given:
+            setattr(flags, name[2:], False)
+            continue
+        if name not in kinds:
+            known = ", ".join("-" + kind for kind in kinds) or "there are none"
+            raise CaffeError(f"unknown command line flag '{name}' (flags: {known})")
+        if kinds[name] is bool and not given:
+            setattr(flags, name, True)
+            continue
+        if not given:
+            if not rest:
+                raise CaffeError(f"flag '-{name}' is missing its argument")
+            value = rest.pop(0)
+        setattr(flags, name, _value(name, kinds[name], value))
+    return words
+
+
+def _value(name: str, kind: type, value: str) -> Any:
+    if kind is bool and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    try:
+        if kind is not bool:
+            return kind(value)
+    except ValueError:
+        pass
+    raise CaffeError(f"illegal value '{value}' specified for {kind.__name__} flag '-{name}'")
+
+
+def run_tool(
+    usage: str,
+    flags_class: Callable[[], FlagsClass],
+    words: tuple[int, int],
+    body: Callable[[list[str], FlagsClass], int],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Run one of Caffe's tools: parse `arguments` (default: the command line's), start the log, call body(words, flags).
+
+    words: the least and the largest number of positional words; any other number prints `usage`. Returns the exit status: 0, or
+    1 with one message on stderr where body raises CaffeError.
+    """
+    from caffe import log
+
+    flags = flags_class()
+    try:
+        given = parse(sys.argv[1:] if arguments is None else arguments, flags)
+        if given is None or not words[0] <= len(given) <= words[1]:
+            print(usage, file=sys.stderr)
+            return 0 if given is None else 1
+        log.init_log()
+        return body(given, flags)
+    except CaffeError as error:
+        log.init_log()
+        log.logger.critical("%s", error)
+        return 1
+    except MemoryError:
+        print("out of memory", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; keep Python's exit from complaining too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+@dataclass
+class NoFlags:
+    """For tools that take words alone."""

@@ -1,0 +1,177 @@
+"""convert_imageset: make a database of Datums from image files (Caffe tool convert_imageset)."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from caffe.errors import CaffeError
+from caffe.flags import run_tool
+
+if TYPE_CHECKING:
+    from caffe.proto import caffe_pb2
+
+USAGE = """Convert a set of images to the lmdb format used as input for Caffe.
+usage: convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
+
+LISTFILE holds one "<file below ROOTFOLDER> <integer label>" a line. DB_NAME must not exist yet.
+
+flags:
+  -gray                 treat images as grayscale
+  -shuffle              shuffle the list first
+  -seed N               seed of the shuffling (default: another order each time)
+  -backend lmdb         the kind of database
+  -resize_width N, -resize_height N   size that images are resized to (default 0: as they are)
+  -check_size           fail unless all datums have the same size
+  -encoded              store encoded images instead of pixels
+  -encode_type TYPE     how to encode: png, jpg, ... (default: as each file is)"""
+
+
+@dataclass
+class Flags:
+    """The values of the command line's flags."""
+
+    gray: bool = False
+    shuffle: bool = False
+    seed: int = -1
+    backend: str = "lmdb"
+    resize_width: int = 0
+    resize_height: int = 0
+    check_size: bool = False
+    encoded: bool = False
+    encode_type: str = ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    return run_tool(USAGE, Flags, (3, 3), _convert, arguments)
+
+
+def _convert(words: list[str], flags: Flags) -> int:
+    from caffe.db import new_database
+    from caffe.log import logger
+
+    root, listing, target = words
+    if flags.backend != "lmdb":
+        raise CaffeError(f"Unknown database backend {flags.backend}: this version writes lmdb.")
+    if flags.resize_width < 0 or flags.resize_height < 0:
+        raise CaffeError("-resize_width and -resize_height must not be negative")
+    if flags.encode_type and not flags.encoded:
+        logger.info("encode_type specified, assuming encoded=true.")
+        flags.encoded = True
+    lines = read_list(listing)
+    if flags.shuffle:
+        logger.info("Shuffling data")
+        random.Random(None if flags.seed < 0 else flags.seed).shuffle(lines)
+    logger.info("A total of %d images.", len(lines))
+    written = 0
+    first: tuple[str, int] | None = None
+    with new_database(target) as put:
+        for index, (name, label) in enumerate(lines):
+            try:
+                datum = read_datum(root + name, label, flags)
+            except CaffeError as error:
+                # As in Caffe, one unreadable image does not stop the conversion of a large set.
+                logger.error("%s", error)
+                continue
+            size = datum.channels * datum.height * datum.width if not datum.encoded else len(datum.data)
+            if flags.check_size and not datum.encoded:
+                first = first or (name, size)
+                if size != first[1]:
+                    raise CaffeError(f"Incorrect data field size {size} of {name}; {first[0]} has {first[1]}.")
+            put(f"{index:08d}_{name}".encode()[:_KEY_LIMIT], datum.SerializeToString())
+            written += 1
+            if written % 1000 == 0:
+                logger.info("Processed %d files.", written)
+        if not written:
+            raise CaffeError(f"none of the {len(lines)} images of {listing} could be read; nothing was written")
+    if written % 1000:
+        logger.info("Processed %d files.", written)
+    return 0
+
+
+# LMDB's keys have at most 511 bytes; the number in front keeps longer names apart.
+_KEY_LIMIT = 511
+
+
+def read_list(path: str) -> list[tuple[str, int]]:
+    """The lines "<file> <label>" of an image list. Raises CaffeError, naming the line, where one is not of that form."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            rows = [(number, line.strip()) for number, line in enumerate(file, start=1) if line.strip()]
+    except OSError as error:
+        raise CaffeError(f"cannot read the image list '{path}': {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CaffeError(f"the image list '{path}' is no UTF-8 text") from error
+    entries = []
+    for number, row in rows:
+        name, _, label = row.rpartition(" ")
+        try:
+            value = int(label)
+        except ValueError:
+            raise CaffeError(f"{path}, line {number}: expected '<file> <label>', got '{row[:200]}'.") from None
+        if not name or not -(2**31) <= value < 2**31:
+            raise CaffeError(f"{path}, line {number}: expected '<file> <label>', got '{row[:200]}'.")
+        entries.append((name.strip(), value))
+    if not entries:
+        raise CaffeError(f"the image list '{path}' is empty.")
+    return entries
+
+
+def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
+    """One image file as a Datum, BGR. Raises CaffeError if it cannot be read or encoded."""
+    import cv2
+    import numpy as np
+
+    from caffe.data_transformer import decode_image
+    from caffe.io import array_to_datum
+    from caffe.proto import caffe_pb2
+
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        image = decode_image(content, cv2.IMREAD_GRAYSCALE if flags.gray else cv2.IMREAD_COLOR)
+    except (OSError, ValueError) as error:
+        raise CaffeError(f"Could not open or find file {path}: {getattr(error, 'strerror', None) or error}") from error
+    except CaffeError as error:
+        raise CaffeError(f"Could not open or find file {path}: {error}") from error
+    resized = bool(flags.resize_width and flags.resize_height)
+    if resized:
+        pixels = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (flags.resize_width, flags.resize_height))
+        image = pixels.reshape(flags.resize_height, flags.resize_width, -1).transpose(2, 0, 1)
+    if not flags.encoded:
+        datum: caffe_pb2.Datum = array_to_datum(np.ascontiguousarray(image), label)
+        datum.encoded = False
+        return datum
+    own = os.path.splitext(path)[1].lstrip(".").lower()
+    kind = flags.encode_type.lower() or own
+    if not kind:
+        raise CaffeError(f"Failed to guess the encoding of the file {path}: give -encode_type")
+    # A file that is what is wanted already goes in byte for byte; a grey file in a colour set is encoded anew.
+    if resized or kind != own or not _has_channels(content, len(image)):
+        try:
+            fine, buffer = cv2.imencode(f".{kind}", np.ascontiguousarray(image.transpose(1, 2, 0)))
+        except cv2.error as error:
+            raise CaffeError(f"cannot encode {path} as '{kind}': {error.err or error}") from error
+        if not fine:
+            raise CaffeError(f"cannot encode {path} as '{kind}'")
+        content = buffer.tobytes()
+    return caffe_pb2.Datum(
+        channels=image.shape[0], height=image.shape[1], width=image.shape[2], data=content, label=label, encoded=True
+    )
+
+
+def _has_channels(content: bytes, channels: int) -> bool:
+    import cv2
+
+    from caffe.data_transformer import decode_image
+
+    return len(decode_image(content, cv2.IMREAD_UNCHANGED)) == channels
+
+
+if __name__ == "__main__":
+    sys.exit(main())

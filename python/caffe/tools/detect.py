@@ -1,0 +1,147 @@
+"""detect: scores of windows of images, stored as CSV or HDF5 (pycaffe detect.py)."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from caffe.errors import CaffeError
+from caffe.flags import run_tool
+from caffe.tools.classify import needs_model, read_mean, whole_numbers
+
+USAGE = """Score windows of images.
+usage: caffe-detect --model_def FILE --pretrained_model FILE [FLAGS] input_file output_file
+
+input_file: CSV with the columns filename,ymin,xmin,ymax,xmax, a window a line.
+output_file: .csv with the scores class0,class1,... before these columns (ymin,xmin,ymax,xmax,filename), or .h5 with the datasets
+filename, window (n x 4) and prediction (n x classes).
+
+flags:
+  --model_def FILE, --pretrained_model FILE   the net and its weights
+  --gpu                 compute on the GPU
+  --crop_mode list      where windows come from; selective_search needs MATLAB and is not offered
+  --mean_file FILE      mean to subtract: .npy, K or K x H x W, or .binaryproto
+  --input_scale X       multiply input features by this after the mean is subtracted
+  --raw_scale 255.0     multiply raw input by this before
+  --channel_swap 2,1,0  order of the channels (the default turns RGB into BGR)
+  --context_pad 16      amount of surrounding context to collect in the input window"""
+
+_COLUMNS = ("ymin", "xmin", "ymax", "xmax")
+
+
+@dataclass
+class Flags:
+    """The values of the command line's flags."""
+
+    model_def: str = ""
+    pretrained_model: str = ""
+    gpu: bool = False
+    crop_mode: str = "list"
+    mean_file: str = ""
+    input_scale: float = 1.0
+    raw_scale: float = 255.0
+    channel_swap: str = "2,1,0"
+    context_pad: int = 16
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    return run_tool(USAGE, Flags, (2, 2), _detect, arguments)
+
+
+def _detect(words: list[str], flags: Flags) -> int:
+    from caffe import mode
+    from caffe.detector import Detector
+
+    source, target = words
+    needs_model(flags.model_def, flags.pretrained_model)
+    if flags.crop_mode != "list":
+        raise CaffeError(f"--crop_mode {flags.crop_mode} is not offered: list the windows in the input file")
+    if not target.endswith((".csv", ".h5", ".hdf5")):
+        raise CaffeError(f"Unknown output file extension: {target}; use .csv or .h5")
+    swap = whole_numbers(flags.channel_swap, "channel_swap") if flags.channel_swap else None
+    print("Loading input...")
+    images = read_windows(source)
+    mean = read_mean(flags.mean_file)
+    if flags.gpu:
+        mode.set_mode_gpu()
+        print("GPU mode")
+    else:
+        mode.set_mode_cpu()
+        print("CPU mode")
+    try:
+        detector = Detector(
+            flags.model_def, flags.pretrained_model, mean, flags.input_scale, flags.raw_scale, swap, flags.context_pad
+        )
+        detections = detector.detect_windows(images)
+    except (ValueError, IndexError) as error:
+        raise CaffeError(f"{source}: {error}") from error
+    print(f"Processed {len(detections)} windows.")
+    (_write_csv if target.endswith(".csv") else _write_hdf5)(target, detections)
+    print(f"Saved to {target}.")
+    return 0
+
+
+def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
+    """(file, windows) of a window list, consecutive lines of one file together. Raises CaffeError, naming a wrong line."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lacking = [name for name in ("filename", *_COLUMNS) if name not in (reader.fieldnames or ())]
+            if lacking:
+                raise CaffeError(f"{path}: the first line must name the columns; it lacks {', '.join(lacking)}")
+            rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CaffeError(f"{path}: is no CSV text: {error}") from error
+    images: list[tuple[str, list[list[int]]]] = []
+    for number, row in rows:
+        try:
+            window = [int(float(row[name])) for name in _COLUMNS]
+        except (TypeError, ValueError, OverflowError):
+            raise CaffeError(f"{path}, line {number}: a window is four numbers") from None
+        if not images or images[-1][0] != row["filename"]:
+            images.append((row["filename"], []))
+        images[-1][1].append(window)
+    if not images:
+        raise CaffeError(f"{path}: lists no windows")
+    return images
+
+
+def _write_csv(path: str, detections: list[dict[str, Any]]) -> None:
+    from io import StringIO
+
+    from caffe.files import write_text
+
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    classes = detections[0]["prediction"].size
+    writer.writerow([*(f"class{k}" for k in range(classes)), *_COLUMNS, "filename"])
+    for found in detections:
+        writer.writerow(
+            [*map(repr, found["prediction"].ravel().tolist()), *found["window"].tolist(), found["filename"]]
+        )
+    write_text(path, buffer.getvalue())
+
+
+def _write_hdf5(path: str, detections: list[dict[str, Any]]) -> None:
+    import h5py
+    import numpy as np
+
+    from caffe.files import atomic_path
+
+    try:
+        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+            file["filename"] = [found["filename"] for found in detections]
+            file["window"] = np.stack([found["window"] for found in detections])
+            file["prediction"] = np.stack([found["prediction"].ravel() for found in detections])
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot be written: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Drawing networks: the graph says what the net is; the picture needs graphviz."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import caffe
+from caffe import draw
+from caffe.proto import text
+from caffe.tools import draw_net
+
+NET = """name: "a \\"net\\""
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 }
+  convolution_param { num_output: 8 kernel_h: 3 kernel_w: 5 stride: 2 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
+layer { name: "drop" type: "Dropout" bottom: "pool" top: "pool" include { phase: TRAIN } }
+layer { name: "same" type: "Pooling" bottom: "pool" top: "all" pooling_param { global_pooling: true } }
+layer { name: "same" type: "InnerProduct" bottom: "all" top: "fc" inner_product_param { num_output: 4 } }
+"""
+
+
+def edges(graph: str) -> list[tuple[str, str]]:
+    """(from, to) of the edges, layers by their names."""
+    labels = dict(re.findall(r'"(layer \d+)" \[label="(\w+)', graph))
+    found = re.findall(r'"([^"]+)" -> "([^"]+)"', graph)
+    return [(labels.get(a, a.removeprefix("blob ")), labels.get(b, b.removeprefix("blob "))) for a, b in found]
+
+
+def test_the_graph_is_the_net() -> None:
+    graph = draw.net_to_dot(text.parse_net(NET))
+    assert edges(graph) == [
+        ("data", "data"),
+        ("data", "conv"),
+        ("conv", "conv"),
+        ("conv", "relu"),
+        ("conv", "pool"),
+        ("pool", "pool"),
+        ("pool", "drop"),
+        ("pool", "same"),
+        ("same", "all"),
+        ("all", "same"),
+        ("same", "fc"),
+    ]
+    assert r"conv\n(Convolution)\nkernel size: 3x5\nstride: 2\npad: 0" in graph
+    assert r"pool\n(AVE Pooling)\nkernel size: 2\nstride: 2\npad: 0" in graph
+    assert r"same\n(MAX Pooling)\nglobal" in graph
+    assert '[label="8"]' in graph
+    assert 'digraph "a \\"net\\""' in graph
+
+
+def test_phase_and_learning_rates() -> None:
+    net = text.parse_net(NET)
+    assert "drop" in draw.net_to_dot(net, phase=caffe.TRAIN)
+    assert "drop" not in draw.net_to_dot(net, phase=caffe.TEST)
+    assert "lr mult: 1, 2" in draw.net_to_dot(net, "TB", display_lrm=True)
+    with pytest.raises(caffe.CaffeError, match="rankdir"):
+        draw.net_to_dot(net, "UP")
+
+
+def test_the_command_writes_a_graph(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(NET)
+    target = tmp_path / "net.dot"
+    assert draw_net.main(["--rankdir=TB", "--phase", "TEST", str(tmp_path / "net.prototxt"), str(target)]) == 0
+    assert target.read_text() == draw.net_to_dot(text.parse_net(NET), "TB", phase=caffe.TEST)
+    assert draw_net.main(["--phase", "DEV", str(tmp_path / "net.prototxt"), str(target)]) == 1
+    assert draw_net.main([str(tmp_path / "net.prototxt"), str(tmp_path / "net")]) == 1
+
+
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_pictures(kind: str, start: bytes, tmp_path: Path) -> None:
+    if shutil.which("dot") is None:
+        pytest.skip("graphviz's program dot is not installed: no picture was drawn")
+    target = tmp_path / f"net.{kind}"
+    draw.draw_net_to_file(text.parse_net(NET), target)
+    assert target.read_bytes().startswith(start)
+    with pytest.raises(caffe.CaffeError, match="cannot draw a xyz"):
+        draw.draw_net(text.parse_net(NET), ext="xyz")
+
+
+def test_without_graphviz_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(caffe.CaffeError, match="needs graphviz's program `dot`"):
+        draw.draw_net_to_file(text.parse_net(NET), tmp_path / "net.png")
+    assert list(tmp_path.iterdir()) == []
