@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 
@@ -9,7 +10,9 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "crfrnn/gaussian_kernel.hpp"
 #include "crfrnn/mean_field.hpp"
 #include "crfrnn/permutohedral.hpp"
 
@@ -69,43 +72,133 @@ void filter(Table<const T> values, Table<const T> features, Table<T> out, bool r
   PermutohedralLattice<T>(at, points, dimension, threads).filter(in, result, channels, reverse, threads);
 }
 
+// What one kernel of a call is made of; its features must stay alive, hence the handle.
 template <typename T>
-std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> q0, Image<const T> image,
-                                           Table<const T> spatial, Table<const T> bilateral,
-                                           Table<const T> compatibility, Image<T> out, int iterations,
-                                           double theta_alpha, double theta_beta, double theta_gamma,
-                                           bool keep_state, int threads) {
+struct KernelSource {
+  std::optional<Image<const T>> features;
+  double theta_x;
+  double theta_y;
+  double theta;
+  int normalization;
+
+  std::shared_ptr<const GaussianKernel<T>> make(const std::shared_ptr<const PixelOrder>& order,
+                                                std::int64_t image, int threads) const {
+    KernelFeatures<T> from;
+    from.theta_x = theta_x;
+    from.theta_y = theta_y;
+    from.theta = theta;
+    if (features) {
+      from.channels = static_cast<std::int64_t>(features->shape(1));
+      const auto size = from.channels * static_cast<std::int64_t>(features->shape(2) * features->shape(3));
+      from.values = features->data() + (features->shape(0) == 1 ? 0 : image) * size;
+    }
+    return std::make_shared<const GaussianKernel<T>>(order, from, static_cast<Normalization>(normalization),
+                                                     threads);
+  }
+  // The same kernel for every image of a batch.
+  bool shared() const { return !features || features->shape(0) == 1; }
+};
+
+template <typename T>
+KernelSource<T> kernel_source(std::optional<Image<const T>> features, double theta_x, double theta_y,
+                              double theta, int normalization) {
+  if (normalization < 0 || normalization > static_cast<int>(Normalization::kSymmetric)) {
+    throw std::invalid_argument("normalization must be 0 to 3, got " + std::to_string(normalization));
+  }
+  return {std::move(features), theta_x, theta_y, theta, normalization};
+}
+
+template <typename T>
+std::shared_ptr<GaussianKernel<T>> make_kernel(const KernelSource<T>& source, std::int64_t height,
+                                               std::int64_t width, int threads) {
+  if (source.features &&
+      (source.features->shape(0) != 1 || static_cast<std::int64_t>(source.features->shape(2)) != height ||
+       static_cast<std::int64_t>(source.features->shape(3)) != width)) {
+    throw std::invalid_argument("features has shape " + shape_of(*source.features) +
+                                ", it must be one image of " + std::to_string(height) + " x " +
+                                std::to_string(width));
+  }
+  nb::gil_scoped_release release;
+  // Bound types are not const; the class has no method that changes it.
+  return std::const_pointer_cast<GaussianKernel<T>>(source.make(pixel_order(height, width), 0, threads));
+}
+
+template <typename T>
+using Planes = Array<T, nb::ndim<3>>;
+
+template <typename T>
+void kernel_filter(const GaussianKernel<T>& kernel, Planes<const T> values, Planes<T> out, bool transpose,
+                   int threads) {
+  require_same_shape("out", out, "values", values);
+  // The field of a kernel that this module makes has no mask: its points are its pixels.
+  if (static_cast<std::int64_t>(values.shape(1) * values.shape(2)) != kernel.lattice().points()) {
+    throw std::invalid_argument("values has shape " + shape_of(values) + ", but the kernel has " +
+                                std::to_string(kernel.lattice().points()) + " pixels");
+  }
+  const T* in = values.data();
+  T* result = out.data();
+  const auto channels = static_cast<std::int64_t>(values.shape(0));
+  nb::gil_scoped_release release;
+  kernel.filter(in, result, channels, transpose, threads);
+}
+
+template <typename T>
+std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> q0, nb::list kernels,
+                                           Planes<const T> weights, Table<const T> compatibility,
+                                           std::optional<Planes<const std::uint8_t>> mask, Image<T> out,
+                                           int iterations, bool keep_state, int threads) {
   require_same_shape("q0", q0, "unary", unary);
   require_same_shape("out", out, "unary", unary);
-  if (image.shape(0) != unary.shape(0) || image.shape(2) != unary.shape(2) ||
-      image.shape(3) != unary.shape(3)) {
-    throw std::invalid_argument("image has shape " + shape_of(image) + ", but unary has shape " +
+  require_square("compatibility", compatibility, unary.shape(1));
+  const std::size_t count = kernels.size();
+  const std::size_t classes = unary.shape(1);
+  if (weights.shape(0) != count || weights.shape(1) != classes || weights.shape(2) != classes) {
+    throw std::invalid_argument("weights has shape " + shape_of(weights) + ", must be (" +
+                                std::to_string(count) + ", " + std::to_string(classes) + ", " +
+                                std::to_string(classes) + "): kernels x classes x classes");
+  }
+  if (mask && (mask->shape(0) != unary.shape(0) || mask->shape(1) != unary.shape(2) ||
+               mask->shape(2) != unary.shape(3))) {
+    throw std::invalid_argument("mask has shape " + shape_of(*mask) + ", but unary has shape " +
                                 shape_of(unary) + ": batch, height and width must be equal");
   }
-  require_square("spatial_weights", spatial, unary.shape(1));
-  require_square("bilateral_weights", bilateral, unary.shape(1));
-  require_square("compatibility", compatibility, unary.shape(1));
   const auto size = [&](int axis) { return static_cast<std::int64_t>(unary.shape(axis)); };
-  const MeanFieldInput<T> input{size(0),
-                                size(1),
-                                size(2),
-                                size(3),
-                                static_cast<std::int64_t>(image.shape(1)),
-                                unary.data(),
-                                q0.data(),
-                                image.data(),
-                                spatial.data(),
-                                bilateral.data(),
-                                compatibility.data()};
+  KernelFieldInput<T> input{size(0),   size(1), size(2), size(3), unary.data(),
+                            q0.data(), nullptr, {},      {},      compatibility.data()};
+  if (mask) input.mask = mask->data();
+  for (std::size_t k = 0; k < count; ++k) {
+    input.weights.push_back(weights.data() + k * classes * classes);
+    if (nb::isinstance<GaussianKernel<T>>(kernels[k])) {
+      const auto kernel = nb::cast<std::shared_ptr<GaussianKernel<T>>>(kernels[k]);
+      if (mask || kernel->lattice().points() != size(2) * size(3)) {
+        throw std::invalid_argument("a kernel made beforehand has other pixels than unary " +
+                                    shape_of(unary));
+      }
+      input.kernels.push_back([kernel](const auto&, std::int64_t) { return kernel; });
+      continue;
+    }
+    const auto source = nb::cast<KernelSource<T>>(kernels[k]);
+    if (source.features &&
+        ((!source.shared() && source.features->shape(0) != unary.shape(0)) ||
+         source.features->shape(2) != unary.shape(2) || source.features->shape(3) != unary.shape(3))) {
+      throw std::invalid_argument("features has shape " + shape_of(*source.features) +
+                                  ", but unary has shape " + shape_of(unary) +
+                                  ": batch, height and width must be equal");
+    }
+    std::shared_ptr<const GaussianKernel<T>> made;
+    input.kernels.push_back([source, made, threads](const auto& order, std::int64_t image) mutable {
+      if (!made || !source.shared() || made->order() != order) made = source.make(order, image, threads);
+      return made;
+    });
+  }
   T* top = out.data();
   nb::gil_scoped_release release;
-  return mean_field_forward<T>(input, {theta_alpha, theta_beta, theta_gamma}, iterations, top, keep_state,
-                               threads);
+  return mean_field_forward<T>(input, iterations, top, keep_state, threads);
 }
 
 template <typename T>
 void backward(const MeanFieldState<T>& state, Image<const T> top_diff, std::optional<Image<T>> unary,
-              std::optional<Image<T>> q0, std::optional<Table<T>> spatial, std::optional<Table<T>> bilateral,
+              std::optional<Image<T>> q0, std::optional<Planes<T>> weights,
               std::optional<Table<T>> compatibility, int threads) {
   const auto same = [](std::size_t a, std::int64_t b) { return static_cast<std::int64_t>(a) == b; };
   if (!same(top_diff.shape(0), state.batch()) || !same(top_diff.shape(1), state.classes()) ||
@@ -116,35 +209,51 @@ void backward(const MeanFieldState<T>& state, Image<const T> top_diff, std::opti
                                 ")");
   }
   const auto classes = static_cast<std::size_t>(state.classes());
+  const auto count = static_cast<std::size_t>(state.kernels());
   if (unary) require_same_shape("unary's gradient", *unary, "top_diff", top_diff);
   if (q0) require_same_shape("q0's gradient", *q0, "top_diff", top_diff);
-  if (spatial) require_square("spatial_weights' gradient", *spatial, classes);
-  if (bilateral) require_square("bilateral_weights' gradient", *bilateral, classes);
   if (compatibility) require_square("compatibility's gradient", *compatibility, classes);
-  const MeanFieldGradient<T> gradient{
-      unary ? unary->data() : nullptr, q0 ? q0->data() : nullptr, spatial ? spatial->data() : nullptr,
-      bilateral ? bilateral->data() : nullptr, compatibility ? compatibility->data() : nullptr};
+  if (weights &&
+      (weights->shape(0) != count || weights->shape(1) != classes || weights->shape(2) != classes)) {
+    throw std::invalid_argument("weights' gradient has shape " + shape_of(*weights) +
+                                ", it must be kernels x classes x classes");
+  }
+  KernelFieldGradient<T> gradient{unary ? unary->data() : nullptr, q0 ? q0->data() : nullptr,
+                                  std::vector<T*>(count, nullptr),
+                                  compatibility ? compatibility->data() : nullptr};
+  for (std::size_t k = 0; weights && k < count; ++k) {
+    gradient.weights[k] = weights->data() + k * classes * classes;
+  }
   const T* diff = top_diff.data();
   nb::gil_scoped_release release;
   state.backward(diff, gradient, threads);
 }
 
 template <typename T>
-void bind(nb::module_& m, const char* state_name) {
+void bind(nb::module_& m, const std::string& bits) {
   using State = MeanFieldState<T>;
-  nb::class_<State>(m, state_name, "What the backward pass of one mean_field_forward call needs.")
+  nb::class_<State>(m, ("MeanFieldState" + bits).c_str(),
+                    "What the backward pass of one mean_field_forward call needs.",
+                    nb::is_weak_referenceable())
       .def("backward", &backward<T>, "top_diff"_a.noconvert(), "unary"_a.noconvert().none(),
-           "q0"_a.noconvert().none(), "spatial_weights"_a.noconvert().none(),
-           "bilateral_weights"_a.noconvert().none(), "compatibility"_a.noconvert().none(), "threads"_a,
-           "Overwrite the given arrays with the gradients; None skips one.")
+           "q0"_a.noconvert().none(), "weights"_a.noconvert().none(), "compatibility"_a.noconvert().none(),
+           "threads"_a, "Overwrite the given arrays with the gradients; None skips one.")
       .def_prop_ro("nbytes", &State::bytes, "Heap memory held, in bytes.");
+  nb::class_<KernelSource<T>>(m, ("KernelSource" + bits).c_str(), "What one kernel compares.")
+      .def(nb::new_(&kernel_source<T>), "features"_a.noconvert().none(), "theta_x"_a, "theta_y"_a, "theta"_a,
+           "normalization"_a);
+  nb::class_<GaussianKernel<T>>(m, ("GaussianKernel" + bits).c_str(),
+                                "A kernel made beforehand, for many calls on one image.")
+      .def(nb::new_(&make_kernel<T>), "source"_a, "height"_a, "width"_a, "threads"_a)
+      .def("filter", &kernel_filter<T>, "values"_a.noconvert(), "out"_a.noconvert(), "transpose"_a,
+           "threads"_a, "The normalised filter of values (C, H, W), or its transpose, into out.")
+      .def_prop_ro("nbytes", &GaussianKernel<T>::bytes, "Heap memory held, in bytes.");
   m.def("permutohedral_filter", &filter<T>, "values"_a.noconvert(), "features"_a.noconvert(),
         "out"_a.noconvert(), "reverse"_a, "threads"_a,
         "Gaussian filter of values (N, C) at features (N, d) into out (N, C).");
-  m.def("mean_field_forward", &forward<T>, "unary"_a.noconvert(), "q0"_a.noconvert(), "image"_a.noconvert(),
-        "spatial_weights"_a.noconvert(), "bilateral_weights"_a.noconvert(), "compatibility"_a.noconvert(),
-        "out"_a.noconvert(), "iterations"_a, "theta_alpha"_a, "theta_beta"_a, "theta_gamma"_a, "keep_state"_a,
-        "threads"_a,
+  m.def("mean_field_forward", &forward<T>, "unary"_a.noconvert(), "q0"_a.noconvert(), "kernels"_a,
+        "weights"_a.noconvert(), "compatibility"_a.noconvert(), "mask"_a.noconvert().none(),
+        "out"_a.noconvert(), "iterations"_a, "keep_state"_a, "threads"_a,
         "All mean-field iterations of a batch into out; a state for backward if keep_state, else None.");
 }
 
@@ -156,6 +265,6 @@ NB_MODULE(_core, m) {
   // with.
   nb::set_leak_warnings(false);
   m.doc() = "The compiled core of crfasrnn: the permutohedral lattice and mean-field inference on the CPU.";
-  crfrnn::bind<float>(m, "MeanFieldState32");
-  crfrnn::bind<double>(m, "MeanFieldState64");
+  crfrnn::bind<float>(m, "32");
+  crfrnn::bind<double>(m, "64");
 }

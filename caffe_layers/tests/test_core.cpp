@@ -233,6 +233,58 @@ void test_mean_field(std::int64_t classes, std::int64_t height, std::int64_t wid
   }
 }
 
+// A field of one kernel: the mask's pixels have no influence, and the filter of a kernel is its transpose's
+// transpose, for all normalisations.
+template <typename T>
+void test_kernel_field(crfrnn::Normalization normalization) {
+  const std::int64_t classes = 3, height = 12, width = 10, plane = height * width, size = classes * plane;
+  std::vector<T> unary = random_values<T>(size, 1.0, 11);
+  const std::vector<T> weight = random_values<T>(classes * classes, 0.5, 12);
+  const std::vector<T> depth = random_values<T>(plane, 2.0, 13);
+  std::vector<std::uint8_t> mask(plane, 1);
+  for (std::int64_t i = plane / 2; i < plane; ++i) mask[i] = 0;
+  using Order = std::shared_ptr<const crfrnn::PixelOrder>;
+  const crfrnn::KernelFeatures<T> features{2.0, 3.0, depth.data(), 1, 0.7};
+  const auto make = [&](const Order& order, std::int64_t) {
+    return std::make_shared<const crfrnn::GaussianKernel<T>>(order, features, normalization, 2);
+  };
+  const auto run = [&](std::vector<T>* d_unary) {
+    const crfrnn::KernelFieldInput<T> input{
+        1,           classes, height,          width,        unary.data(), unary.data(),
+        mask.data(), {make},  {weight.data()}, weight.data()};
+    std::vector<T> out(size);
+    const auto state = crfrnn::mean_field_forward<T>(input, 2, out.data(), true, 2);
+    CHECK(state->kernels() == 1 && state->bytes() > 0);
+    d_unary->resize(size);
+    state->backward(out.data(), crfrnn::KernelFieldGradient<T>{d_unary->data(), nullptr, {nullptr}, nullptr},
+                    2);
+    return out;
+  };
+  std::vector<T> d_first, d_second;
+  const std::vector<T> first = run(&d_first);
+  for (std::int64_t i = 0; i < size; ++i) {
+    if (mask[i % plane] == 0) unary[i] = std::numeric_limits<T>::quiet_NaN();
+  }
+  CHECK(run(&d_second) == first);
+  CHECK(d_second == d_first);
+  for (std::int64_t i = 0; i < size; ++i) {
+    CHECK(mask[i % plane] != 0 ? std::isfinite(first[i]) : first[i] == 0 && d_first[i] == 0);
+  }
+
+  const auto kernel = make(crfrnn::pixel_order(height, width), 0);
+  const std::vector<T> a = random_values<T>(size, 1.0, 14), b = random_values<T>(size, 1.0, 15);
+  std::vector<T> ka(size), kb(size);
+  kernel->filter(a.data(), ka.data(), classes, false, 2);
+  kernel->filter(b.data(), kb.data(), classes, true, 2);
+  double left = 0, right = 0, scale = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    left += double(ka[i]) * b[i];
+    right += double(kb[i]) * a[i];
+    scale += std::abs(double(ka[i]) * b[i]);
+  }
+  CHECK(std::abs(left - right) < (sizeof(T) == 4 ? 1e-5 : 1e-13) * scale);
+}
+
 }  // namespace
 
 int main() {
@@ -255,6 +307,10 @@ int main() {
   test_mean_field<float>(21, 41, 37);
   test_mean_field<float>(30, 20, 20);
   test_mean_field<double>(4, 33, 18);
+  for (int n = 0; n < 4; ++n) {
+    test_kernel_field<float>(static_cast<crfrnn::Normalization>(n));
+    test_kernel_field<double>(static_cast<crfrnn::Normalization>(n));
+  }
   if (failures == 0) std::puts("all tests of the core passed");
   return failures == 0 ? 0 : 1;
 }

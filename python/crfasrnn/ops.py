@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from crfasrnn import _core
+from crfasrnn.mean_field_op import filter_op, mean_field_op
 
 _DTYPES = (torch.float32, torch.float64)
+
+# What a kernel is multiplied by, D being the diagonal of its responses to ones: nothing, D^-1 on the right, D^-1 on the left
+# (the paper's weighted mean), D^-1/2 on both sides.
+NORMALIZATIONS = ("none", "before", "after", "symmetric")
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One Gaussian kernel of a field: what it compares, and how it is normalised (Zheng et al., section 4.2).
+
+    Attributes:
+        theta_position: standard deviation of the position in pixels, one number or one per axis in the order x, y(, z, ...);
+            None if the position does not matter.
+        features: (N, d, *S) or (1, d, *S) channels compared in addition, e.g. colours, depth or normals; None for none.
+            With the position at most 16 dimensions. No gradient flows to them.
+        theta_features: standard deviation of the channels, in their units.
+        normalization: one of NORMALIZATIONS.
+    """
+
+    theta_position: float | Sequence[float] | None = None
+    features: Tensor | None = None
+    theta_features: float = 1.0
+    normalization: str = "after"
 
 
 def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = False) -> Tensor:
@@ -38,14 +61,14 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
             f"values must be (N, C) and features (N, d) with the same N, "
             f"got {tuple(values.shape)} and {tuple(features.shape)}"
         )
+    values, features = _at_full_precision(values, features)
     _check_tensors(values=values, features=features)
     if features.requires_grad:
         raise ValueError(
             "permutohedral_filter has no gradient with respect to its features: pass features.detach() "
             "if they are meant to be constant"
         )
-    result: Tensor = _Filter.apply(values, features, reverse)
-    return result
+    return filter_op(values, features, reverse)
 
 
 def mean_field(
@@ -92,106 +115,179 @@ def mean_field(
     Raises:
         ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or the
             image holds NaN or infinite values.
+
+    Under torch.autocast half-precision inputs are computed, and returned, in float32.
     """
+    unary, q0, image, spatial_weights, bilateral_weights, compatibility = _at_full_precision(
+        unary, q0, image, spatial_weights, bilateral_weights, compatibility
+    )
     _check_mean_field(unary, q0, image, spatial_weights, bilateral_weights, compatibility)
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
+    _check_iterations(iterations)
     thetas = {"theta_alpha": theta_alpha, "theta_beta": theta_beta, "theta_gamma": theta_gamma}
     for name, theta in thetas.items():
-        if not (math.isfinite(theta) and theta > 0):
-            raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
-    inputs = (unary, q0, spatial_weights, bilateral_weights, compatibility)
-    keep_state = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-    result: Tensor = _MeanField.apply(
+        _check_theta(name, theta)
+    # The original has no gradient of the image either, and nets ask for one when they force backward.
+    pair = [Kernel(theta_gamma), Kernel(theta_alpha, image.detach(), theta_beta)]
+    return _run(unary, q0, pair, [spatial_weights, bilateral_weights], compatibility, None, iterations)
+
+
+def mean_field_kernels(
+    unary: Tensor,
+    q0: Tensor,
+    kernels: Sequence[Kernel],
+    weights: Sequence[Tensor],
+    compatibility: Tensor,
+    *,
+    iterations: int,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Mean-field inference with any kernels over any grid (Zheng et al., section 4.2): as mean_field, with
+
+        M = sum_k weights[k] K_k(Q)
+
+    Args:
+        unary: (N, C, *S) scores (negative energies), float32 or float64, on the CPU; S has one axis (points, signals), two
+            (images) or more (volumes).
+        q0: (N, C, *S) scores that the first iteration soft-maxes; mostly `unary` itself.
+        kernels: at least one Kernel, normalised as it says.
+        weights: one (C, C) or (1, 1, C, C) matrix for each kernel.
+        compatibility: (C, C) or (1, 1, C, C), mu; minus the identity is the Potts model.
+        iterations: T >= 1.
+        mask: (N, *S) bool, False where there is nothing, as in padding: scores and gradients are 0 there, and the other
+            pixels get what they would get without these. None keeps all.
+
+    Returns:
+        (N, C, *S) scores as from mean_field, differentiable (once) with respect to unary, q0, weights and compatibility.
+
+    Raises:
+        ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or features
+            are NaN, infinite, or too large to be resolved.
+    """
+    if not kernels or len(kernels) != len(weights):
+        raise ValueError(
+            f"there must be one weight for each of at least one kernel, got {len(kernels)} and {len(weights)}"
+        )
+    unary, q0, compatibility, *weights = _at_full_precision(unary, q0, compatibility, *weights)
+    named = {f"weights[{k}]": w for k, w in enumerate(weights)} | {"compatibility": compatibility}
+    _check_tensors(unary=unary, q0=q0, **named)
+    if unary.ndim < 3 or 0 in unary.shape[1:]:
+        raise ValueError(f"unary must be (N, C, *S) with nothing empty but N, got {tuple(unary.shape)}")
+    _check_q0(unary, q0)
+    _check_matrices(unary, named)
+    _check_iterations(iterations)
+    grid = tuple(unary.shape[2:])
+    checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != (unary.shape[0], *grid)):
+        raise ValueError(f"mask must be bool {(unary.shape[0], *grid)}, got {mask.dtype} {tuple(mask.shape)}")
+    if len(grid) == 2:
+        return _run(unary, q0, checked, weights, compatibility, mask, iterations)
+    # The core knows planes: the last axis stays, the others become one, and the position becomes features.
+    width = grid[-1]
+
+    def plane(tensor: Tensor) -> Tensor:
+        return tensor.reshape(*tensor.shape[:2], -1, width)
+
+    flat = [
+        Kernel(features=plane(_with_position(kernel, grid, unary)), normalization=kernel.normalization)
+        for kernel in checked
+    ]
+    taken = None if mask is None else mask.reshape(len(mask), -1, width)
+    return _run(plane(unary), plane(q0), flat, weights, compatibility, taken, iterations).reshape(unary.shape)
+
+
+def _with_position(kernel: Kernel, grid: tuple[int, ...], unary: Tensor) -> Tensor:
+    """All that the kernel compares as channels (N or 1, d, *S) in standard deviations."""
+    parts = []
+    if kernel.features is not None:
+        parts.append(kernel.features / kernel.theta_features)
+    if kernel.theta_position is not None:
+        axes = torch.meshgrid(*(torch.arange(n, dtype=unary.dtype) for n in grid), indexing="ij")
+        thetas = _per_axis(kernel.theta_position, len(grid))
+        position = torch.stack([axis / theta for axis, theta in zip(reversed(axes), thetas)])[None]
+        parts.insert(0, position.expand(len(parts[0]) if parts else 1, *position.shape[1:]))
+    return torch.cat(parts, 1)
+
+
+def _per_axis(theta: float | Sequence[float], axes: int) -> tuple[float, ...]:
+    return (float(theta),) * axes if isinstance(theta, (int, float)) else tuple(float(t) for t in theta)
+
+
+def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
+    """The kernel with features that fit the scores, detached."""
+    name, grid, features = f"kernels[{k}]", tuple(unary.shape[2:]), kernel.features
+    if kernel.normalization not in NORMALIZATIONS:
+        raise ValueError(
+            f"{name}: normalization must be one of {', '.join(NORMALIZATIONS)}, got {kernel.normalization!r}"
+        )
+    if kernel.theta_position is not None:
+        thetas = _per_axis(kernel.theta_position, len(grid))
+        if len(thetas) != len(grid):
+            raise ValueError(f"{name}: theta_position has {len(thetas)} numbers, but unary has {len(grid)} axes")
+        for theta in thetas:
+            _check_theta(f"{name}: theta_position", theta)
+    elif features is None:
+        raise ValueError(f"{name} compares nothing: give theta_position, features, or both")
+    if features is None:
+        return kernel
+    _check_theta(f"{name}: theta_features", kernel.theta_features)
+    (features,) = _at_full_precision(features.detach())
+    _check_tensors(unary=unary, **{f"{name}.features": features})
+    if features.ndim != unary.ndim or features.shape[0] not in (1, unary.shape[0]) or tuple(features.shape[2:]) != grid:
+        raise ValueError(
+            f"{name}: features must be (N, d, {', '.join(map(str, grid))}) or have N = 1, as unary {tuple(unary.shape)}, "
+            f"got {tuple(features.shape)}"
+        )
+    return Kernel(kernel.theta_position, features, kernel.theta_features, kernel.normalization)
+
+
+def _run(
+    unary: Tensor,
+    q0: Tensor,
+    kernels: Sequence[Kernel],
+    weights: Sequence[Tensor],
+    compatibility: Tensor,
+    mask: Tensor | None,
+    iterations: int,
+) -> Tensor:
+    """Call the operator for planes (N, C, H, W)."""
+    classes = unary.shape[1]
+    matrices = torch.stack([weight.reshape(classes, classes) for weight in weights])
+    mu = compatibility.reshape(classes, classes)
+    nothing = unary.new_empty(1, 0, *unary.shape[2:])
+    positions = [(0.0, 0.0) if k.theta_position is None else _per_axis(k.theta_position, 2) for k in kernels]
+    keep_state = torch.is_grad_enabled() and any(t.requires_grad for t in (unary, q0, matrices, mu))
+    scores, _ = mean_field_op(
         unary,
         q0,
-        image.detach(),  # the original has no gradient here either, and nets ask for one when they force backward
-        spatial_weights,
-        bilateral_weights,
-        compatibility,
+        [nothing if kernel.features is None else kernel.features for kernel in kernels],
+        matrices,
+        mu,
+        mask,
+        [x for x, _ in positions],
+        [y for _, y in positions],
+        [float(kernel.theta_features) for kernel in kernels],
+        [NORMALIZATIONS.index(kernel.normalization) for kernel in kernels],
         iterations,
-        (float(theta_alpha), float(theta_beta), float(theta_gamma)),
         keep_state,
     )
-    return result
+    return scores
 
 
-class _Filter(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, features: Tensor, reverse: bool) -> Tensor:
-        ctx.save_for_backward(features)
-        ctx.reverse = reverse
-        return _filter(values, features, reverse)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (features,) = ctx.saved_tensors
-        return _filter(grad, features, not ctx.reverse), None, None
+def _at_full_precision(*tensors: Tensor) -> list[Tensor]:
+    """Under autocast half-precision tensors as float32: exponentials and long sums need it."""
+    if not torch.is_autocast_enabled("cpu"):
+        return list(tensors)
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
-def _filter(values: Tensor, features: Tensor, reverse: bool) -> Tensor:
-    values = values.detach().contiguous()
-    out = torch.empty_like(values)
-    _core.permutohedral_filter(values, features.detach().contiguous(), out, reverse, torch.get_num_threads())
-    return out
+def _check_iterations(iterations: int) -> None:
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
 
 
-class _StateHolder(Tensor):
-    """An empty tensor that carries the state of a forward pass.
-
-    Autograd frees saved tensors as soon as backward has used them, unless retain_graph asks otherwise; attributes of
-    the context live as long as the output does. The lattices are large, hence they travel with a saved tensor.
-    """
-
-    state: Any
-
-
-class _MeanField(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        unary: Tensor,
-        q0: Tensor,
-        image: Tensor,
-        spatial_weights: Tensor,
-        bilateral_weights: Tensor,
-        compatibility: Tensor,
-        iterations: int,
-        thetas: tuple[float, float, float],
-        keep_state: bool,
-    ) -> Tensor:
-        classes = unary.shape[1]
-        scores, start, colours = (tensor.detach().contiguous() for tensor in (unary, q0, image))
-        w_s, w_b, mu = (
-            weight.detach().reshape(classes, classes).contiguous()
-            for weight in (spatial_weights, bilateral_weights, compatibility)
-        )
-        out = torch.empty_like(scores)
-        threads = torch.get_num_threads()
-        state = _core.mean_field_forward(
-            scores, start, colours, w_s, w_b, mu, out, iterations, *thetas, keep_state, threads
-        )
-        if keep_state:
-            holder = torch.empty(0).as_subclass(_StateHolder)
-            holder.state = state
-            ctx.save_for_backward(holder)
-            ctx.weight_shapes = (spatial_weights.shape, bilateral_weights.shape, compatibility.shape)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (holder,) = ctx.saved_tensors
-        grad = grad.contiguous()
-        classes = grad.shape[1]
-        needs_unary, needs_q0, _, *needs_weights = ctx.needs_input_grad[:6]
-        d_unary = torch.empty_like(grad) if needs_unary else None
-        d_q0 = torch.empty_like(grad) if needs_q0 else None
-        d_weights = [grad.new_empty(classes, classes) if needed else None for needed in needs_weights]
-        holder.state.backward(grad, d_unary, d_q0, *d_weights, torch.get_num_threads())
-        shaped = [d if d is None else d.reshape(shape) for d, shape in zip(d_weights, ctx.weight_shapes)]
-        return (d_unary, d_q0, None, *shaped, None, None, None)
+def _check_theta(name: str, theta: float) -> None:
+    if not (math.isfinite(theta) and theta > 0):
+        raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
 
 
 def _check_tensors(**tensors: Tensor) -> None:
@@ -212,11 +308,7 @@ def _check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, *weights: Tensor
     _check_tensors(unary=unary, q0=q0, image=image, **dict(zip(names, weights)))
     if unary.ndim != 4 or 0 in unary.shape[1:]:
         raise ValueError(f"unary must be (N, C, H, W) with C, H, W >= 1, got {tuple(unary.shape)}")
-    if q0.shape != unary.shape:
-        raise ValueError(
-            f"q0 has shape {tuple(q0.shape)} but unary {tuple(unary.shape)}: they must be equal "
-            f"(pass unary itself as q0 to start from the unaries)"
-        )
+    _check_q0(unary, q0)
     if image.ndim != 4 or not 1 <= image.shape[1] <= 14:
         raise ValueError(f"image must be (N, K, H, W) with 1 to 14 channels, got {tuple(image.shape)}")
     if image.shape[0] != unary.shape[0]:
@@ -228,8 +320,20 @@ def _check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, *weights: Tensor
             f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: height and width must be equal; "
             f"resize or crop one of them, e.g. F.interpolate(unary, size=image.shape[2:], mode='bilinear')"
         )
+    _check_matrices(unary, dict(zip(names, weights)))
+
+
+def _check_q0(unary: Tensor, q0: Tensor) -> None:
+    if q0.shape != unary.shape:
+        raise ValueError(
+            f"q0 has shape {tuple(q0.shape)} but unary {tuple(unary.shape)}: they must be equal "
+            f"(pass unary itself as q0 to start from the unaries)"
+        )
+
+
+def _check_matrices(unary: Tensor, matrices: dict[str, Tensor]) -> None:
     classes = unary.shape[1]
-    for name, weight in zip(names, weights):
+    for name, weight in matrices.items():
         if tuple(weight.shape) not in ((classes, classes), (1, 1, classes, classes)):
             raise ValueError(
                 f"{name} has shape {tuple(weight.shape)}, but unary {tuple(unary.shape)} has {classes} classes: "

@@ -12,9 +12,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include "crfrnn/gaussian_kernel.hpp"
 #include "crfrnn/permutohedral.hpp"
 
 namespace crfrnn {
@@ -43,7 +45,37 @@ struct MeanFieldInput {
   const T* compatibility;  // classes x classes: mu
 };
 
-// Where the gradients go (overwritten); null skips one. Shapes as in MeanFieldInput.
+// Makes one kernel of the field for image n of the batch over the given pixels; may return the same kernel
+// again, for images of the same order.
+template <typename T>
+using KernelMaker = std::function<std::shared_ptr<const GaussianKernel<T>>(
+    const std::shared_ptr<const PixelOrder>& order, std::int64_t image)>;
+
+// The field with any kernels: arrays as in MeanFieldInput.
+template <typename T>
+struct KernelFieldInput {
+  std::int64_t batch;
+  std::int64_t classes;
+  std::int64_t height;
+  std::int64_t width;
+  const T* unary;
+  const T* q0;
+  const std::uint8_t* mask;  // batch x height x width: 0 takes a pixel out of the field; or null
+  std::vector<KernelMaker<T>> kernels;
+  std::vector<const T*> weights;  // one classes x classes matrix W_k for each kernel
+  const T* compatibility;
+};
+
+// Where the gradients go (overwritten); null skips one.
+template <typename T>
+struct KernelFieldGradient {
+  T* unary;
+  T* q0;
+  std::vector<T*> weights;  // one for each kernel
+  T* compatibility;
+};
+
+// The same for the two kernels of an image. Shapes as in MeanFieldInput.
 template <typename T>
 struct MeanFieldGradient {
   T* unary;
@@ -53,7 +85,7 @@ struct MeanFieldGradient {
   T* compatibility;
 };
 
-// What backward needs of a forward pass: per image the two lattices and the Q of every iteration; the small
+// What backward needs of a forward pass: per image the lattices and the Q of every iteration; the small
 // matrices. Independent of the forward call's arrays.
 template <typename T>
 class MeanFieldState {
@@ -62,11 +94,19 @@ class MeanFieldState {
 
   // top_diff: batch x classes x height x width, the gradient with respect to the scores. May be called
   // repeatedly.
-  virtual void backward(const T* top_diff, const MeanFieldGradient<T>& gradient, int threads) const = 0;
+  virtual void backward(const T* top_diff, const KernelFieldGradient<T>& gradient, int threads) const = 0;
+  // For the state of the two kernels of an image.
+  void backward(const T* top_diff, const MeanFieldGradient<T>& gradient, int threads) const {
+    backward(top_diff,
+             KernelFieldGradient<T>{
+                 gradient.unary, gradient.q0, {gradient.spatial, gradient.bilateral}, gradient.compatibility},
+             threads);
+  }
 
   // Heap memory held, in bytes.
   virtual std::size_t bytes() const = 0;
 
+  virtual std::int64_t kernels() const = 0;
   virtual std::int64_t batch() const = 0;
   virtual std::int64_t classes() const = 0;
   virtual std::int64_t height() const = 0;
@@ -84,6 +124,17 @@ template <typename T>
 std::unique_ptr<MeanFieldState<T>> mean_field_forward(const MeanFieldInput<T>& input, const Thetas& thetas,
                                                       int iterations, T* top, bool keep_state, int threads);
 
+// The same with any kernels. Pixels that the mask takes away have score and gradient 0 and influence nothing;
+// with different masks in a batch a maker is asked for kernels over different orders. Throws what the makers
+// throw, and std::invalid_argument for no kernels.
+template <typename T>
+std::unique_ptr<MeanFieldState<T>> mean_field_forward(const KernelFieldInput<T>& input, int iterations,
+                                                      T* top, bool keep_state, int threads);
+
+extern template std::unique_ptr<MeanFieldState<float>> mean_field_forward(const KernelFieldInput<float>&, int,
+                                                                          float*, bool, int);
+extern template std::unique_ptr<MeanFieldState<double>> mean_field_forward(const KernelFieldInput<double>&,
+                                                                           int, double*, bool, int);
 extern template std::unique_ptr<MeanFieldState<float>> mean_field_forward(const MeanFieldInput<float>&,
                                                                           const Thetas&, int, float*, bool,
                                                                           int);

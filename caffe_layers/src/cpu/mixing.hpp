@@ -58,10 +58,9 @@ struct Mixing {
   std::vector<Buffer<T>> forward;
   std::vector<Buffer<T>> backward;
 
-  explicit Mixing(const MeanFieldInput<T>& in)
-      : classes(in.classes),
-        weight{to_matrix(in.spatial, classes), to_matrix(in.bilateral, classes)},
-        compatibility(to_matrix(in.compatibility, classes)) {
+  explicit Mixing(const KernelFieldInput<T>& in)
+      : classes(in.classes), compatibility(to_matrix(in.compatibility, classes)) {
+    for (const T* w : in.weights) weight.push_back(to_matrix(w, classes));
     for (const Matrix& w : weight) {
       const Matrix both = product(compatibility, w, classes, -1.0);
       forward.push_back(padded_matrix<T>(transposed(both, classes), classes));

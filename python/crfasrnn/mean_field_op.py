@@ -1,0 +1,171 @@
+"""The torch operators crfasrnn::mean_field and crfasrnn::permutohedral_filter: CPU, fake tensors, autograd.
+
+How the state of a forward pass (lattices, Q of every iteration) gets to backward: the operator returns, beside the scores, a
+tensor of one byte whose storage owns the state. Autograd saves that tensor, and compiled graphs pass it on, like any other,
+and with the storage the state is freed: after backward, or when the graph is dropped, without a place where states could pile
+up. Recomputing in backward instead would need no such thing, but costs another forward pass with its lattices, and would keep
+the inputs from being changed in place in between, which solvers do. A registry keyed by a number would free too late, or too
+early where a graph is used twice. The price: a saved tensor that is copied instead of kept (torch.autograd.graph.save_on_cpu)
+leaves its state behind, and backward says so.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crfasrnn import _core
+
+SCHEMA = (
+    "(Tensor unary, Tensor q0, Tensor[] features, Tensor weights, Tensor compatibility, Tensor? mask, "
+    "float[] theta_x, float[] theta_y, float[] theta, int[] normalization, int iterations, bool keep_state)"
+    " -> (Tensor, Tensor)"
+)
+BACKWARD_SCHEMA = (
+    "(Tensor grad, Tensor state, int kernels, bool[] wanted)"
+    " -> (Tensor unary, Tensor q0, Tensor weights, Tensor compatibility)"
+)
+FILTER_SCHEMA = "(Tensor values, Tensor features, bool reverse) -> Tensor"
+
+
+class _StateBytes(np.ndarray):
+    """One byte, and the state that lives as long as it does."""
+
+    state: Any
+
+
+# The states that are alive, by the address of their byte. It owns nothing.
+_states: weakref.WeakValueDictionary[int, _StateBytes] = weakref.WeakValueDictionary()
+
+
+def _carrier(state: Any) -> Tensor:
+    owner = np.zeros(1, np.uint8).view(_StateBytes)
+    owner.state = state
+    tensor = torch.from_numpy(owner)  # the storage holds a reference to the array
+    _states[tensor.data_ptr()] = owner
+    return tensor
+
+
+def live_state_bytes() -> int:
+    """Heap memory, in bytes, of all states that wait for their backward pass."""
+    return sum(owner.state.nbytes for owner in list(_states.values()))
+
+
+@torch.library.custom_op("crfasrnn::mean_field", mutates_args=(), device_types="cpu", schema=SCHEMA)
+def mean_field_op(
+    unary: Tensor,
+    q0: Tensor,
+    features: Sequence[Tensor],
+    weights: Tensor,
+    compatibility: Tensor,
+    mask: Tensor | None,
+    theta_x: Sequence[float],
+    theta_y: Sequence[float],
+    theta: Sequence[float],
+    normalization: Sequence[int],
+    iterations: int,
+    keep_state: bool,
+) -> tuple[Tensor, Tensor]:
+    """Scores (N, C, H, W) and the carrier of the state; arguments as crfasrnn.ops.mean_field_kernels checks them.
+
+    Lists have one entry per kernel: features (N or 1, d, H, W), d = 0 for none; theta_x, theta_y in pixels, 0 where the position is
+    no feature; theta in the features' units; normalization 0 to 3 as in crfasrnn.ops.NORMALIZATIONS. weights: (kernels, C, C).
+    mask: (N, H, W) bool, or None.
+    """
+    source = _core.KernelSource32 if unary.dtype == torch.float32 else _core.KernelSource64
+    kernels = [
+        source(f.detach().contiguous(), x, y, t, n)
+        for f, x, y, t, n in zip(features, theta_x, theta_y, theta, normalization)
+    ]
+    scores, start, w, mu = (tensor.detach().contiguous() for tensor in (unary, q0, weights, compatibility))
+    out = torch.empty_like(scores)
+    taken = None if mask is None else mask.contiguous().view(torch.uint8)
+    state = _core.mean_field_forward(
+        scores, start, kernels, w, mu, taken, out, iterations, keep_state, torch.get_num_threads()
+    )
+    return out, torch.zeros(1, dtype=torch.uint8) if state is None else _carrier(state)
+
+
+@mean_field_op.register_fake
+def _(unary: Tensor, q0: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(unary, memory_format=torch.contiguous_format), unary.new_empty(1, dtype=torch.uint8)
+
+
+@torch.library.custom_op("crfasrnn::mean_field_backward", mutates_args=(), device_types="cpu", schema=BACKWARD_SCHEMA)
+def mean_field_backward_op(
+    grad: Tensor, state: Tensor, kernels: int, wanted: Sequence[bool]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of mean_field; those that are not wanted are empty."""
+    owner = _states.get(state.data_ptr())
+    if owner is None:
+        raise RuntimeError(
+            "the state of this mean_field call is gone: its saved tensor was copied (by a saved-tensor hook such as "
+            "torch.autograd.graph.save_on_cpu?), and a copy does not carry it"
+        )
+    grad = grad.contiguous()
+    results = tuple(
+        torch.empty(shape if needed else (0,), dtype=grad.dtype)
+        for shape, needed in zip(_shapes(grad, kernels), wanted)
+    )
+    owner.state.backward(grad, *(d if needed else None for d, needed in zip(results, wanted)), torch.get_num_threads())
+    return results  # type: ignore[return-value]
+
+
+@mean_field_backward_op.register_fake
+def _(grad: Tensor, state: Tensor, kernels: int, wanted: Sequence[bool]) -> tuple[Tensor, ...]:
+    return tuple(grad.new_empty(shape if needed else (0,)) for shape, needed in zip(_shapes(grad, kernels), wanted))
+
+
+def _shapes(grad: Tensor, kernels: int) -> tuple[Sequence[int], ...]:
+    classes = grad.shape[1]
+    return tuple(grad.shape), tuple(grad.shape), (kernels, classes, classes), (classes, classes)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1])
+    ctx.kernels = len(inputs[2])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+    (state,) = ctx.saved_tensors
+    needs = ctx.needs_input_grad
+    wanted = [needs[0], needs[1], needs[3], needs[4]]
+    results = mean_field_backward_op(grad, state, ctx.kernels, wanted)
+    d_unary, d_q0, d_weights, d_compatibility = (d if needed else None for d, needed in zip(results, wanted))
+    return (d_unary, d_q0, [None] * ctx.kernels, d_weights, d_compatibility, *[None] * 7)
+
+
+mean_field_op.register_autograd(_gradients, setup_context=_save)
+
+
+@torch.library.custom_op("crfasrnn::permutohedral_filter", mutates_args=(), device_types="cpu", schema=FILTER_SCHEMA)
+def filter_op(values: Tensor, features: Tensor, reverse: bool) -> Tensor:
+    """The filter of values (N, C) at features (N, d), or its transpose."""
+    values = values.detach().contiguous()
+    out = torch.empty_like(values)
+    _core.permutohedral_filter(values, features.detach().contiguous(), out, reverse, torch.get_num_threads())
+    return out
+
+
+@filter_op.register_fake
+def _(values: Tensor, features: Tensor, reverse: bool) -> Tensor:
+    return torch.empty_like(values, memory_format=torch.contiguous_format)
+
+
+def _save_features(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+    ctx.reverse = inputs[2]
+
+
+def _filter_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    (features,) = ctx.saved_tensors
+    return filter_op(grad, features, not ctx.reverse), None, None
+
+
+filter_op.register_autograd(_filter_gradient, setup_context=_save_features)
