@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .module import CrfRnn
     from .segmenter import Segmentation, Segmenter
 
-__all__ = ["Segmentation", "Segmenter"]
+__all__ = ["CrfRnn", "Segmentation", "Segmenter"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `crfasrnn --help` should not wait for torch.
+    if name == "CrfRnn":
+        from .module import CrfRnn
+
+        return CrfRnn
     if name in __all__:
         from . import segmenter
 

@@ -1,0 +1,205 @@
+"""The module CrfRnn: beside the layer of caffe nets, its options, kernels of one's own, and training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from caffe import Net
+from caffe.errors import CaffeError
+from crfasrnn import CrfRnn
+from crfasrnn.module import Bilateral, Features, Spatial
+from crfasrnn.ops import mean_field, permutohedral_filter
+
+DEPLOY = """
+input: "unary" input_dim: 1 input_dim: 4 input_dim: 9 input_dim: 11
+input: "image" input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 11
+layer { name: "inference1" type: "MultiStageMeanfield" bottom: "unary" bottom: "unary" bottom: "image" top: "pred"
+  multi_stage_meanfield_param { theta_alpha: 160 theta_beta: 3 theta_gamma: 3 num_iterations: 5
+    spatial_filter_weight: 3 bilateral_filter_weight: 5 } }
+"""
+
+
+def scene(classes: int = 4, height: int = 9, width: int = 11, batch: int = 1) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    image = torch.rand(batch, 3, height, width, generator=rng) * 20
+    return torch.randn(batch, classes, height, width, generator=rng), image
+
+
+def randomised(crf: CrfRnn) -> CrfRnn:
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=rng)
+    return crf
+
+
+def test_starts_as_the_released_layer_does() -> None:
+    unary, image = scene()
+    eye = torch.eye(4)
+    thetas = {"theta_alpha": 160.0, "theta_beta": 3.0, "theta_gamma": 3.0}
+    assert torch.equal(
+        CrfRnn(4)(unary, image), mean_field(unary, unary, image, 3 * eye, 5 * eye, -eye, iterations=5, **thetas)
+    )
+
+
+def test_state_is_caffes_three_blobs(tmp_path: Path) -> None:
+    """To a caffe net through a caffemodel and back, with the same scores on both sides."""
+    crf = randomised(CrfRnn(4))
+    assert [(k, tuple(v.shape)) for k, v in crf.state_dict().items()] == [
+        ("compatibility", (4, 4)),
+        ("weights.0", (4, 4)),
+        ("weights.1", (4, 4)),
+    ]
+    model, deploy, again = tmp_path / "crf.caffemodel", tmp_path / "deploy.prototxt", tmp_path / "net.caffemodel"
+    crf.save_caffemodel(model)
+    deploy.write_text(DEPLOY)
+    net = Net(str(deploy), str(model), 1)
+    for blob, name in zip(net.params["inference1"], ("weights.0", "weights.1", "compatibility")):
+        assert np.array_equal(blob.data[0, 0], crf.state_dict()[name].numpy())
+    unary, image = scene()
+    net.blobs["unary"].data[...] = unary
+    net.blobs["image"].data[...] = image
+    assert np.array_equal(net.forward()["pred"], crf(unary, image).detach().numpy())
+    net.save(str(again))
+    loaded = CrfRnn(4).load_caffemodel(again)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), crf.state_dict().values()))
+
+
+def test_caffemodels_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "crf.caffemodel"
+    CrfRnn(4).save_caffemodel(path)
+    with pytest.raises(CaffeError, match="no layer 'crf' with weights; the last layers are inference1"):
+        CrfRnn(4).load_caffemodel(path, "crf")
+    with pytest.raises(CaffeError, match="another number of classes or of kernels"):
+        CrfRnn(5).load_caffemodel(path)
+    with pytest.raises(CaffeError, match="another number of classes or of kernels"):
+        CrfRnn(4, [Spatial()]).load_caffemodel(path)
+    for options in ({"weights": "shared"}, {"compatibility": "potts"}):
+        with pytest.raises(ValueError, match="full matrices"):
+            CrfRnn(4, **options).save_caffemodel(path)
+
+
+@pytest.mark.parametrize("weights", ["full", "per_class", "shared"])
+@pytest.mark.parametrize("compatibility", ["full", "symmetric", "potts"])
+def test_options_restrict_the_matrices(weights: str, compatibility: str) -> None:
+    """All start from the same function; trained, they stay within what they allow; they round-trip."""
+    unary, image = scene()
+    crf = CrfRnn(4, weights=weights, compatibility=compatibility)
+    assert torch.equal(crf(unary, image), CrfRnn(4)(unary, image))
+    optimizer = torch.optim.SGD(crf.parameters(), lr=0.5)
+    crf(unary, image)[:, 1].sum().backward()
+    optimizer.step()
+    (spatial, bilateral), mu = crf.matrices()
+    assert not torch.allclose(spatial, torch.eye(4) * 3)
+    assert not torch.allclose(bilateral, torch.eye(4) * 5)
+    if weights != "full":
+        assert torch.equal(spatial, torch.diag(spatial.diagonal()))
+    assert (spatial.diagonal().unique().numel() == 1) == (weights == "shared")
+    assert torch.equal(mu, -torch.eye(4)) == (compatibility == "potts")
+    assert torch.allclose(mu, mu.T) == (compatibility != "full")
+    again = CrfRnn(4, weights=weights, compatibility=compatibility)
+    again.load_state_dict(crf.state_dict())
+    assert torch.equal(again(unary, image), crf(unary, image))
+
+
+def test_kernels_over_other_channels() -> None:
+    """Beside the formula, with the lattice's filters as matrices: depth with position, two normals without."""
+    unary = scene()[0].double()
+    rng = torch.Generator().manual_seed(2)
+    depth = torch.rand(1, 1, 9, 11, generator=rng).double() * 10
+    normals = torch.rand(1, 2, 9, 11, generator=rng).double()
+    kernels = [
+        Features(2.0, theta_position=(5.0, 4.0), name="depth"),
+        Features((0.5, 0.3), name="normals"),
+        Spatial(2.0, 1.5),
+    ]
+    crf = randomised(CrfRnn(4, kernels)).double()
+    out = crf(unary, extra={"depth": depth, "normals": normals})
+    y, x = torch.meshgrid(torch.arange(9).double(), torch.arange(11).double(), indexing="ij")
+    at = torch.stack([x.flatten(), y.flatten()], 1)
+    d, n = depth[0].flatten(1).T, normals[0].flatten(1).T
+    features = [
+        torch.cat([at / torch.tensor([5.0, 4.0]), d / 2.0], 1),
+        n / torch.tensor([0.5, 0.3]),
+        at / 2.0,
+    ]
+    weights, mu = crf.matrices()
+    rows = scores = unary[0].flatten(1).T
+    for _ in range(5):
+        q = scores.softmax(1)
+        message = torch.zeros_like(q)
+        for f, w in zip(features, weights):
+            message = message + permutohedral_filter(q, f) / permutohedral_filter(torch.ones_like(q[:, :1]), f) @ w.T
+        scores = rows - message @ mu.T
+    assert torch.allclose(out[0].flatten(1).T, scores, rtol=1e-9, atol=1e-9)
+
+
+def test_number_of_iterations() -> None:
+    unary, image = scene()
+    ten = CrfRnn(4, iterations=10)(unary, image)
+    crf = CrfRnn(4)
+    assert not torch.equal(crf(unary, image), ten)
+    assert torch.equal(crf(unary, image, iterations=10), ten)
+    crf.iterations = 10
+    assert torch.equal(crf(unary, image), ten)
+
+
+def test_mask_makes_padding_harmless() -> None:
+    unary, image = scene()
+    padded = functional.pad(unary, (0, 5, 0, 7), value=9.0)
+    mask = functional.pad(torch.ones(1, 9, 11), (0, 5, 0, 7)).bool()
+    out = CrfRnn(4)(padded, functional.pad(image, (0, 5, 0, 7)), mask=mask)
+    assert torch.allclose(out[:, :, :9, :11], CrfRnn(4)(unary, image), rtol=1e-4, atol=1e-4)
+    assert (out[:, :, 9:] == 0).all()
+
+
+def test_learns_with_the_network_before_it() -> None:
+    """A module in a chain, compiled or not, whose loss falls."""
+    torch.manual_seed(0)
+    image = torch.zeros(2, 3, 12, 12)
+    image[:, :, :, 6:] = 100
+    target = torch.zeros(2, 12, 12, dtype=torch.long)
+    target[:, :, 6:] = 1
+    score, crf = torch.nn.Conv2d(3, 2, 1), CrfRnn(2, [Spatial(2.0, 1.0), Bilateral(10.0, 20.0, 1.0)], iterations=3)
+    optimizer = torch.optim.Adam([*score.parameters(), *crf.parameters()], lr=0.05)
+    losses = []
+    for step in range(12):
+        unary = score((image + torch.randn_like(image) * 5) / 50)
+        loss = functional.cross_entropy(crf(unary, image), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        assert all(p.grad is not None for p in crf.parameters()), step
+    assert losses[-1] < 0.5 * losses[0]
+    compiled = torch.compile(crf, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(compiled(unary, image), crf(unary, image), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CrfRnn(0), "num_classes must be at least 1"),
+        (lambda: CrfRnn(3, []), "at least one of Spatial"),
+        (lambda: CrfRnn(3, weights="diagonal"), "'full', 'per_class' or 'shared'"),
+        (lambda: CrfRnn(3, compatibility="none"), "'full', 'symmetric' or 'potts'"),
+        (lambda: CrfRnn(3)(torch.zeros(1, 4, 5, 5)), r"unary must be \(N, 3, ...\)"),
+        (lambda: CrfRnn(3)(torch.zeros(1, 3, 5, 5)), "needs an image"),
+        (lambda: CrfRnn(3, [Features(1.0)])(torch.zeros(1, 3, 5, 5)), "needs its channels"),
+        (
+            lambda: CrfRnn(3, [Features((1.0, 2.0))])(torch.zeros(1, 3, 5, 5), extra=torch.zeros(1, 1, 5, 5)),
+            "for each channel",
+        ),
+        (lambda: CrfRnn(3, [Spatial(-1.0)])(torch.zeros(1, 3, 5, 5)), "must be finite and greater than 0"),
+    ],
+)
+def test_errors(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
