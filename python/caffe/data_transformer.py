@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +38,14 @@ class DataTransformer:
         self.mean = read_mean(param.mean_file) if param.mean_file else None
         self.mean_values = np.array(param.mean_value, np.float32)[:, None, None]
         self._random = random_stream() if param.mirror or self.random_crop else random.Random(0)
+
+    def random_state(self) -> Any:
+        """The state of the random stream, for set_random_state."""
+        return self._random.getstate()
+
+    def set_random_state(self, state: Any) -> None:
+        """Draw from now on what was drawn after `random_state` gave this."""
+        self._random.setstate(state)
 
     def output_shape(self, image: tuple[int, int, int]) -> tuple[int, int, int]:
         """The shape (C, H, W) that an image of this shape gets."""

@@ -66,6 +66,14 @@ class Cursor:
         """Key and value of the entry that the cursor stands on."""
         return self._cursor.key().decode(errors="replace"), self._cursor.value()
 
+    def key(self) -> bytes:
+        """The key of the entry that the cursor stands on."""
+        return bytes(self._cursor.key())
+
+    def seek(self, key: bytes) -> bool:
+        """Go to the entry of this key; False if there is none."""
+        return bool(self._cursor.set_key(key))
+
     def advance(self, entries: int = 1) -> None:
         """Move on by some entries."""
         for _ in range(entries):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
+from caffe.prefetch import Prefetcher
 from caffe.proto import caffe_pb2
 
 
@@ -30,10 +32,31 @@ class Item:
     label: float
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What one forward hands on, and where reading stood behind it."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    places: Sequence[str]
+    state: ReadingState
+
+
+@dataclass(frozen=True)
+class ReadingState:
+    """Where a data layer reads next: `position` as its source counts, and the state of the transformer's random stream."""
+
+    position: Any
+    random: Any
+
+
 class ImageBatches(Layer):
     """What data layers share: read `batch_size` items, transform them, hand them to the tops; reading knows nothing of the tops.
 
-    Subclasses override `open`, which must set `batch_size`, and `read`.
+    From the first forward on a thread loads up to `prefetch` batches ahead (data_param.prefetch, 4; 0: none). What forward gives
+    is the same with and without, and so is the error of a batch that cannot be read.
+
+    Subclasses override `open`, which must set `batch_size`, `read`, `position` and `seek`.
     """
 
     exact_bottoms = 0
@@ -50,27 +73,67 @@ class ImageBatches(Layer):
         """The item at the reading position; with `advance`, move on behind it."""
         raise NotImplementedError
 
+    def position(self) -> Any:
+        """The reading position, as a value that later reading does not change."""
+        raise NotImplementedError
+
+    def seek(self, position: Any) -> None:
+        """Go to a position that `position` gave."""
+        raise NotImplementedError
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         self.transformer = DataTransformer(self.layer_param.transform_param, self.phase)
         self.open()
         if self.batch_size < 1:
             raise layer_error(self, "batch_size must be positive.")
-        first = self.read(advance=False)
-        channels, height, width = first.image.shape
-        top[0].reshape(self.batch_size, *self.transformer.output_shape((channels, height, width)))
-        if len(top) > 1:
-            top[1].reshape(self.batch_size)
+        for blob, shape in zip(top, self.first_shapes()):
+            blob.reshape(*shape)
+        self._prefetcher: Prefetcher[ImageBatches, Batch] | None = None
+        self._state = self._reading()
+
+    def first_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of images and labels before the first forward."""
+        channels, height, width = self.read(advance=False).image.shape
+        return (self.batch_size, *self.transformer.output_shape((channels, height, width))), (self.batch_size,)
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        images, labels = self.load_batch()
-        top[0].tensor = images
+        batch = self._next()
+        self.places, self._state = batch.places, batch.state
+        top[0].tensor = batch.images
         if len(top) > 1:
-            top[1].tensor = labels
+            top[1].tensor = batch.labels
 
-    def load_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next batch, shaped after its first image. Raises CaffeError, naming the place, where another differs."""
+    def reading_state(self) -> ReadingState:
+        """Where the next forward will read, however far ahead the thread is."""
+        return self._state
+
+    def resume_reading(self, state: ReadingState) -> None:
+        """Let the next forward read where `reading_state` was taken, with the same random choices."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
+        self.seek(state.position)
+        self.transformer.set_random_state(state.random)
+        self._state = state
+
+    def _reading(self) -> ReadingState:
+        return ReadingState(self.position(), self.transformer.random_state())
+
+    def _next(self) -> Batch:
+        depth = self.layer_param.data_param.prefetch
+        if not depth:
+            return self._load()
+        if self._prefetcher is None:
+            self._prefetcher = Prefetcher(self, ImageBatches._load, depth)
+        return self._prefetcher.get()
+
+    def _load(self) -> Batch:
+        images, labels, places = self.load_batch()
+        return Batch(images, labels, places, self._reading())
+
+    def load_batch(self) -> tuple[torch.Tensor, torch.Tensor, Sequence[str]]:
+        """The next batch, shaped after its first image, and the places of its items. Raises CaffeError where another differs."""
         items = [self._transformed(self.read(advance=True)) for _ in range(self.batch_size)]
-        self.places = [item.place for item in items]
         for item in items:
             if item.image.shape != items[0].image.shape:
                 raise layer_error(
@@ -79,7 +142,8 @@ class ImageBatches(Layer):
                     f"{items[0].image.shape}. Images of different sizes need batch_size: 1, or crop_size.",
                 )
         images = items[0].image[None] if len(items) == 1 else np.stack([item.image for item in items])
-        return torch.from_numpy(images), torch.tensor([item.label for item in items], dtype=torch.float32)
+        labels = torch.tensor([item.label for item in items], dtype=torch.float32)
+        return torch.from_numpy(images), labels, [item.place for item in items]
 
     def _transformed(self, item: Item) -> Item:
         try:
@@ -94,8 +158,8 @@ class Data(ImageBatches):
 
     No bottoms. Tops: images (batch_size, C, H, W), after transform_param; optionally labels (batch_size). Each batch takes the
     shape of its first image, so that with batch_size 1 images of different sizes may follow each other. Options (data_param):
-    source, batch_size, rand_skip (0: start up to that many entries later); `backend` and `prefetch` are accepted, LevelDB is
-    not read.
+    source, batch_size, rand_skip (0: start up to that many entries later), prefetch (4: batches loaded ahead); `backend` is
+    accepted, LevelDB is not read.
     """
 
     def open(self) -> None:
@@ -108,6 +172,13 @@ class Data(ImageBatches):
             self.cursor.advance(random_stream().randrange(param.rand_skip))
         rank, self.stride = shard(self.phase)
         self.cursor.advance(rank)
+
+    def position(self) -> Any:
+        return self.cursor.key()
+
+    def seek(self, position: Any) -> None:
+        if not self.cursor.seek(position):
+            raise layer_error(self, f"{self.layer_param.data_param.source} has no entry {position!r} to go on from.")
 
     def read(self, advance: bool) -> Item:
         key, value = self.cursor.current()
@@ -141,7 +212,8 @@ class ImageData(ImageBatches):
             )
         self.batch_size = param.batch_size
         self.lines = self._read_list(param.source)
-        self.position = 0
+        self.order = list(range(len(self.lines)))
+        self.line = 0
         self.random = random_stream() if param.shuffle or param.rand_skip else None
         self._shuffle()
         if param.rand_skip and self.random:
@@ -149,7 +221,7 @@ class ImageData(ImageBatches):
                 raise layer_error(
                     self, f"rand_skip: not enough points to skip, {param.source} has {len(self.lines)} lines."
                 )
-            self.position = self.random.randrange(param.rand_skip)
+            self.line = self.random.randrange(param.rand_skip)
         rank, self.stride = shard(self.phase)
         self._step(rank)
 
@@ -172,16 +244,25 @@ class ImageData(ImageBatches):
 
     def _shuffle(self) -> None:
         if self.layer_param.image_data_param.shuffle and self.random:
-            self.random.shuffle(self.lines)
+            # A new list, because reading states keep the old one.
+            self.order = self.random.sample(self.order, len(self.order))
 
     def _step(self, lines: int) -> None:
-        self.position += lines
-        while self.position >= len(self.lines):
-            self.position -= len(self.lines)
+        self.line += lines
+        while self.line >= len(self.lines):
+            self.line -= len(self.lines)
             self._shuffle()
 
+    def position(self) -> Any:
+        return self.line, self.order, self.random.getstate() if self.random else None
+
+    def seek(self, position: Any) -> None:
+        self.line, self.order, state = position
+        if self.random:
+            self.random.setstate(state)
+
     def read(self, advance: bool) -> Item:
-        name, label = self.lines[self.position]
+        name, label = self.lines[self.order[self.line]]
         path = self.layer_param.image_data_param.root_folder + name
         if not os.path.exists(path):
             path = os.path.join(self.layer_param.image_data_param.root_folder, name)
