@@ -29,6 +29,7 @@ from caffe.layers import (
     scale,
     select,
     softmax,
+    window_data,
 )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "scale",
     "select",
     "softmax",
+    "window_data",
 ]
 
 
