@@ -127,7 +127,7 @@ def test_kernels_over_other_channels() -> None:
     d, n = depth[0].flatten(1).T, normals[0].flatten(1).T
     features = [
         torch.cat([at / torch.tensor([5.0, 4.0]), d / 2.0], 1),
-        n / torch.tensor([0.5, 0.3]).double(),
+        n / torch.tensor([0.5, 0.3], dtype=torch.float64),
         at / 2.0,
     ]
     weights, mu = crf.matrices()
