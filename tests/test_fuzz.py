@@ -1,0 +1,193 @@
+"""Damaged files: whatever the bytes, reading them gives a result or one CaffeError, in bounded memory.
+
+CAFFE_FUZZ_EXAMPLES sets how many inputs each test makes (default 200, always the same ones; more are drawn at random).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import caffe
+from caffe.data_transformer import datum_image
+from caffe.proto import caffe_pb2, model_file, text
+
+GOLDEN = Path(__file__).parent / "golden"
+EXAMPLES = int(os.environ.get("CAFFE_FUZZ_EXAMPLES", "200"))
+SETTINGS = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize=EXAMPLES <= 200,
+    suppress_health_check=list(HealthCheck),
+)
+# Bytes that mean something to a reader of protobuf: large varints, lengths beyond the end, deep nesting, NaN.
+TELLING = [
+    b"\xff" * 9 + b"\x01",
+    b"\xff\xff\xff\xff\x07",
+    b"\x00",
+    b"\x80" * 12,
+    b"\x0a\xff\xff\x03",
+    b"\x0a" * 200,
+    b"\x00\x00\xc0\x7f",
+]
+
+
+def _corpus(*patterns: str) -> list[bytes]:
+    found = [path.read_bytes() for pattern in patterns for path in sorted(GOLDEN.glob(pattern))]
+    assert found
+    return found
+
+
+def _png(channels: int) -> bytes:
+    image = np.random.default_rng(0).integers(0, 256, (9, 8, channels), np.uint8)
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def _datums() -> list[bytes]:
+    raw = caffe.io.array_to_datum(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), 1)
+    floats = caffe.io.array_to_datum(np.arange(24, dtype=np.float64).reshape(2, 3, 4), 1)
+    encoded = [caffe_pb2.Datum(encoded=True, data=data, label=1) for data in (_png(3), _png(1))]
+    jpeg = cv2.imencode(".jpg", np.zeros((9, 8, 3), np.uint8))[1].tobytes()
+    return [d.SerializeToString() for d in (raw, floats, *encoded, caffe_pb2.Datum(encoded=True, data=jpeg))]
+
+
+@st.composite
+def damaged(draw: st.DrawFn, corpus: list[bytes]) -> bytes:
+    """One of the inputs after a few changes: bytes changed, inserted, left out, repeated, cut off, or taken from another."""
+    data = bytearray(draw(st.sampled_from(corpus)))
+    for _ in range(draw(st.integers(1, 5))):
+        kind = draw(st.integers(0, 6))
+        # Headers are small and at the front; bodies are long: half of the changes go to the first 200 bytes.
+        reach = min(len(data), 200) if draw(st.booleans()) else len(data)
+        at = draw(st.integers(0, reach))
+        length = draw(st.integers(1, 40))
+        if kind == 0 and at < len(data):
+            data[at] = draw(st.integers(0, 255))
+        elif kind == 1:
+            data[at:at] = draw(st.binary(max_size=12))
+        elif kind == 2:
+            data[at:at] = draw(st.sampled_from(TELLING))
+        elif kind == 3:
+            del data[at : at + length]
+        elif kind == 4:
+            data[at:at] = data[at : at + length] * draw(st.integers(1, 20))
+        elif kind == 5:
+            del data[at:]
+        else:
+            other = draw(st.sampled_from(corpus))
+            start = draw(st.integers(0, len(other)))
+            data[at:] = other[start:]
+    return bytes(data)
+
+
+_TOKENS = re.compile(r'"[^"]*"|[\w.+-]+|[{}:#]|\s+|.', re.DOTALL)
+# Numbers at the edges of the fields' types, words of the wrong kind, and what breaks a parser's state.
+_WORDS = [
+    "0", "1", "-1", "2", "3", "4294967295", "4294967296", "-2147483648", "1e30", "nan", "inf", "true", "TEST", '""', '"data"',
+    "'", '"', "{", "}", ":", "#", "<", ">", "[", "]", "\\", "\0", "\xff", "layer", "layers", "type", "dim", "bottom", "top",
+    "shape { dim: 0 }", "x" * 300, "{ a " * 150,
+]  # fmt: skip
+
+
+@st.composite
+def damaged_text(draw: st.DrawFn, corpus: list[bytes]) -> bytes:
+    """One of the prototxts after a few changes to its words."""
+    tokens = _TOKENS.findall(draw(st.sampled_from(corpus)).decode())
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(tokens)))
+        kind = draw(st.integers(0, 4))
+        if kind == 0:
+            tokens[at : at + 1] = [draw(st.sampled_from(_WORDS))]
+        elif kind == 1:
+            tokens[at:at] = [" ", draw(st.sampled_from(_WORDS)), " "]
+        elif kind == 2:
+            del tokens[at : at + draw(st.integers(1, 10))]
+        elif kind == 3:
+            tokens[at:at] = tokens[draw(st.integers(0, len(tokens))) :][: draw(st.integers(1, 60))]
+        else:
+            other = draw(st.integers(0, len(tokens)))
+            if max(at, other) < len(tokens):
+                tokens[at], tokens[other] = tokens[other], tokens[at]
+    return "".join(tokens).encode("utf-8", "surrogateescape")
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory() -> Iterator[None]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    # In kilobytes.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz") / "input"
+
+
+def gives_a_result_or_a_caffe_error(read: Callable[[Path], object], place: Path, content: bytes) -> None:
+    place.write_bytes(content)
+    message = "read"
+    try:
+        read(place)
+    except caffe.CaffeError as error:
+        message = str(error)
+    assert message.strip()
+    assert len(message) < 5000
+
+
+@SETTINGS
+@given(content=damaged(_corpus("files/*.caffemodel")))
+def test_damaged_models(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(model_file.read_model, place, content)
+
+
+@SETTINGS
+@given(content=damaged(_corpus("files/*.solverstate")))
+def test_damaged_solver_states(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+
+
+@SETTINGS
+@given(content=damaged(_corpus("files/*.binaryproto")))
+def test_damaged_means(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(model_file.read_blob_proto, place, content)
+
+
+@SETTINGS
+@given(content=damaged(_datums()))
+def test_damaged_datums(content: bytes) -> None:
+    try:
+        datum = caffe_pb2.Datum.FromString(content)
+    except Exception:
+        return  # protobuf's own exception, which the Data layer turns into one that names the entry
+    with suppress(caffe.CaffeError):
+        datum_image(datum, datum.encoded)
+
+
+@SETTINGS
+@given(content=damaged_text(_corpus("layers/*.prototxt", "extras/v*_in.prototxt")))
+def test_damaged_net_definitions(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(text.read_net, place, content)
+
+
+@SETTINGS
+@given(content=damaged_text(_corpus("layers/*.prototxt")))
+def test_nets_of_damaged_definitions(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(lambda path: caffe.Net(path, caffe.TRAIN), place, content)
+
+
+@SETTINGS
+@given(content=damaged_text(_corpus("extras/solver_*.prototxt")))
+def test_damaged_solver_definitions(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(text.read_solver, place, content)
