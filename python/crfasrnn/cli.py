@@ -1,4 +1,4 @@
-"""The command `crfasrnn`: segment images, evaluate a model, make training databases.
+"""The command `crfasrnn`: segment images, refine labels, evaluate a model, make training databases.
 
 Nothing heavy is imported before the command line is understood, so that --help answers at once.
 """
@@ -26,6 +26,13 @@ def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if not 0 < number <= 1 << 16:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size in pixels, 1 to 65536")
+    return number
+
+
+def _class_count(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if not 2 <= number <= 255:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to 255")
     return number
 
 
@@ -64,6 +71,26 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")
     segment.add_argument("--probabilities", action="store_true", help="also write <image>_probabilities.npy, C x H x W")
     segment.set_defaults(run=_segment)
+
+    refine = commands.add_parser("densecrf", help="bring any labels or probabilities in line with the photograph")
+    refine.add_argument("image", type=Path, metavar="IMAGE", help="the photograph")
+    refine.add_argument("prediction", type=Path, metavar="LABELS_OR_PROBS", help="PNG of labels, or .npy of C x H x W")
+    refine.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write")
+    refine.add_argument("--classes", type=_class_count, help="number of labels of a label map (those that occur)")
+    refine.add_argument("--certainty", type=float, default=0.7, help="of each label of a label map (0.7)")
+    refine.add_argument("--iterations", type=_positive, default=10, help="of mean field (10)")
+    refine.add_argument(
+        "--spatial", type=float, nargs=2, default=(3.0, 3.0), metavar=("PIXELS", "WEIGHT"), help="(3 3)"
+    )
+    refine.add_argument(
+        "--bilateral",
+        type=float,
+        nargs=3,
+        default=(80.0, 13.0, 10.0),
+        metavar=("PIXELS", "COLOUR", "WEIGHT"),
+        help="(80 13 10)",
+    )
+    refine.set_defaults(run=_refine)
 
     evaluate = commands.add_parser("evaluate", help="score a model on a list of PASCAL VOC images")
     _add_model(evaluate)
@@ -110,6 +137,22 @@ def _segment(arguments: argparse.Namespace) -> int:
         pad=arguments.pad,
         probabilities=arguments.probabilities,
     )
+
+
+def _refine(arguments: argparse.Namespace) -> int:
+    from .refine import refine_file
+
+    refine_file(
+        arguments.image,
+        arguments.prediction,
+        arguments.output,
+        classes=arguments.classes,
+        certainty=arguments.certainty,
+        iterations=arguments.iterations,
+        spatial=tuple(arguments.spatial),
+        bilateral=tuple(arguments.bilateral),
+    )
+    return 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

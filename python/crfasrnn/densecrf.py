@@ -1,0 +1,282 @@
+"""Dense CRFs as a step after any classifier, with the calls of pydensecrf: change the import and keep the script.
+
+Model and inference: P. Krahenbuhl and V. Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials",
+NIPS 2011. With unary energies U, kernels k and their label compatibilities mu_k (energies), each iteration computes
+
+    Q = softmax(-U - sum_k mu_k K_k(Q))
+
+where K_k filters with a Gaussian over features, normalised as asked. Nothing here learns; crfasrnn.CrfRnn does.
+
+The numbers are pydensecrf's up to the rounding of float32. Two things make more of a difference: a feature so close to the
+border of two cells of the lattice that rounding decides (single pixels), and a number of variables that is no multiple of 4,
+which pydensecrf's lattice pads with points at the origin, whose vertices then take part in its blur.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crfasrnn import _core
+
+Array = npt.NDArray[Any]
+
+
+class KernelType(IntEnum):
+    """Shapes of pydensecrf's feature transforms. They start as the identity and nothing here trains them: all are alike."""
+
+    CONST_KERNEL = 0
+    DIAG_KERNEL = 1
+    FULL_KERNEL = 2
+
+
+class NormalizationType(IntEnum):
+    """With D the diagonal of the filter's responses to ones: K, K D^-1, D^-1 K (a weighted mean), D^-1/2 K D^-1/2."""
+
+    NO_NORMALIZATION = 0
+    NORMALIZE_BEFORE = 1
+    NORMALIZE_AFTER = 2
+    NORMALIZE_SYMMETRIC = 3
+
+
+CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
+NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
+
+
+class DenseCRF:
+    """A fully connected CRF over `nvar` variables, each of which takes one of `nlabels` labels.
+
+    Arrays go in and out as numpy; everything is computed in float32, with the same bits for any number of threads.
+
+    Args:
+        nvar: variables (points, pixels, voxels, ...), at least 1.
+        nlabels: labels, at least 1.
+
+    Raises:
+        ValueError: a number is below 1.
+    """
+
+    def __init__(self, nvar: int, nlabels: int) -> None:
+        self._init((1, nvar), nlabels)
+
+    def _init(self, grid: tuple[int, int], nlabels: int) -> None:
+        if min(*grid, nlabels) < 1:
+            raise ValueError(f"a CRF needs at least one variable and one label, got {grid[0] * grid[1]} and {nlabels}")
+        self._grid = grid
+        self._labels = int(nlabels)
+        self._variables = int(grid[0] * grid[1])
+        self._unary: Array = np.zeros((self._labels, self._variables), np.float32)
+        self._kernels: list[_core.GaussianKernel32] = []
+        self._compatibilities: list[Array] = []  # energies, label by label
+
+    def setUnaryEnergy(self, u: npt.ArrayLike) -> None:
+        """Set the energies (negative logarithms of probabilities) of each label for each variable: (nlabels, nvar).
+
+        Raises ValueError for another shape, and for NaN or -inf; +inf excludes a label.
+        """
+        energy = np.ascontiguousarray(u, np.float32)
+        if energy.shape != self._unary.shape:
+            raise ValueError(f"Bad shape for unary energy (Need {self._unary.shape}, got {energy.shape})")
+        bad = np.isnan(energy) | (energy == -np.inf)
+        if bad.any():
+            label, variable = np.argwhere(bad)[0]
+            raise ValueError(f"the unary energy of label {label} at variable {variable} is {energy[label, variable]}")
+        excluded = (energy == np.inf).all(axis=0)
+        if excluded.any():
+            raise ValueError(
+                f"the unary energy of all labels at variable {np.argmax(excluded)} is inf: one must be possible"
+            )
+        self._unary = energy.copy() if energy is u else energy
+
+    def addPairwiseEnergy(
+        self,
+        features: npt.ArrayLike,
+        compat: float | npt.ArrayLike,
+        kernel: KernelType | int = DIAG_KERNEL,
+        normalization: NormalizationType | int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a Gaussian kernel over features of your own.
+
+        Args:
+            features: (d, nvar), 1 <= d <= 16, already divided by the standard deviations.
+            compat: a number w, the Potts model that rewards alike labels with w; (nlabels,), the energies of alike labels; or
+                (nlabels, nlabels), the energies of all pairs, of which the symmetric part counts.
+            kernel: taken for compatibility, see KernelType.
+            normalization: a NormalizationType.
+
+        Raises:
+            ValueError: a shape does not fit, or a feature is NaN, infinite, or too large to be resolved.
+        """
+        at = np.ascontiguousarray(features, np.float32)
+        if at.ndim != 2 or at.shape[1] != self._variables:
+            raise ValueError(f"Bad shape for pairwise energy (Need (?, {self._variables}), got {at.shape})")
+        self._add(at, (0.0, 0.0), compat, kernel, normalization)
+
+    def _add(
+        self,
+        features: Array | None,
+        theta: tuple[float, float],
+        compat: float | npt.ArrayLike,
+        kernel: KernelType | int,
+        normalization: NormalizationType | int,
+    ) -> None:
+        KernelType(kernel)
+        energies = self._energies(compat)
+        planes = None if features is None else features.reshape(1, -1, *self._grid)
+        source = _core.KernelSource32(planes, *theta, 1.0, int(NormalizationType(normalization)))
+        self._kernels.append(_core.GaussianKernel32(source, *self._grid, _threads()))
+        self._compatibilities.append(energies)
+
+    def _energies(self, compat: float | npt.ArrayLike) -> Array:
+        given: Array = np.asarray(compat, np.float32)
+        shapes: list[tuple[int, ...]] = [(), (self._labels,), (self._labels, self._labels)]
+        if given.shape not in shapes:
+            raise ValueError(f"compat must be a number, {shapes[1]} or {shapes[2]}, got an array of {given.shape}")
+        if not np.isfinite(given).all():
+            raise ValueError("compat holds NaN or infinite values")
+        if given.ndim == 0:
+            return -float(given) * np.eye(self._labels, dtype=np.float32)
+        return np.diag(given) if given.ndim == 1 else (given + given.T) / np.float32(2)
+
+    def inference(self, niter: int) -> Array:
+        """Q after `niter` iterations from softmax(-U): probabilities (nlabels, nvar), float32.
+
+        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is negative.
+        """
+        if niter < 0:
+            raise ValueError(f"the number of iterations must not be negative, got {niter}")
+        scores: Array = -self._unary
+        if niter > 0 and self._kernels:
+            unary = scores.reshape(1, self._labels, *self._grid)
+            out = np.empty_like(unary)
+            _core.mean_field_forward(
+                unary,
+                unary,
+                self._kernels,
+                np.stack(self._compatibilities),
+                np.eye(self._labels, dtype=np.float32),
+                None,
+                out,
+                int(niter),
+                False,
+                _threads(),
+            )
+            scores = out.reshape(scores.shape)
+        return _softmax(scores)
+
+    def startInference(self) -> tuple[Array, Array, Array]:
+        """Q before the first iteration, and two arrays of its shape for stepInference to work in."""
+        q = _softmax(-self._unary)
+        return q, np.empty_like(q), np.empty_like(q)
+
+    def stepInference(self, Q: Array, tmp1: Array, tmp2: Array) -> None:
+        """One iteration, in place in Q (nlabels, nvar) float32; the contents of tmp1 and tmp2 are lost."""
+        np.negative(self._unary, out=tmp1)
+        for k in range(len(self._kernels)):
+            tmp2[...] = self._pairwise(k, Q)
+            tmp1 -= tmp2
+        Q[...] = _softmax(tmp1)
+
+    def klDivergence(self, Q: Array) -> float:
+        """The Kullback-Leibler divergence of Q (nlabels, nvar) from the CRF's distribution, but for the constant log Z."""
+        q = self._checked(Q)
+        possible = q > 0
+        entropy = np.sum(q * np.log(np.maximum(q, np.float32(1e-20))), dtype=np.float64)
+        unary = np.sum(self._unary[possible] * q[possible], dtype=np.float64)
+        pairwise = sum(np.sum(q * self._pairwise(k, q), dtype=np.float64) for k in range(len(self._kernels)))
+        return float(entropy + unary + pairwise)
+
+    def _pairwise(self, k: int, Q: Array) -> Array:
+        """mu_k K_k(Q)."""
+        values = self._checked(Q).reshape(self._labels, *self._grid)
+        out = np.empty_like(values)
+        self._kernels[k].filter(values, out, False, _threads())
+        return self._compatibilities[k] @ out.reshape(self._labels, -1)
+
+    def _checked(self, Q: Array) -> Array:
+        q = np.ascontiguousarray(Q, np.float32)
+        if q.shape != self._unary.shape:
+            raise ValueError(f"Q must be {self._unary.shape}, got {q.shape}")
+        return q
+
+
+class DenseCRF2D(DenseCRF):
+    """A DenseCRF over the pixels of an image, row by row: variable y * w + x is the pixel (x, y).
+
+    Args:
+        w: width in pixels. Mind the order.
+        h: height in pixels.
+        nlabels: labels.
+    """
+
+    def __init__(self, w: int, h: int, nlabels: int) -> None:
+        self._init((h, w), nlabels)
+
+    def addPairwiseGaussian(
+        self,
+        sxy: float | Sequence[float],
+        compat: float | npt.ArrayLike,
+        kernel: KernelType | int = DIAG_KERNEL,
+        normalization: NormalizationType | int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a kernel that compares positions; sxy: standard deviation in pixels, one number or (x, y).
+
+        Raises ValueError for standard deviations that are not positive and as addPairwiseEnergy.
+        """
+        self._add(None, _pair(sxy), compat, kernel, normalization)
+
+    def addPairwiseBilateral(
+        self,
+        sxy: float | Sequence[float],
+        srgb: float | Sequence[float],
+        rgbim: npt.ArrayLike,
+        compat: float | npt.ArrayLike,
+        kernel: KernelType | int = DIAG_KERNEL,
+        normalization: NormalizationType | int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a kernel that compares positions and colours.
+
+        Args:
+            sxy: standard deviation of the position in pixels, one number or (x, y).
+            srgb: standard deviation of the colours in the image's units, one number or one per channel.
+            rgbim: (h, w, channels), any numbers (pydensecrf: uint8 and 3 channels), 1 to 14 channels.
+            compat, kernel, normalization: as for addPairwiseEnergy.
+
+        Raises:
+            ValueError: a standard deviation is not positive, and as addPairwiseEnergy.
+        """
+        image = np.asarray(rgbim)
+        if image.ndim != 3 or image.shape[:2] != self._grid or image.shape[2] < 1:
+            raise ValueError(f"Bad shape for pairwise bilateral (Need {(*self._grid, 3)}, got {image.shape})")
+        deviations = np.asarray(srgb, np.float32)
+        if deviations.shape not in ((), image.shape[2:]) or not (np.isfinite(deviations) & (deviations > 0)).all():
+            raise ValueError(f"srgb must be positive, one number or {image.shape[2]}, got {srgb!r}")
+        channels = np.ascontiguousarray(np.moveaxis(image.astype(np.float32) / deviations, 2, 0))
+        self._add(channels, _pair(sxy), compat, kernel, normalization)
+
+
+def _pair(sxy: float | Sequence[float]) -> tuple[float, float]:
+    values = np.broadcast_to(np.asarray(sxy, np.float64), 2) if np.ndim(sxy) == 0 else np.asarray(sxy, np.float64)
+    if values.shape != (2,) or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"sxy must be positive, one number or (x, y), got {sxy!r}")
+    return float(values[0]), float(values[1])
+
+
+def _softmax(scores: Array) -> Array:
+    exponentials = np.exp(scores - scores.max(axis=0))
+    exponentials /= exponentials.sum(axis=0)
+    return exponentials
+
+
+def _threads() -> int:
+    # torch takes a second to import and is not needed here; but where it is in use, its setting holds.
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].get_num_threads())
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(asked)) if asked.isdecimal() else len(os.sched_getaffinity(0))
