@@ -16,14 +16,19 @@ from crfasrnn.images import write_image
 
 # cat: CC0 (Stefan van der Walt); astronaut: public domain (NASA); camera: CC0 (Lav Varshney).
 PHOTOGRAPHS = ("cat", "astronaut", "camera")
-SHEET_HEIGHT = 300
+SHEET_WIDTH = 340
 
 
-def sheet(pictures: list[np.ndarray]) -> np.ndarray:
-    """The pictures side by side, BGR, SHEET_HEIGHT pixels high."""
-    widths = [round(picture.shape[1] * SHEET_HEIGHT / picture.shape[0]) for picture in pictures]
-    scaled = [cv2.resize(p, (w, SHEET_HEIGHT), interpolation=cv2.INTER_AREA) for p, w in zip(pictures, widths)]
-    return np.hstack(scaled)
+def sheet(pictures: list[list[np.ndarray]]) -> np.ndarray:
+    """Columns of pictures, each SHEET_WIDTH pixels wide, BGR, on white."""
+    columns = []
+    for column in pictures:
+        heights = [round(picture.shape[0] * SHEET_WIDTH / picture.shape[1]) for picture in column]
+        scaled = [cv2.resize(p, (SHEET_WIDTH, h), interpolation=cv2.INTER_AREA) for p, h in zip(column, heights)]
+        columns.append(np.vstack(scaled))
+    high = max(len(column) for column in columns)
+    padded = [np.pad(c, ((0, high - len(c)), (0, 8), (0, 0)), constant_values=255) for c in columns]
+    return np.hstack(padded)
 
 
 def main() -> int:
@@ -43,8 +48,7 @@ def main() -> int:
         write_image(paths[-1], image)
     status = crfasrnn(["segment", *map(str, paths), "--output", str(output)])
     if status == 0:
-        overlays = [output / f"{name}_overlay.png" for name in PHOTOGRAPHS]
-        shown = [cv2.imread(str(path)) for pair in zip(paths, overlays) for path in pair]
+        shown = [[cv2.imread(str(p)) for p in (path, output / f"{path.stem}_overlay.png")] for path in paths]
         write_image(output / "sheet.jpg", sheet(shown))
         print(f"All pictures side by side: {output / 'sheet.jpg'}")
     return status
