@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import socket
 from typing import Any
 
@@ -189,11 +190,14 @@ def gradients_of(net: torch.nn.Module, run: Any, image: Tensor) -> list[Tensor]:
     return [out.detach(), *(p.grad.clone() for p in net.parameters() if p.grad is not None)]
 
 
-def test_compiles() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiles(backend: str) -> None:
     """One graph without breaks, the eager numbers, and no state left behind."""
+    if backend == "inductor" and not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("no C++ compiler for torch's inductor")
     net, image = Net(), torch.rand(2, 3, 9, 10) * 100
     expected = gradients_of(net, net, image)
-    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(net, backend=backend, fullgraph=True)
     actual = gradients_of(net, compiled, image)
     assert len(expected) == 6
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(actual, expected))
