@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
+from caffe.flags import parse
 
 if TYPE_CHECKING:
     from caffe.net import Net
@@ -68,28 +69,9 @@ class Flags:
 
 def parse_flags(arguments: Sequence[str]) -> tuple[list[str], Flags]:
     """Split a command line into positional words and flags. Raises CaffeError for an unknown flag or a wrong value."""
-    flags, words = Flags(), []
-    kinds: dict[str, type[int] | type[str]] = {f.name: type(getattr(flags, f.name)) for f in fields(Flags)}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not argument.startswith("-") or argument == "-":
-            words.append(argument)
-            continue
-        name, given, value = argument.lstrip("-").partition("=")
-        if name in ("help", "h", "helpshort"):
-            return [], flags
-        if name not in kinds:
-            raise CaffeError(f"unknown command line flag '{name}' (flags: {', '.join('-' + k for k in kinds)})")
-        if not given:
-            if not rest:
-                raise CaffeError(f"flag '-{name}' is missing its argument")
-            value = rest.pop(0)
-        try:
-            setattr(flags, name, kinds[name](value))
-        except ValueError:
-            raise CaffeError(f"illegal value '{value}' specified for {kinds[name].__name__} flag '-{name}'") from None
-    return words, flags
+    flags = Flags()
+    words = parse(arguments, flags)
+    return ([] if words is None else words), flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
