@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -205,6 +206,16 @@ def test_damaged_datums_are_named_by_key(tmp_path: Path) -> None:
     broken = caffe_pb2.Datum(encoded=True, data=b"\x89PNG but not really")
     with pytest.raises(CaffeError, match=r"entry '00000000' of .*[Cc]ould not decode"):
         data_net(write_lmdb(tmp_path / "broken", [broken]), 1)
+
+
+def test_databases_that_were_cut_off_are_refused(tmp_path: Path) -> None:
+    # Read without this check, such a file kills the process: LMDB maps it into memory.
+    source = write_lmdb(tmp_path / "db", [raw_datum(image) for image in images(200, height=30, width=30)])
+    size = (source / "data.mdb").stat().st_size
+    for length in (size // 2, 3 * 4096, 4096, 100, 0):
+        os.truncate(source / "data.mdb", length)
+        with pytest.raises(CaffeError, match=re.escape(str(source))):
+            data_net(source, 1)
 
 
 def test_a_database_may_be_removed_after_use(tmp_path: Path) -> None:

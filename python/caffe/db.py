@@ -28,8 +28,18 @@ class Database:
             raise CaffeError(f"cannot open database '{path}': it is {kind}. Convert it to LMDB.")
         try:
             self.environment = lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, max_readers=1024)
+            self._check_size()
         except lmdb.Error as error:
             raise CaffeError(f"cannot open database '{path}': {error}") from error
+
+    def _check_size(self) -> None:
+        """Refuse a file that was cut off: LMDB maps it, and reading behind its end would kill the process."""
+        page = self.environment.stat()["psize"]
+        needed = (self.environment.info()["last_pgno"] + 1) * page
+        held = os.path.getsize(os.path.join(self.path, "data.mdb") if os.path.isdir(self.path) else self.path)
+        # LMDB itself may leave a few unused pages at the end unwritten.
+        if held < needed - max(8 * page, needed // 64):
+            raise CaffeError(f"cannot open database '{self.path}': it is cut off, {held} of {needed} bytes.")
 
     def __len__(self) -> int:
         return int(self.environment.stat()["entries"])
@@ -58,13 +68,22 @@ class Cursor:
         self.database = open_database(path)
         if not len(self.database):
             raise CaffeError(f"database '{self.database.path}' is empty.")
-        self._transaction = self.database.environment.begin()
-        self._cursor = self._transaction.cursor()
-        self._cursor.first()
+        with self._explained():
+            self._transaction = self.database.environment.begin()
+            self._cursor = self._transaction.cursor()
+            self._cursor.first()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise CaffeError(f"database '{self.database.path}' is damaged: {error}") from error
 
     def current(self) -> tuple[str, bytes]:
         """Key and value of the entry that the cursor stands on."""
-        return self._cursor.key().decode(errors="replace"), self._cursor.value()
+        with self._explained():
+            return self._cursor.key().decode(errors="replace"), self._cursor.value()
 
     def key(self) -> bytes:
         """The key of the entry that the cursor stands on."""
@@ -76,14 +95,16 @@ class Cursor:
 
     def advance(self, entries: int = 1) -> None:
         """Move on by some entries."""
-        for _ in range(entries):
-            if not self._cursor.next():
-                self._cursor.first()
+        with self._explained():
+            for _ in range(entries):
+                if not self._cursor.next():
+                    self._cursor.first()
 
     def __del__(self) -> None:
         # LMDB wants transactions ended before their environment is closed.
         if hasattr(self, "_cursor"):
             self._cursor.close()
+        if hasattr(self, "_transaction"):
             self._transaction.abort()
 
 
