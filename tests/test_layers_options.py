@@ -143,3 +143,42 @@ def test_grey_datums_become_colour_images(option: str, tmp_path: Path) -> None:
     net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TEST)
     net.forward()
     np.testing.assert_array_equal(net.blobs["x"].data[0], np.stack([image] * 3))
+
+
+def test_rand_skip_of_images_starts_within_its_bound(tmp_path: Path) -> None:
+    for k in range(6):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((2, 2, 3), k, np.uint8))
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{k}.png {k}\n" for k in range(6)))
+    text = f'''layer {{ name: "d" type: "ImageData" top: "x" top: "y"
+      image_data_param {{ source: "{tmp_path}/list.txt" rand_skip: 4 batch_size: 3 }} }}'''
+    starts = set()
+    for seed in range(25):
+        caffe.set_random_seed(seed)
+        net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
+        net.forward()
+        first = int(net.blobs["y"].data[0])
+        assert net.blobs["y"].data.tolist() == [first, (first + 1) % 6, (first + 2) % 6]
+        starts.add(first)
+    assert starts == {0, 1, 2, 3}
+
+
+def test_rnn_states_carry_a_sequence_on() -> None:
+    layer = """layer { name: "l" type: "RNN" bottom: "x" bottom: "c" bottom: "h" top: "y" top: "end"
+      recurrent_param { num_output: 3 expose_hidden: true bias_filler { type: "constant" value: 7 } } }"""
+    x = RANDOM.standard_normal((4, 2, 5)).astype(np.float32)
+    cont = np.ones((4, 2), np.float32)
+    start = RANDOM.standard_normal((1, 2, 3)).astype(np.float32)
+    shapes = ((3, 5), (3,), (3, 3), (3, 3), (3,))
+    params = tuple(RANDOM.standard_normal(shape).astype(np.float32) for shape in shapes)
+    whole = run(layer, {"x": x, "c": cont, "h": start}, params)
+    first = run(layer, {"x": x[:2], "c": cont[:2], "h": start}, params)
+    second = run(layer, {"x": x[2:], "c": cont[2:], "h": first["end"]}, params)
+    np.testing.assert_allclose(np.concatenate([first["y"], second["y"]]), whole["y"], atol=1e-6)
+    np.testing.assert_allclose(second["end"], whole["end"], atol=1e-6)
+    # By the formula, and with the biases that the filler gave.
+    weights = (params[0], np.full(3, 7, np.float32), params[2], params[3], np.full(3, 7, np.float32))
+    hidden = np.tanh(start[0] @ weights[2].T + x[0] @ weights[0].T + 7)
+    for given in (weights, ()):
+        filled = run(layer, {"x": x[:1], "c": cont[:1], "h": start}, given)
+        expected = np.tanh(hidden @ weights[3].T + 7) if given else np.full((2, 3), np.tanh(7))
+        np.testing.assert_allclose(filled["y"][0], expected, atol=1e-6)
