@@ -87,6 +87,9 @@ class _Convolution(TorchLayer):
         return y.reshape(*front, *y.shape[1:])
 
 
+_HUGE_WEIGHTS = 1 << 23  # elements; the layers of trunks stay well below
+
+
 @register_layer("Convolution")
 class Convolution(_Convolution):
     """Caffe layer Convolution: y = W * x + b for each bottom, with the same W and b.
@@ -106,7 +109,7 @@ class Convolution(_Convolution):
         return self.windows.output(self, size)
 
     def _few_positions(self, x: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Whether the image's columns are smaller than the weights, as for fc6 of VGG-16 (7 x 7, 4096 outputs).
+        """Whether the weights are huge and the image's columns smaller, as for fc6 of VGG-16 (7 x 7, 4096 outputs, 411 MB).
 
         Then one matrix product is faster than the library's convolution, which first copies all weights into an order of its own.
         """
@@ -118,7 +121,8 @@ class Convolution(_Convolution):
             or weight.requires_grad
         ):
             return False
-        return math.prod(weight.shape[2:]) > 1 and len(x) * math.prod(self.output_size(x.shape[2:])) < self.num_output
+        positions = len(x) * math.prod(self.output_size(x.shape[2:]))
+        return weight.numel() > _HUGE_WEIGHTS and positions < self.num_output
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         if self._few_positions(x, weight):
