@@ -285,3 +285,23 @@ def test_a_log_of_nothing_is_cut_at_the_smallest_float() -> None:
     assert net.blobs["loss"].data == pytest.approx(-math.log(np.finfo(np.float32).tiny))
     net.backward()
     np.testing.assert_array_equal(net.blobs["x"].diff, [[-1, 1]])
+
+
+def test_convolution_with_huge_weights_and_few_positions(tmp_path: Path) -> None:
+    # As fc6 of VGG-16: more weights than the library's convolution is good at; against float64.
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 520 dim: 7 dim: 9 } } }'
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 512 kernel_size: 6 '
+        "pad_h: 1 pad_w: 0 stride_h: 2 stride_w: 3 } }"
+    )
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 520, 7, 9)).astype(np.float32)
+    weight, bias = (blob.data for blob in net.params["c"])
+    assert weight.size > 1 << 23
+    weight[...] = rng.normal(0, 0.01, weight.shape)
+    bias[...] = rng.normal(size=512)
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (6, 6), axis=(2, 3))[:, :, ::2, ::3]
+    expected = np.tensordot(windows, weight.astype(np.float64), axes=([1, 4, 5], [1, 2, 3])).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(net.forward(x=x)["y"], expected + bias[:, None, None], atol=1e-4)

@@ -242,3 +242,17 @@ def test_duplicate_names_of_layers_without_parameters_work(write) -> None:
 
 def test_python_plugin_types_are_listed() -> None:
     assert {"Convolution", "MultiStageMeanfield", "SoftmaxWithLoss"} <= set(caffe.layer_type_list())
+
+
+def test_freeing_blobs_changes_no_output(write) -> None:
+    kept, freed = caffe.Net(write(CONV), caffe.TEST), caffe.Net(write(CONV), caffe.TEST)
+    freed.share_with(kept)
+    freed.frees_blobs = True
+    x = np.random.default_rng(4).normal(size=(2, 3, 5, 6))
+    for _ in range(2):
+        expected, out = kept.forward(data=x), freed.forward(data=x)
+        for name in expected:
+            np.testing.assert_array_equal(out[name], expected[name])
+    assert kept.blobs["conv"].data.any()
+    assert not freed.blobs["conv"].data.any()
+    assert freed.blobs["data"].data.any()

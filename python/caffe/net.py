@@ -32,7 +32,9 @@ class NetGraph:
     """The net as Caffe builds it: everything but the conveniences of pycaffe, which Net adds.
 
     Attributes: `name`, `phase`, `layers`, `_layer_names`, `blobs` (name -> Blob, in order of creation), `params` (layer name ->
-    its parameter blobs), `learnable` (parameter blobs that a solver updates, each once), `lr_mult` and `decay_mult` of those.
+    its parameter blobs), `learnable` (parameter blobs that a solver updates, each once), `lr_mult` and `decay_mult` of those;
+    `frees_blobs` (False): set it where only the outputs matter, and forward lets go of every other blob after its last reader,
+    so that its data read as zeros afterwards.
     """
 
     def __init__(self, definition: caffe_pb2.NetParameter, folder: Path | None = None) -> None:
@@ -66,6 +68,9 @@ class NetGraph:
             self._append_layer(param, available)
             memory += sum(self.blobs[t].count for t in self._tops[-1])
             logger.info("Memory required for data: %d", 4 * memory)
+        self.frees_blobs = False
+        last_reader = {name: i for i, names in enumerate(self._bottoms) for name in names}
+        self._last_read = [[n for n in names if last_reader[n] == i] for i, names in enumerate(self._bottoms)]
         self._propagate_need_backward(bool(filtered.force_backward))
         self._allow_overwriting()
         self._inputs = [t for names, layer in zip(self._tops, self.layers) if layer.type == "Input" for t in names]
@@ -240,6 +245,10 @@ class NetGraph:
                 if weight:
                     loss += weight * float(blob.tensor.sum())
                     blob.grad = torch.full_like(blob.tensor, weight)
+            if self.frees_blobs:
+                for name in self._last_read[i]:
+                    if name not in self._tops[i] and name not in self._inputs:
+                        self.blobs[name].discard_data()
         return loss
 
     def run_backward(self, start: int | None = None, end: int = 0) -> None:

@@ -68,6 +68,7 @@ class Segmenter:
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
         self.net = caffe.Net(str(files.prototxt), str(files.weights), caffe.TEST)
+        self.net.frees_blobs = True
         self.input, self.output = _ends(self.net, str(files.prototxt))
         channels = self.net.blobs[self.output].shape[1]
         self.classes = files.classes or numbered_classes(channels)
