@@ -12,7 +12,9 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+import torch
 
+from caffe import parallel
 from caffe.io import array_to_datum
 from caffe.proto import model_file
 
@@ -111,3 +113,21 @@ def test_a_lost_process_ends_the_run(workplace: Path) -> None:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_every_process_takes_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    for local_rank in "012":
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+        taken.append(parallel.own_device([3, 5, 6]))
+    assert taken == [3, 5, 6]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="checks what happens without a GPU")
+def test_several_devices_without_cuda_are_one_message(workplace: Path) -> None:
+    done = subprocess.run(
+        [*command(workplace, "half", "none"), "-gpu", "0,1"], cwd=workplace, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("finds no CUDA device") == 1
+    assert "Traceback" not in done.stderr

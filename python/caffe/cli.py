@@ -125,12 +125,12 @@ def _use_device(gpu: str, solver_mode: str | None = None, device_id: int = 0) ->
     """Choose CPU or GPU mode from -gpu, else from the solver (its mode, or None where it states none)."""
     import torch
 
-    from caffe import mode
+    from caffe import mode, parallel
     from caffe.log import logger
 
     ids = _devices(gpu)
     if len(ids) > 1:
-        raise CaffeError("-gpu takes one device in this version")
+        ids = [parallel.own_device(ids)]
     if (not gpu and solver_mode == "GPU") or (not gpu and solver_mode is None and torch.cuda.is_available()):
         ids = [device_id]
     if not ids:
@@ -156,6 +156,7 @@ def train(flags: Flags) -> int:
     from caffe.solver import get_solver
 
     if not parallel.launched() and len(_devices(flags.gpu)) > 1:
+        mode.set_mode_gpu()  # an error here is one message; in the processes it would be one from each
         return parallel.launch(len(_devices(flags.gpu)), ["train", *flags.spelled()])
     param = text.read_solver(flags.solver)
     if flags.stage or flags.level:

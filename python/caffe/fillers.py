@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -100,3 +100,10 @@ _FILLERS: dict[str, Callable[[Shape, caffe_pb2.FillerParameter], torch.Tensor]] 
     "msra": _msra,
     "bilinear": _bilinear,
 }
+
+
+def filled(shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> Blob:
+    """A new parameter blob of this shape with the values that its filler says."""
+    blob = Blob(shape)
+    fill(blob, filler)
+    return blob

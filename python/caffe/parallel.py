@@ -37,6 +37,11 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def own_device(ids: Sequence[int]) -> int:
+    """Which of the devices this process computes on: one each, in the order of the processes on this machine."""
+    return ids[int(os.environ.get("LOCAL_RANK", "0")) % len(ids)]
+
+
 def launch(processes: int, arguments: Sequence[str]) -> int:
     """Run `caffe` with these arguments in several processes of this machine; returns the exit status (1 if any failed)."""
     command = [

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from caffe import fillers
-from caffe.blob import Blob
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
 from caffe.layers.checks import layer_error, require_same_shapes
 from caffe.layers.registry import register_layer
@@ -41,13 +40,9 @@ class _Convolution(TorchLayer):
                 self,
                 f"channels ({self.channels}) and num_output ({self.num_output}) must be multiples of group ({self.group}).",
             )
-        weight = Blob((*self.weight_channels(), *self.windows.kernel))
-        fillers.fill(weight, param.weight_filler)
-        self.blobs.append(weight)
+        self.blobs.append(fillers.filled((*self.weight_channels(), *self.windows.kernel), param.weight_filler))
         if param.bias_term:
-            bias = Blob((self.num_output,))
-            fillers.fill(bias, param.bias_filler)
-            self.blobs.append(bias)
+            self.blobs.append(fillers.filled((self.num_output,), param.bias_filler))
 
     def weight_channels(self) -> Shape:
         raise NotImplementedError

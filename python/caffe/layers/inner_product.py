@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from caffe import fillers
-from caffe.blob import Blob
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
@@ -34,13 +33,14 @@ class InnerProduct(TorchLayer):
         self.num_output, self.transpose = param.num_output, param.transpose
         self.axis = canonical_axis(param.axis, len(bottom[0]), f"layer '{self.name}'")
         self.length = math.prod(bottom[0][self.axis :])
-        weight = Blob((self.length, self.num_output) if self.transpose else (self.num_output, self.length))
-        fillers.fill(weight, param.weight_filler)
-        self.blobs.append(weight)
+        self.blobs.append(
+            fillers.filled(
+                (self.length, self.num_output) if self.transpose else (self.num_output, self.length),
+                param.weight_filler,
+            )
+        )
         if param.bias_term:
-            bias = Blob((self.num_output,))
-            fillers.fill(bias, param.bias_filler)
-            self.blobs.append(bias)
+            self.blobs.append(fillers.filled((self.num_output,), param.bias_filler))
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         length = math.prod(bottom[0][self.axis :])
@@ -76,13 +76,9 @@ class Embed(TorchLayer):
         if param.num_output < 1 or param.input_dim < 1:
             raise layer_error(self, "num_output and input_dim must be positive.")
         self.num_output, self.input_dim = param.num_output, param.input_dim
-        weight = Blob((self.input_dim, self.num_output))
-        fillers.fill(weight, param.weight_filler)
-        self.blobs.append(weight)
+        self.blobs.append(fillers.filled((self.input_dim, self.num_output), param.weight_filler))
         if param.bias_term:
-            bias = Blob((self.num_output,))
-            fillers.fill(bias, param.bias_filler)
-            self.blobs.append(bias)
+            self.blobs.append(fillers.filled((self.num_output,), param.bias_filler))
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         return [(*bottom[0], self.num_output)]

@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _classify(words: list[str], flags: Flags) -> int:
-    from caffe import mode
     from caffe.classifier import Classifier
 
     source, target = words
@@ -63,12 +62,7 @@ def _classify(words: list[str], flags: Flags) -> int:
     swap = whole_numbers(flags.channel_swap, "channel_swap") if flags.channel_swap else None
     images = _read_images(source, flags.ext)
     mean = read_mean(flags.mean_file)
-    if flags.gpu:
-        mode.set_mode_gpu()
-        print("GPU mode")
-    else:
-        mode.set_mode_cpu()
-        print("CPU mode")
+    choose_mode(flags.gpu)
     try:
         classifier = Classifier(
             flags.model_def, flags.pretrained_model, images_dim, mean, flags.input_scale, flags.raw_scale, swap
@@ -80,6 +74,17 @@ def _classify(words: list[str], flags: Flags) -> int:
     print(f"Saving results into {target}")
     save_array(target, predictions)
     return 0
+
+
+def choose_mode(gpu: bool) -> None:
+    """Compute on the GPU or the CPU, and say which."""
+    from caffe import mode
+
+    if gpu:
+        mode.set_mode_gpu()
+    else:
+        mode.set_mode_cpu()
+    print("GPU mode" if gpu else "CPU mode")
 
 
 def needs_model(definition: str, weights: str) -> None:

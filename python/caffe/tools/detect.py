@@ -10,7 +10,7 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.flags import run_tool
-from caffe.tools.classify import needs_model, read_mean, whole_numbers
+from caffe.tools.classify import choose_mode, needs_model, read_mean, whole_numbers
 
 USAGE = """Score windows of images.
 usage: caffe-detect --model_def FILE --pretrained_model FILE [FLAGS] input_file output_file
@@ -53,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _detect(words: list[str], flags: Flags) -> int:
-    from caffe import mode
     from caffe.detector import Detector
 
     source, target = words
@@ -66,12 +65,7 @@ def _detect(words: list[str], flags: Flags) -> int:
     print("Loading input...")
     images = read_windows(source)
     mean = read_mean(flags.mean_file)
-    if flags.gpu:
-        mode.set_mode_gpu()
-        print("GPU mode")
-    else:
-        mode.set_mode_cpu()
-        print("CPU mode")
+    choose_mode(flags.gpu)
     try:
         detector = Detector(
             flags.model_def, flags.pretrained_model, mean, flags.input_scale, flags.raw_scale, swap, flags.context_pad
