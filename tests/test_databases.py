@@ -12,8 +12,9 @@ import skimage.data
 from caffe.errors import CaffeError
 from crfasrnn.databases import _Writer, read_database, variants, write_databases
 from crfasrnn.datasets import select_classes, voc_list
+from crfasrnn.datasets import voc as read_voc
 from crfasrnn.images import write_image
-from crfasrnn.palette import write_labels
+from crfasrnn.palette import read_labels, write_labels
 
 CLASS_IDS = (0, 8, 15)
 
@@ -37,23 +38,23 @@ def voc(tmp_path: Path) -> Path:
 
 
 def test_entries_are_the_photographs_and_renumbered_labels(voc: Path, tmp_path: Path) -> None:
-    entries = variants(voc_list(voc, "train"), [None], mirror=False, seed=3)
-    write_databases(tmp_path / "out", entries, CLASS_IDS)
+    entries = variants(read_voc(voc, ["train"]).select(CLASS_IDS), [None], mirror=False, seed=3)
+    write_databases(tmp_path / "out", entries)
     images = list(read_database(tmp_path / "out" / "image_lmdb"))
     labels = list(read_database(tmp_path / "out" / "label_lmdb"))
     assert [key for key, _ in images] == [key for key, _ in labels] == ["00000000", "00000001", "00000002"]
     for entry, (_, image), (_, label) in zip(entries, images, labels):
         np.testing.assert_array_equal(image.transpose(1, 2, 0), entry.example.image())
-        truth = entry.example.labels()
+        truth = read_labels(entry.example.label_path)
         expected = np.select([truth == 0, truth == 8, truth == 15], [0, 1, 2], 255)
         np.testing.assert_array_equal(label[0], expected)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["image_lmdb", "label_lmdb"]
 
 
 def test_sizes_and_mirroring_make_variants(voc: Path, tmp_path: Path) -> None:
-    entries = variants(voc_list(voc, "val"), [50, 80], mirror=True, seed=1)
+    entries = variants(read_voc(voc, ["val"]).select(CLASS_IDS), [50, 80], mirror=True, seed=1)
     assert len(entries) == len({(e.example.name, e.max_side, e.mirrored) for e in entries}) == 8
-    write_databases(tmp_path / "out", entries, CLASS_IDS)
+    write_databases(tmp_path / "out", entries)
     found = {}
     for entry, (_, image), (_, label) in zip(
         entries, read_database(tmp_path / "out" / "image_lmdb"), read_database(tmp_path / "out" / "label_lmdb")
@@ -77,9 +78,9 @@ def test_the_order_depends_on_the_seed_alone(voc: Path) -> None:
 
 def test_an_existing_database_is_not_touched(voc: Path, tmp_path: Path) -> None:
     entries = variants(voc_list(voc, "val"), [None], mirror=False, seed=1)
-    write_databases(tmp_path / "out", entries, CLASS_IDS)
+    write_databases(tmp_path / "out", entries)
     with pytest.raises(CaffeError, match="exists already"):
-        write_databases(tmp_path / "out", entries, CLASS_IDS)
+        write_databases(tmp_path / "out", entries)
     assert len(list(read_database(tmp_path / "out" / "image_lmdb"))) == 2
 
 
@@ -93,7 +94,7 @@ def test_a_bad_example_leaves_nothing_behind(voc: Path, tmp_path: Path, damage: 
         message = "a1: the photograph has 100 x 70 pixels, its label map 6 x 5"
     entries = variants(voc_list(voc, "train"), [None], mirror=False, seed=1)
     with pytest.raises(CaffeError, match=message):
-        write_databases(tmp_path / "out", entries, CLASS_IDS)
+        write_databases(tmp_path / "out", entries)
     assert not (tmp_path / "out").exists()
 
 

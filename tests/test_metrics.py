@@ -9,10 +9,10 @@ import pytest
 
 from caffe.errors import CaffeError
 from crfasrnn import metrics
-from crfasrnn.datasets import Example
-from crfasrnn.evaluate import Scores, evaluate, report, write_json
+from crfasrnn.datasets import Dataset, Example
+from crfasrnn.evaluate import Scores, evaluate, for_model, model_labels, report, write_json
 from crfasrnn.images import write_image
-from crfasrnn.palette import write_labels
+from crfasrnn.palette import VOC_CLASSES, write_labels
 from crfasrnn.resources import Classes
 from crfasrnn.segmenter import Segmentation
 
@@ -95,7 +95,7 @@ class Threshold:
 
 
 @pytest.fixture
-def examples(tmp_path) -> list[Example]:
+def dataset(tmp_path) -> Dataset:
     """Two images of 4 x 6 pixels, bright on the right; dogs (12) there, a cat (8) and void in places."""
     made = []
     for index in range(2):
@@ -107,11 +107,12 @@ def examples(tmp_path) -> list[Example]:
         write_image(example.image_path, image)
         write_labels(example.label_path, truth)
         made.append(example)
-    return made
+    return Dataset("two pictures", tuple(made), VOC_CLASSES).strict()
 
 
-def test_evaluate_counts_all_images_and_leaves_other_classes_out(examples: list[Example], tmp_path) -> None:
-    scores = evaluate(Threshold(), examples)  # type: ignore[arg-type]
+def test_evaluate_counts_all_images_and_leaves_other_classes_out(dataset: Dataset, tmp_path) -> None:
+    classes = Threshold.classes
+    scores = evaluate(model_labels(Threshold()), for_model(dataset, classes), classes)  # type: ignore[arg-type]
     assert scores.confusion.tolist() == [[18, 0], [2, 24]]
     assert scores.images == 2
     write_json(tmp_path / "scores.json", scores)
@@ -131,6 +132,6 @@ def test_the_report_names_every_class_and_mean() -> None:
     assert rows["images"] == ["3"]
 
 
-def test_evaluate_refuses_a_wrong_number_of_classes(examples: list[Example]) -> None:
-    with pytest.raises(CaffeError, match=r"2 classes \(background, dog\), --classes names 3"):
-        evaluate(Threshold(), examples, [0, 8, 12])  # type: ignore[arg-type]
+def test_a_wrong_number_of_classes_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(CaffeError, match=r"2 classes \(background, dog\), the data set 3"):
+        for_model(dataset.select([0, 8, 12]), Threshold.classes)

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
-from .datasets import Example, select_classes
+from .datasets import Example
+from .datasets.check import Counts
 from .images import resized
 
 
@@ -31,14 +32,9 @@ class Variant:
     max_side: int | None
     mirrored: bool
 
-    def image_and_labels(self, class_ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def image_and_labels(self) -> tuple[np.ndarray, np.ndarray]:
         """The photograph, H x W x 3 uint8 BGR, and its labels, H x W uint8: 0 .. C-1 and 255."""
-        image, labels = self.example.image(), select_classes(self.example.labels(), class_ids)
-        if image.shape[:2] != labels.shape:
-            raise CaffeError(
-                f"{self.example.name}: the photograph has {image.shape[1]} x {image.shape[0]} pixels, "
-                f"its label map {labels.shape[1]} x {labels.shape[0]}"
-            )
+        image, labels = self.example.image_and_labels()
         if self.max_side is not None:
             size = resized(labels.shape[0], labels.shape[1], self.max_side)
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -66,11 +62,11 @@ def datum(array: np.ndarray) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant], class_ids: Sequence[int]) -> None:
-    """Write `folder`/image_lmdb and `folder`/label_lmdb, entry i of both under key %08d; shows a progress bar.
+def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant]) -> Counts:
+    """Write `folder`/image_lmdb and `folder`/label_lmdb, entry i of both under key %08d; returns what was counted in them.
 
-    They are made under another name and renamed when complete. Raises CaffeError if they exist already or an example
-    cannot be read.
+    They are made under another name and renamed when complete; a progress bar tells how far it is. Raises CaffeError if
+    they exist already or an example cannot be read.
     """
     target = Path(folder)
     names = ("image_lmdb", "label_lmdb")
@@ -80,14 +76,17 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant], 
     created = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".databases.", dir=target))
+    counts = Counts()
     try:
         with closing(_Writer(work / names[0])) as images, closing(_Writer(work / names[1])) as labels:
-            for index, entry in enumerate(tqdm(entries, desc=str(target), unit="image")):
-                image, label = entry.image_and_labels(class_ids)
+            for index, entry in enumerate(tqdm(entries, desc=str(target), unit="image", disable=None)):
+                image, label = entry.image_and_labels()
+                counts.add(label)
                 images.put(b"%08d" % index, datum(image))
                 labels.put(b"%08d" % index, datum(label))
         for name in names:
             os.replace(work / name, target / name)
+        return counts
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if created:

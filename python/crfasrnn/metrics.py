@@ -23,7 +23,8 @@ def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) ->
     for name, values in (("true", true), ("given", given)):
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             wrong = values[(values < 0) | (values >= num_classes)][0]
-            raise ValueError(f"{name} label {wrong} is neither one of the {num_classes} classes nor {IGNORE_LABEL}")
+            void = f" nor {IGNORE_LABEL}" if name == "true" else ""
+            raise ValueError(f"{name} label {wrong} is none of the {num_classes} classes{void}")
     counts = np.bincount(num_classes * true + given, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
@@ -40,7 +41,7 @@ def per_class_iu(confusion: np.ndarray) -> np.ndarray:
 
 def mean_iu(confusion: np.ndarray) -> float:
     """Mean of per_class_iu."""
-    return _mean(per_class_iu(confusion))
+    return float(known_mean(per_class_iu(confusion)))
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
@@ -55,7 +56,7 @@ def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:
 
 def mean_accuracy(confusion: np.ndarray) -> float:
     """Mean of per_class_accuracy."""
-    return _mean(per_class_accuracy(confusion))
+    return float(known_mean(per_class_accuracy(confusion)))
 
 
 def frequency_weighted_iu(confusion: np.ndarray) -> float:
@@ -65,6 +66,7 @@ def frequency_weighted_iu(confusion: np.ndarray) -> float:
     return float((frequency * per_class_iu(confusion))[occurs].sum()) if occurs.any() else float("nan")
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+def known_mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis of the values that are not NaN; NaN where none is."""
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0.0).sum(0), known.sum(0))

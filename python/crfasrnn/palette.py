@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +12,8 @@ from PIL import Image
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
+
+from .images import MAX_PIXELS
 
 VOID = 255
 
@@ -57,20 +61,37 @@ def label_palette(class_ids: Sequence[int]) -> np.ndarray:
     return colours
 
 
-def write_labels(path: str | os.PathLike[str], labels: np.ndarray, palette: np.ndarray | None = None) -> None:
-    """Write H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette`."""
+def encode_labels(labels: np.ndarray, palette: np.ndarray | None = None) -> bytes:
+    """H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette` (VOC's if None)."""
     picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8))
     picture.putpalette((voc_palette() if palette is None else palette).tobytes(), rawmode="RGB")
+    content = io.BytesIO()
+    picture.save(content, format="PNG", optimize=True)
+    return content.getvalue()
+
+
+def write_labels(path: str | os.PathLike[str], labels: np.ndarray, palette: np.ndarray | None = None) -> None:
+    """Write labels as encode_labels makes them."""
     with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        temporary.write_bytes(encode_labels(labels, palette))
 
 
 def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read H x W uint8 labels from a palette or grey PNG: the pixel values, not the colours."""
+    """Read H x W uint8 labels from a palette or grey PNG: the pixel values, not the colours.
+
+    Raises CaffeError if the file is missing, damaged, has colours or more than MAX_PIXELS pixels.
+    """
     try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+            picture = Image.open(path)
+        with picture:
+            if picture.mode not in ("P", "L", "1"):
                 raise CaffeError(f"label map {str(path)!r} has colours ({picture.mode}), not palette or grey values")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise CaffeError(
+                    f"label map {str(path)!r} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read"
+                )
             return np.array(picture, dtype=np.uint8)
-    except (OSError, SyntaxError) as problem:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise CaffeError(f"cannot read label map {str(path)!r}: {problem}") from problem

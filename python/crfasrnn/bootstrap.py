@@ -1,0 +1,167 @@
+"""Confusion matrices image by image, and what they tell about the difference of two models (paired bootstrap)."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.files import atomic_path
+
+MAX_BYTES = 4 << 30  # of a file's arrays
+
+
+@dataclass(frozen=True)
+class ImageConfusions:
+    """N images by name, the classes' names, and a confusion matrix for each image: N x C x C integers, rows true."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    matrices: np.ndarray
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz with arrays `names`, `classes` and `confusion`."""
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                names=np.array(self.names),
+                classes=np.array(self.classes),
+                confusion=self.matrices.astype(np.int32),
+            )
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> ImageConfusions:
+        """Read what save wrote. Raises CaffeError if the file is missing, damaged or something else."""
+        arrays = _load(Path(path), ("names", "classes", "confusion"))
+        names, classes, matrices = (arrays[name] for name in ("names", "classes", "confusion"))
+        shape = (names.size, classes.size, classes.size)
+        if names.ndim != 1 or classes.ndim != 1 or names.dtype.kind != "U" or classes.dtype.kind != "U":
+            raise CaffeError(f"{os.fspath(path)!r}: names and classes are no lists of names")
+        if matrices.shape != shape or matrices.dtype.kind not in "iu" or matrices.min(initial=0) < 0:
+            raise CaffeError(
+                f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}"
+            )
+        return ImageConfusions(tuple(names.tolist()), tuple(classes.tolist()), matrices)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean IU of two models on the same images, and their difference (second minus first) with a percentile interval.
+
+    All as fractions. level: of the interval. worse: share of the resamples in which the second is not better.
+    """
+
+    first: float
+    second: float
+    low: float
+    high: float
+    level: float
+    worse: float
+    images: int
+    resamples: int
+
+    @property
+    def difference(self) -> float:
+        """Second minus first."""
+        return self.second - self.first
+
+
+def compare(
+    first: ImageConfusions, second: ImageConfusions, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> Comparison:
+    """Paired bootstrap over images (Efron and Tibshirani 1993, chapters 8 and 13) of the difference of mean IU.
+
+    Each resample draws N images with replacement, adds up the confusion matrices of both models over the same draw, and
+    takes the difference of their mean IU; the interval is the central `level` of these. The seed fixes the draws.
+    Raises CaffeError if the images, their order or the classes differ, or a number is out of range.
+    """
+    _require_pair(first, second)
+    if resamples < 1 or not 0 < level < 1:
+        raise CaffeError(f"needed: at least one resample and a level between 0 and 1, not {resamples} and {level}")
+    rng = np.random.default_rng(seed)
+    count = len(first.names)
+    flat = [item.matrices.reshape(count, -1).astype(np.float64) for item in (first, second)]
+    differences = np.empty(resamples)
+    for start in range(0, resamples, 500):
+        drawn = rng.multinomial(count, np.full(count, 1 / count), min(500, resamples - start)).astype(np.float64)
+        sums = [(drawn @ matrices).reshape(len(drawn), *first.matrices.shape[1:]) for matrices in flat]
+        differences[start : start + len(drawn)] = _mean_iu(sums[1]) - _mean_iu(sums[0])
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(differences, [tail, 1 - tail])
+    before, after = (float(_mean_iu(item.matrices.sum(0, dtype=np.int64)[None])[0]) for item in (first, second))
+    worse = float((differences <= 0).mean())
+    return Comparison(before, after, float(low), float(high), level, worse, count, resamples)
+
+
+def comparison_text(result: Comparison) -> str:
+    """The comparison in per cent."""
+    return (
+        f"mean IU      {100 * result.first:.2f} -> {100 * result.second:.2f}\n"
+        f"difference   {100 * result.difference:+.2f}  ({100 * result.level:g} % interval "
+        f"{100 * result.low:+.2f} to {100 * result.high:+.2f})\n"
+        f"not better   in {100 * result.worse:.2f} % of {result.resamples} resamples of {result.images} images"
+    )
+
+
+def _mean_iu(confusions: np.ndarray) -> np.ndarray:
+    """Mean IU of each of R x C x C matrices, over the classes that occur in it."""
+    right = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
+    union = confusions.sum(1) + confusions.sum(2) - right
+    occurs = union > 0
+    iu = np.divide(right, union, out=np.zeros_like(right), where=occurs)
+    return np.divide(iu.sum(1), occurs.sum(1), out=np.full(len(iu), np.nan), where=occurs.any(1))
+
+
+def _require_pair(first: ImageConfusions, second: ImageConfusions) -> None:
+    if first.classes != second.classes:
+        raise CaffeError(f"the classes differ: {', '.join(first.classes)} and {', '.join(second.classes)}")
+    if first.names != second.names:
+        different = [f"{a!r} and {b!r}" for a, b in zip(first.names, second.names) if a != b]
+        detail = different[0] if different else f"{len(first.names)} and {len(second.names)} of them"
+        raise CaffeError(f"the images differ ({detail}): a paired comparison needs the same list for both")
+    if not first.names:
+        raise CaffeError("there are no images to compare")
+
+
+def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Arrays of an .npz by a stranger: no pickles, and nothing larger than its header says it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+            for name in names:
+                if f"{name}.npy" not in sizes:
+                    raise CaffeError(
+                        f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes"
+                    )
+                with archive.open(f"{name}.npy") as member:
+                    version = np.lib.format.read_magic(member)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, dtype = read(member)
+                promised = dtype.itemsize
+                for size in shape:
+                    promised *= size
+                if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
+                    raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in names}
+    except OSError as problem:
+        raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
+    except (
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+    ) as problem:
+        raise CaffeError(f"{str(path)!r} is no file of confusion matrices: {problem}") from problem

@@ -1,0 +1,75 @@
+"""What a data set holds and what is wrong with it: counts per class, and every example that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from caffe.errors import CaffeError
+
+from ..palette import VOID
+from .example import Dataset
+
+
+class Counts:
+    """Pixels and images of each label 0 .. 255 over the label maps added so far."""
+
+    def __init__(self) -> None:
+        self.pixels = np.zeros(256, np.int64)
+        self.images = np.zeros(256, np.int64)
+        self.total = 0
+
+    def add(self, labels: np.ndarray) -> None:
+        """Count one label map, H x W uint8."""
+        pixels = np.bincount(labels.ravel(), minlength=256)
+        self.pixels += pixels
+        self.images += pixels > 0
+        self.total += 1
+
+    def num_classes(self) -> int:
+        """One more than the highest label that is not void; 0 if all is void."""
+        present = np.flatnonzero(self.pixels[:VOID])
+        return int(present[-1]) + 1 if present.size else 0
+
+    def table(self, names: Sequence[str] = ()) -> str:
+        """A line for each class with its images, pixels and share of the pixels that count."""
+        titles = [
+            f"{label} {names[label] if label < len(names) else ''}".rstrip()
+            for label in range(max(len(names), self.num_classes()))
+        ]
+        width = max(len(title) for title in (*titles, f"{VOID} void"))
+        counted = max(1, int(self.pixels[:VOID].sum()))
+        rows = [
+            f"{title:<{width}}  {self.images[label]:7d}  {self.pixels[label]:13d}  {100 * self.pixels[label] / counted:6.2f}"
+            for label, title in enumerate(titles)
+        ]
+        head = f"{'label':<{width}}  {'images':>7}  {'pixels':>13}  {'%':>6}"
+        void = f"{f'{VOID} void':<{width}}  {self.images[VOID]:7d}  {self.pixels[VOID]:13d}"
+        return "\n".join([head, *rows, void, f"{'all':<{width}}  {self.total:7d}  {int(self.pixels.sum()):13d}"])
+
+
+def check(dataset: Dataset) -> tuple[Counts, list[str]]:
+    """Read every image and label map; the counts of the good ones, and one message for each of the others."""
+    counts, problems = Counts(), []
+    for example in tqdm(dataset, desc="check", unit="image", disable=None):
+        missing = example.missing()
+        problems += [f"{example.name}: {str(path)!r} is missing" for path in missing]
+        if missing:
+            continue
+        try:
+            counts.add(example.image_and_labels()[1])
+        except CaffeError as problem:
+            problems.append(str(problem))
+    return counts, problems
+
+
+def remark(counts: Counts) -> str | None:
+    """A sentence if the labels look like masks that mean something else than they say, or None."""
+    if counts.total and counts.num_classes() <= 1 and counts.pixels[VOID]:
+        return (
+            "there is nothing but label 0 and 255, and 255 is void, which neither trains nor counts; if 255 marks the object, "
+            "add --classes 0,255"
+        )
+    return None

@@ -1,0 +1,155 @@
+"""MS COCO 2014 (Lin et al. 2014) with the classes of PASCAL VOC, as the paper adds it to its training images."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from caffe.errors import CaffeError
+
+from ..images import MAX_PIXELS
+from ..palette import VOC_CLASSES, VOID
+from .example import Dataset, Example
+from .lists import check_inside
+from .rle import decode_polygons, decode_rle
+
+MIN_LABELLED = 200
+MAX_BYTES = 2 << 30  # instances_train2014.json has 0.45 GB
+
+# Where COCO's name of a class is not VOC's.
+_VOC_NAMES = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tv/monitor"}
+
+
+@dataclass(frozen=True)
+class _Region:
+    """One annotation: its class, and its outline as the file has it."""
+
+    number: int
+    label: int
+    crowd: bool
+    segmentation: Any
+
+
+def coco(
+    annotations: str | os.PathLike[str], images: str | os.PathLike[str], min_labelled: int = MIN_LABELLED
+) -> Dataset:
+    """The images of an instances_*.json that have at least `min_labelled` pixels of VOC's classes, by image number.
+
+    With train2014 and 200 these are the paper's 66,099 (section 7). Other classes count as background, crowds as void. Where
+    instances overlap, the smaller one is seen. Every image is painted once to count; a progress bar tells how far it is.
+
+    Raises CaffeError if the file is damaged, or pycocotools is not installed.
+    """
+    if find_spec("pycocotools") is None:
+        raise CaffeError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
+    path, folder = Path(annotations), Path(images)
+    content = _read(path)
+    labels = _category_labels(content["categories"], path)
+    regions = _regions(content["annotations"], labels, path)
+    found = []
+    for image in tqdm(_images(content["images"], path), desc=path.name, unit="image", disable=None):
+        if image["id"] not in regions:
+            continue
+        paint = partial(_paint, regions[image["id"]], image["height"], image["width"])
+        example = Example(Path(image["file_name"]).stem, folder / image["file_name"], path, paint)
+        painted = example.labels()
+        if ((painted > 0) & (painted != VOID)).sum() >= min_labelled:
+            found.append(example)
+    return Dataset(f"annotations {str(path)!r}", tuple(found), VOC_CLASSES)
+
+
+def _paint(regions: list[_Region], height: int, width: int, path: Path) -> np.ndarray:
+    """H x W uint8: the regions, crowds undermost and then the larger before the smaller."""
+    masks = []
+    for region in regions:
+        try:
+            masks.append(_mask(region.segmentation, height, width))
+        except ValueError as problem:
+            raise CaffeError(f"{str(path)!r}: annotation {region.number}: {problem}") from problem
+    order = sorted(range(len(masks)), key=lambda i: (not regions[i].crowd, -int(masks[i].sum()), i))
+    labels = np.zeros((height, width), np.uint8)
+    for i in order:
+        labels[masks[i]] = VOID if regions[i].crowd else regions[i].label
+    return labels
+
+
+def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    if isinstance(segmentation, dict):
+        if segmentation.get("size") != [height, width]:
+            raise ValueError(f"run lengths for size {segmentation.get('size')}, but the image is {height} x {width}")
+        return decode_rle(segmentation.get("counts"), height, width)
+    return decode_polygons(segmentation, height, width)
+
+
+def _read(path: Path) -> dict[str, list[Any]]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CaffeError(f"{str(path)!r} has more than {MAX_BYTES} bytes")
+        content = json.loads(path.read_bytes())
+    except OSError as problem:
+        raise CaffeError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
+    except (ValueError, RecursionError, MemoryError) as problem:
+        raise CaffeError(f"{str(path)!r} is no JSON: {problem}") from problem
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(part), list):
+            raise CaffeError(f"{str(path)!r} is no file of COCO's instances: it has no list {part!r}")
+    return content
+
+
+def _entries(entries: Iterable[Any], fields: Mapping[str, type], what: str, path: Path) -> Iterable[dict[str, Any]]:
+    for index, entry in enumerate(entries):
+        for field, kind in fields.items():
+            if not isinstance(entry, dict) or type(entry.get(field)) is not kind:
+                raise CaffeError(
+                    f"{str(path)!r}: {what} {index} (from 0) has no field {field!r} of type {kind.__name__}"
+                )
+        yield entry
+
+
+def _category_labels(categories: list[Any], path: Path) -> dict[int, int]:
+    """VOC's label of every category number; categories that VOC has not are left out."""
+    found = {}
+    for entry in _entries(categories, {"id": int, "name": str}, "category", path):
+        name = _VOC_NAMES.get(entry["name"], entry["name"])
+        if name in VOC_CLASSES:
+            found[entry["id"]] = VOC_CLASSES.index(name)
+    if not found:
+        raise CaffeError(f"{str(path)!r} has none of VOC's classes among its categories")
+    return found
+
+
+def _regions(annotations: list[Any], labels: dict[int, int], path: Path) -> dict[int, list[_Region]]:
+    """The annotations of VOC's classes, by image number."""
+    found: dict[int, list[_Region]] = {}
+    fields = {"id": int, "image_id": int, "category_id": int}
+    for entry in _entries(annotations, fields, "annotation", path):
+        if entry["category_id"] in labels:
+            label, crowd = labels[entry["category_id"]], bool(entry.get("iscrowd"))
+            region = _Region(entry["id"], label, crowd, entry.get("segmentation"))
+            found.setdefault(entry["image_id"], []).append(region)
+    return found
+
+
+def _images(images: list[Any], path: Path) -> list[dict[str, Any]]:
+    fields = {"id": int, "file_name": str, "height": int, "width": int}
+    found: dict[int, dict[str, Any]] = {}
+    for entry in _entries(images, fields, "image", path):
+        check_inside(entry["file_name"], repr(str(path)))
+        height, width = entry["height"], entry["width"]
+        if height < 1 or width < 1 or height * width > MAX_PIXELS:
+            raise CaffeError(
+                f"{str(path)!r}: image {entry['id']} has {width} x {height} pixels; 1 to {MAX_PIXELS} are read"
+            )
+        if entry["id"] in found:
+            raise CaffeError(f"{str(path)!r}: image {entry['id']} occurs twice")
+        found[entry["id"]] = entry
+    return [found[number] for number in sorted(found)]

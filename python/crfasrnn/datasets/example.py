@@ -1,0 +1,136 @@
+"""A data set as a list of photographs with label maps, and the choice and order of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from caffe.errors import CaffeError
+
+from ..images import read_image
+from ..palette import VOID, read_labels
+
+_REFUSED = -1  # in a table: a value that no label map of the data set may hold
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photograph of a data set and where its label map lies.
+
+    decode: reads the stored label map of label_path, H x W uint8.
+    table: the label (0 .. 255) that each of the 256 stored values stands for, or -1 if it is an error; None keeps them all.
+    """
+
+    name: str
+    image_path: Path
+    label_path: Path
+    decode: Callable[[Path], np.ndarray] = read_labels
+    table: tuple[int, ...] | None = None
+
+    def image(self) -> np.ndarray:
+        """The photograph, H x W x 3 uint8, BGR, as stored (not turned by EXIF data, as the labels are not)."""
+        return read_image(self.image_path, upright=False)
+
+    def labels(self) -> np.ndarray:
+        """The label map, H x W uint8, with the data set's numbers. Raises CaffeError if it cannot be read or holds others."""
+        stored = self.decode(self.label_path)
+        if self.table is None:
+            return stored
+        labels = np.array(self.table, np.int16)[stored]
+        if labels.size and labels.min() == _REFUSED:
+            row, column = np.argwhere(labels == _REFUSED)[0]
+            known = [value for value in range(VOID) if self.table[value] != _REFUSED]
+            raise CaffeError(
+                f"label map {str(self.label_path)!r} of {self.name!r} holds {stored[row, column]} at row {row}, column "
+                f"{column}, which is no label of this data set ({known[0]} to {known[-1]}, and {VOID} for void)"
+            )
+        return labels.astype(np.uint8)
+
+    def image_and_labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both, of one height and width. Raises CaffeError if the sizes differ."""
+        image, labels = self.image(), self.labels()
+        if image.shape[:2] != labels.shape:
+            raise CaffeError(
+                f"{self.name}: the photograph has {image.shape[1]} x {image.shape[0]} pixels, "
+                f"its label map {labels.shape[1]} x {labels.shape[0]}"
+            )
+        return image, labels
+
+    def missing(self) -> list[Path]:
+        """Those of its files that are not there."""
+        return [path for path in (self.image_path, self.label_path) if not path.is_file()]
+
+    def relabelled(self, table: Sequence[int]) -> Example:
+        """The same with `table` applied to the labels that it has now; -1 marks labels that it must not have."""
+        now = range(256) if self.table is None else self.table
+        return replace(self, table=tuple(_REFUSED if label == _REFUSED else int(table[label]) for label in now))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples in a fixed order, and what their labels 0, 1, ... are called (no names: not known).
+
+    title: what messages call it, e.g. "list '.../val.txt'".
+    """
+
+    title: str
+    examples: tuple[Example, ...]
+    names: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def require_files(self) -> Dataset:
+        """Itself, if it has examples and all their files are there; raises CaffeError naming the first that is missing."""
+        if not self.examples:
+            raise CaffeError(f"{self.title} is empty")
+        for example in self.examples:
+            for file in example.missing():
+                raise CaffeError(f"{self.title} names {example.name!r}, but {str(file)!r} is missing")
+        return self
+
+    def strict(self) -> Dataset:
+        """The same, refusing labels that have no name; void stays allowed."""
+        count = len(self.names)
+        return self._relabelled([label if label < count or label == VOID else _REFUSED for label in range(256)])
+
+    def without_zero(self) -> Dataset:
+        """Label 0 becomes void and every other moves down by one, as for ADE20K, whose 0 is "other objects"."""
+        table = [VOID, *range(VOID - 1), VOID]
+        return replace(self._relabelled(table), names=self.names[1:])
+
+    def select(self, class_ids: Sequence[int], others: str = "ignore") -> Dataset:
+        """The classes `class_ids`, in this order, as labels 0, 1, ...; other labels become void or the background.
+
+        class_ids: different labels of 0 .. 255; 255 makes a class of what is void otherwise (masks of 0 and 255).
+        others: "ignore" makes them 255, "background" 0. Void stays void.
+        Raises CaffeError if a number is none of the data set's labels.
+        """
+        if others not in ("ignore", "background"):
+            raise CaffeError(f"other classes go to 'ignore' or 'background', not {others!r}")
+        wrong = [label for label in class_ids if self.names and not (label < len(self.names) or label == VOID)]
+        if wrong:
+            raise CaffeError(
+                f"{self.title} has the classes 0 to {len(self.names) - 1}, but class {wrong[0]} is asked for"
+            )
+        table = [VOID if others == "ignore" else 0] * 255 + [VOID]
+        for new, label in enumerate(class_ids):
+            table[label] = new
+        names = tuple(self.names[label] if label < VOID else "marked" for label in class_ids) if self.names else ()
+        return replace(self._relabelled(table), names=names)
+
+    def _relabelled(self, table: Sequence[int]) -> Dataset:
+        return replace(self, examples=tuple(example.relabelled(table) for example in self.examples))
+
+
+def select_classes(labels: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
+    """Labels with class_ids[i] renumbered to i and everything else to 255; uint8 of the same shape."""
+    table = np.full(256, VOID, np.uint8)
+    table[list(class_ids)] = np.arange(len(class_ids), dtype=np.uint8)
+    return table[labels]

@@ -1,0 +1,62 @@
+"""Any folder of photographs beside a folder of masks: index or palette PNGs of the same names (ADE20K's layout, too)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from caffe.errors import CaffeError
+
+from .example import Dataset, Example
+from .lists import read_lines, read_names
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+def folder(
+    images: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    lists: Sequence[str | os.PathLike[str]] = (),
+    names: str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """The photographs of a folder, sorted by name; the mask of x.jpg is x.png in `masks`.
+
+    lists: text files with the names (x) of the images that are meant, one a line; none means all.
+    names: text file with the name of every label, in order; labels without a name are then errors.
+    Raises CaffeError if a folder or list is missing, empty or ambiguous.
+    """
+    photographs, labels = Path(images), Path(masks)
+    for path, what in ((photographs, "images"), (labels, "masks")):
+        if not path.is_dir():
+            raise CaffeError(f"no folder of {what} {str(path)!r}")
+    files: dict[str, Path] = {}
+    for path in sorted(photographs.iterdir()):
+        if path.suffix.lower() in _SUFFIXES:
+            if path.stem in files:
+                raise CaffeError(f"{str(files[path.stem])!r} and {str(path)!r} would share one mask")
+            files[path.stem] = path
+    if not files:
+        raise CaffeError(f"no images in {str(photographs)!r} (known are {' '.join(_SUFFIXES)})")
+    stems = [stem for path in lists for stem in read_names(Path(path))] if lists else list(files)
+    examples = tuple(
+        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), labels / f"{stem}.png")
+        for stem in dict.fromkeys(stems)
+    )
+    if names is None:
+        return Dataset(f"folder {str(photographs)!r}", examples)
+    return Dataset(f"folder {str(photographs)!r}", examples, _class_names(Path(names))).strict()
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a file; a number before the name (as in classes.txt) must be the line's own, from 0."""
+    lines = read_lines(path)
+    parts = [line.partition(" ") for line in lines]
+    if lines and all(first.isdecimal() and rest.strip() for first, _, rest in parts):
+        numbers = [int(first) for first, _, _ in parts]
+        if numbers != list(range(len(numbers))):
+            raise CaffeError(f"{str(path)!r}: the numbers before the names are not 0, 1, 2, ... in order")
+        lines = [rest.strip() for _, _, rest in parts]
+    if not 1 <= len(lines) <= 255:
+        raise CaffeError(f"{str(path)!r} must name 1 to 255 classes, one a line; found {len(lines)}")
+    return tuple(lines)

@@ -1,0 +1,41 @@
+"""Text files that come with data sets: lists of images and lists of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from caffe.errors import CaffeError
+
+MAX_BYTES = 64 << 20
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or no text."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CaffeError(f"list {str(path)!r} has more than {MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise CaffeError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
+    except UnicodeDecodeError as problem:
+        raise CaffeError(f"list {str(path)!r} is no UTF-8 text: {problem}") from problem
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def read_names(path: Path) -> list[str]:
+    """The names of a list, one a line, all different and inside the data set's folder."""
+    names = read_lines(path)
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise CaffeError(f"list {str(path)!r} names {name!r} twice")
+        seen.add(name)
+        check_inside(name, f"list {str(path)!r}")
+    return names
+
+
+def check_inside(name: str, where: str) -> None:
+    """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is none."""
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
+        raise CaffeError(f"{where} names {name!r}, which is outside the data set's folder")

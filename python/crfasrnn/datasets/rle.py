@@ -1,0 +1,85 @@
+"""Masks of MS COCO's annotations as arrays: run lengths, plain and compressed, and polygons.
+
+pycocotools writes and reads outside of its arrays when runs do not fill the mask, so runs are decoded here; polygons go
+through pycocotools, whose rule for the pixels on an outline defines the data set, after their points were checked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_LONGEST_OUTLINE = 1_000_000.0  # pixels; pycocotools keeps five points for each
+
+
+def decode_rle(counts: Any, height: int, width: int) -> np.ndarray:
+    """H x W bool of run lengths, which go down the columns and start with the zeros.
+
+    counts: a list of integers, or COCO's string of them. Raises ValueError unless they fill the mask exactly.
+    """
+    runs = _string_runs(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(type(run) is int and 0 <= run <= height * width for run in runs):
+        raise ValueError("run lengths must be integers from 0 to the number of pixels")
+    if sum(runs) != height * width:
+        raise ValueError(f"the run lengths cover {sum(runs)} pixels, the image has {height} x {width}")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
+
+
+def _string_runs(text: str) -> list[int]:
+    """The run lengths in a string: base 32, lowest digits first, from the fourth on as differences to the one before last."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64 or shift > 40:
+            raise ValueError(f"{character!r} is out of place in a string of run lengths")
+        value |= (digit & 31) << shift
+        shift += 5
+        if digit & 32:
+            continue
+        if digit & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("a string of run lengths is cut off")
+    return runs
+
+
+def decode_polygons(polygons: Any, height: int, width: int) -> np.ndarray:
+    """H x W bool, the union of polygons [x0, y0, x1, y1, ...] in pixels; one or two points enclose nothing.
+
+    Raises ValueError for lists that are no polygons in or near the image.
+    """
+    from pycocotools import mask
+
+    if not isinstance(polygons, list):
+        raise ValueError("neither polygons nor run lengths")
+    for polygon in polygons:
+        _check_polygon(polygon, height, width)
+    areas = [[float(value) for value in polygon] for polygon in polygons if len(polygon) >= 6]
+    if not areas:
+        return np.zeros((height, width), bool)
+    encoded = mask.frPyObjects(areas, height, width)
+    result: np.ndarray = mask.decode(mask.merge(encoded)).astype(bool)
+    return result
+
+
+def _check_polygon(polygon: Any, height: int, width: int) -> None:
+    if not isinstance(polygon, list) or not polygon or len(polygon) % 2:
+        raise ValueError("a polygon must be a list of points, x and y in turn")
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in polygon):
+        raise ValueError("a polygon has coordinates that are no numbers")
+    xs, ys = polygon[::2], polygon[1::2]
+    if min(xs) < -width or max(xs) > 2 * width or min(ys) < -height or max(ys) > 2 * height:
+        raise ValueError(f"a polygon lies far outside the image of {height} x {width}")
+    if _outline(xs) + _outline(ys) > _LONGEST_OUTLINE:
+        raise ValueError("a polygon winds through the image without end")
+
+
+def _outline(values: Sequence[float]) -> float:
+    return float(np.abs(np.diff([*values, values[0]])).sum())

@@ -1,0 +1,72 @@
+"""The Semantic Boundaries Dataset (Hariharan et al. 2011), and the paper's training and validation sets made of it and VOC."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from caffe.errors import CaffeError
+
+from ..palette import VOC_CLASSES
+from .example import Dataset, Example
+from .lists import read_names
+from .matfile import label_array, read_mat
+from .voc import voc
+
+
+def sbd(root: str | os.PathLike[str], lists: Sequence[str]) -> Dataset:
+    """The images of train.txt, val.txt or both below `root` (the folder benchmark_RELEASE/dataset: img, cls and lists).
+
+    The label maps are GTcls.Segmentation of cls/*.mat, with VOC's numbers. They mark no void.
+    Raises CaffeError if a list is missing or bad.
+    """
+    folder = Path(root)
+    examples: dict[str, Example] = {}
+    for name in lists:
+        for example in _examples(folder, name):
+            examples.setdefault(example.name, example)
+    titles = ", ".join(repr(str(folder / f"{name}.txt")) for name in lists)
+    return Dataset(f"list {titles}", tuple(examples.values()), VOC_CLASSES).strict()
+
+
+def voc_and_sbd(voc_root: str | os.PathLike[str], sbd_root: str | os.PathLike[str], part: str) -> Dataset:
+    """The paper's sets (section 7): VOC 2012 and SBD together.
+
+    "train": VOC's `train` (1,464 images) with its own, finer masks, then the rest of SBD's train and val (11,355): 11,685
+        images. Part of VOC's `val` is among them.
+    "val": VOC's `val` (1,449) without the images of SBD, the "reduced validation set" of 346.
+    Raises CaffeError if `part` is another word, or a list is missing or bad.
+    """
+    both = sbd(sbd_root, ("train", "val"))
+    if part == "val":
+        used = {example.name for example in both}
+        val = voc(voc_root, ["val"])
+        rest = tuple(example for example in val if example.name not in used)
+        return Dataset(f"{val.title} without SBD's images", rest, VOC_CLASSES)
+    if part == "train":
+        train = voc(voc_root, ["train"])
+        fine = {example.name for example in train}
+        rest = tuple(example for example in both if example.name not in fine)
+        return Dataset(f"{train.title} and {both.title}", (*train.examples, *rest), VOC_CLASSES)
+    raise CaffeError(f"of VOC and SBD together there are the lists 'train' and 'val', not {part!r}")
+
+
+def read_sbd_labels(path: Path) -> np.ndarray:
+    """The label map of one .mat of SBD's folder cls, H x W uint8. Raises CaffeError if there is none in it."""
+    content = read_mat(path, "GTcls")
+    if content.dtype.names is None or "Segmentation" not in content.dtype.names or content.size != 1:
+        raise CaffeError(f"{str(path)!r} is no label map of SBD: its GTcls has no field Segmentation")
+    return label_array(content["Segmentation"].flat[0], len(VOC_CLASSES) - 1, path).astype(np.uint8)
+
+
+def _examples(root: Path, name: str) -> list[Example]:
+    path = root / f"{name}.txt"
+    if not path.is_file():
+        raise CaffeError(f"no list {path.name!r} in SBD folder {str(root)!r} (it should hold img, cls and train.txt)")
+    return [
+        Example(stem, root / "img" / f"{stem}.jpg", root / "cls" / f"{stem}.mat", read_sbd_labels)
+        for stem in read_names(path)
+    ]
