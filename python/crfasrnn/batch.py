@@ -26,6 +26,7 @@ def segment_files(
     size: int | str | None = None,
     pad: bool = False,
     probabilities: bool = False,
+    precision: str = "float32",
 ) -> int:
     """Write <image>_labels.png and <image>_overlay.png (and <image>_probabilities.npy) to `output` for every image.
 
@@ -33,7 +34,7 @@ def segment_files(
     Raises CaffeError, before anything is written, if a file is missing or the model does not load.
     """
     _check_names(images)
-    segmenter = Segmenter(model, weights, size=size, pad=pad)
+    segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     status = 0
     with tqdm(images, unit="image", disable=len(images) == 1) as progress:

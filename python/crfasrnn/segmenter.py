@@ -11,6 +11,7 @@ import numpy as np
 
 import caffe
 from caffe.errors import CaffeError
+from caffe.inference import Inference
 
 from .images import resized
 from .palette import label_palette
@@ -53,6 +54,7 @@ class Segmenter:
         are enlarged again (bilinear) before the best is chosen; None is what the model was made for.
     pad: True pads the prepared image with zeros at the bottom and right to a square of `size` (500 if that is None or
         "native"), as the released demo does.
+    precision: "float32", or "bf16" for a trunk (the convolutions below the scores) in bfloat16, see caffe.inference.Inference.
 
     Raises CaffeError if a file is missing, damaged, or does not fit the others.
     """
@@ -63,12 +65,13 @@ class Segmenter:
         weights: str | os.PathLike[str] | None = None,
         size: int | str | None = None,
         pad: bool = False,
+        precision: str = "float32",
     ) -> None:
         files = find_model(os.fspath(model), None if weights is None else Path(weights))
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
         self.net = caffe.Net(str(files.prototxt), str(files.weights), caffe.TEST)
-        self.net.frees_blobs = True
+        self._inference = Inference(self.net, precision)
         self.input, self.output = _ends(self.net, str(files.prototxt))
         channels = self.net.blobs[self.output].shape[1]
         self.classes = files.classes or numbered_classes(channels)
@@ -118,7 +121,7 @@ class Segmenter:
             blob.reshape(*data.shape)
             self.net.reshape()
         blob.data[...] = data
-        scores: np.ndarray = self.net.forward()[self.output][0]
+        scores: np.ndarray = self._inference.forward()[self.output][0]
         if scores.ndim != 3 or scores.shape[1:] != data.shape[2:]:
             raise CaffeError(
                 f"net {self.net.name!r} is no segmentation net for images of any size: output {self.output!r} is "

@@ -82,7 +82,7 @@ class _Convolution(TorchLayer):
         return y.reshape(*front, *y.shape[1:])
 
 
-_HUGE_WEIGHTS = 1 << 23  # elements; the layers of trunks stay well below
+HUGE_WEIGHTS = 1 << 23  # elements; the layers of trunks stay well below
 
 
 @register_layer("Convolution")
@@ -117,7 +117,7 @@ class Convolution(_Convolution):
         ):
             return False
         positions = len(x) * math.prod(self.output_size(x.shape[2:]))
-        return weight.numel() > _HUGE_WEIGHTS and positions < self.num_output
+        return weight.numel() > HUGE_WEIGHTS and positions < self.num_output
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         if self._few_positions(x, weight):
