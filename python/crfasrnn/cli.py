@@ -68,6 +68,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         pad=arguments.pad,
         probabilities=arguments.probabilities,
+        precision=arguments.precision,
     )
 
 
