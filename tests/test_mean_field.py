@@ -450,7 +450,7 @@ def replaced(index: int, tensor: Tensor) -> list[Tensor]:
         (replaced(2, torch.zeros(3).double()), example()[1], r"spatial_weights has shape \(3,\).*\(1, 1, 3, 3\)"),
         (replaced(3, torch.zeros(4, 4).double()), example()[1], r"bilateral_weights has shape \(4, 4\)"),
         (replaced(4, torch.zeros(1, 3, 3).double()), example()[1], r"compatibility has shape \(1, 3, 3\)"),
-        (replaced(0, torch.zeros(1, 3, 6, 7, device="meta")), example()[1], "CPU only"),
+        (replaced(0, torch.zeros(1, 3, 6, 7, device="meta")), example()[1], "on a CPU or CUDA device"),
         (example()[0], torch.full((1, 3, 6, 7), torch.nan).double(), "NaN or infinite"),
         (example()[0], torch.full((1, 3, 6, 7), torch.inf).double(), "NaN or infinite"),
     ],

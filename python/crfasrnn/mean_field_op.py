@@ -1,4 +1,4 @@
-"""The torch operators crfasrnn::mean_field and crfasrnn::permutohedral_filter: CPU, fake tensors, autograd.
+"""The torch operators crfasrnn::mean_field and crfasrnn::permutohedral_filter: CPU, fake tensors, autograd; CUDA in cuda_op.py.
 
 How the state of a forward pass (lattices, Q of every iteration) gets to backward: the operator returns, beside the scores, a
 tensor of one byte whose storage owns the state. Autograd saves that tensor, and compiled graphs pass it on, like any other,
@@ -27,10 +27,16 @@ SCHEMA = (
     " -> (Tensor, Tensor)"
 )
 BACKWARD_SCHEMA = (
-    "(Tensor grad, Tensor state, int kernels, bool[] wanted)"
+    "(Tensor grad, Tensor state, bool[] wanted, int[] channels, float[] theta_x, float[] theta_y, int[] normalization, "
+    "int iterations)"
     " -> (Tensor unary, Tensor q0, Tensor weights, Tensor compatibility)"
 )
 FILTER_SCHEMA = "(Tensor values, Tensor features, bool reverse) -> Tensor"
+
+STATE_IS_GONE = (
+    "the state of this mean_field call is gone: its saved tensor was copied (by a saved-tensor hook such as "
+    "torch.autograd.graph.save_on_cpu?), and a copy does not carry it"
+)
 
 
 class _StateBytes(np.ndarray):
@@ -98,37 +104,49 @@ def _(unary: Tensor, q0: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("crfasrnn::mean_field_backward", mutates_args=(), device_types="cpu", schema=BACKWARD_SCHEMA)
 def mean_field_backward_op(
-    grad: Tensor, state: Tensor, kernels: int, wanted: Sequence[bool]
+    grad: Tensor,
+    state: Tensor,
+    wanted: Sequence[bool],
+    channels: Sequence[int],
+    theta_x: Sequence[float],
+    theta_y: Sequence[float],
+    normalization: Sequence[int],
+    iterations: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of mean_field; those that are not wanted are empty."""
+    """The gradients of mean_field; those that are not wanted are empty.
+
+    channels: number of features of each kernel. These and what follows say how the forward pass was called: a state on a device
+    cannot tell the host itself.
+    """
     owner = _states.get(state.data_ptr())
     if owner is None:
-        raise RuntimeError(
-            "the state of this mean_field call is gone: its saved tensor was copied (by a saved-tensor hook such as "
-            "torch.autograd.graph.save_on_cpu?), and a copy does not carry it"
-        )
+        raise RuntimeError(STATE_IS_GONE)
     grad = grad.contiguous()
     results = tuple(
         torch.empty(shape if needed else (0,), dtype=grad.dtype)
-        for shape, needed in zip(_shapes(grad, kernels), wanted)
+        for shape, needed in zip(gradient_shapes(grad, len(channels)), wanted)
     )
     owner.state.backward(grad, *(d if needed else None for d, needed in zip(results, wanted)), torch.get_num_threads())
     return results  # type: ignore[return-value]
 
 
 @mean_field_backward_op.register_fake
-def _(grad: Tensor, state: Tensor, kernels: int, wanted: Sequence[bool]) -> tuple[Tensor, ...]:
-    return tuple(grad.new_empty(shape if needed else (0,)) for shape, needed in zip(_shapes(grad, kernels), wanted))
+def _(grad: Tensor, state: Tensor, wanted: Sequence[bool], channels: Sequence[int], *_: Any) -> tuple[Tensor, ...]:
+    shapes = gradient_shapes(grad, len(channels))
+    return tuple(grad.new_empty(shape if needed else (0,)) for shape, needed in zip(shapes, wanted))
 
 
-def _shapes(grad: Tensor, kernels: int) -> tuple[Sequence[int], ...]:
+def gradient_shapes(grad: Tensor, kernels: int) -> tuple[Sequence[int], ...]:
+    """Of unary, q0, weights and compatibility."""
     classes = grad.shape[1]
     return tuple(grad.shape), tuple(grad.shape), (kernels, classes, classes), (classes, classes)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(output[1])
-    ctx.kernels = len(inputs[2])
+    _, _, features, _, _, _, theta_x, theta_y, _, normalization, iterations, _ = inputs
+    ctx.kernels = len(features)
+    ctx.call = ([f.shape[1] for f in features], theta_x, theta_y, normalization, iterations)
     ctx.mark_non_differentiable(output[1])
 
 
@@ -136,7 +154,7 @@ def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     (state,) = ctx.saved_tensors
     needs = ctx.needs_input_grad
     wanted = [needs[0], needs[1], needs[3], needs[4]]
-    results = mean_field_backward_op(grad, state, ctx.kernels, wanted)
+    results = mean_field_backward_op(grad, state, wanted, *ctx.call)
     d_unary, d_q0, d_weights, d_compatibility = (d if needed else None for d, needed in zip(results, wanted))
     return (d_unary, d_q0, [None] * ctx.kernels, d_weights, d_compatibility, *[None] * 7)
 

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crfasrnn import cuda_op  # noqa: F401, makes the operators work on CUDA tensors
 from crfasrnn.mean_field_op import filter_op, mean_field_op
 
-_DTYPES = (torch.float32, torch.float64)
+# By type of device. Half precision is computed in float32.
+_DTYPES = {
+    "cpu": (torch.float32, torch.float64),
+    "cuda": (torch.float32, torch.float64, torch.float16, torch.bfloat16),
+}
 
 # What a kernel is multiplied by, D being the diagonal of its responses to ones: nothing, D^-1 on the right, D^-1 on the left
 # (the paper's weighted mean), D^-1/2 on both sides.
@@ -46,7 +51,7 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
     the gradient is the same filter with the order of the blur axes turned round.
 
     Args:
-        values: (N, C), float32 or float64, on the CPU.
+        values: (N, C), float32 or float64 (on CUDA devices also float16, bfloat16).
         features: (N, d) with 1 <= d <= 16, same dtype, already divided by the standard deviations. No gradient.
         reverse: take the blur axes in reverse order, i.e. apply the transposed operator.
 
@@ -96,7 +101,8 @@ def mean_field(
     The result is the last scores, not soft-maxed. Differentiable (once) with respect to everything but the image.
 
     Args:
-        unary: (N, C, H, W) scores (negative energies), float32 or float64, on the CPU.
+        unary: (N, C, H, W) scores (negative energies), float32 or float64 (on CUDA devices also float16 and bfloat16, computed
+            in float32).
         q0: (N, C, H, W) scores that the first iteration soft-maxes; mostly `unary` itself.
         image: (N, K, H, W), 1 <= K <= 14, as the network sees it (no further scaling). No gradient flows to it.
         spatial_weights: (C, C) or (1, 1, C, C), W_s.
@@ -114,7 +120,7 @@ def mean_field(
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or the
-            image holds NaN or infinite values.
+            image holds NaN or infinite values (on CUDA devices such an image's scores are NaN: see crfasrnn.cuda_op).
 
     Under torch.autocast half-precision inputs are computed, and returned, in float32.
     """
@@ -146,8 +152,8 @@ def mean_field_kernels(
         M = sum_k weights[k] K_k(Q)
 
     Args:
-        unary: (N, C, *S) scores (negative energies), float32 or float64, on the CPU; S has one axis (points, signals), two
-            (images) or more (volumes).
+        unary: (N, C, *S) scores (negative energies), dtype as for mean_field; S has one axis (points, signals), two (images)
+            or more (volumes).
         q0: (N, C, *S) scores that the first iteration soft-maxes; mostly `unary` itself.
         kernels: at least one Kernel, normalised as it says.
         weights: one (C, C) or (1, 1, C, C) matrix for each kernel.
@@ -161,7 +167,7 @@ def mean_field_kernels(
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or features
-            are NaN, infinite, or too large to be resolved.
+            are NaN, infinite, or too large to be resolved (on CUDA devices the scores become NaN: see crfasrnn.cuda_op).
     """
     if not kernels or len(kernels) != len(weights):
         raise ValueError(
@@ -179,6 +185,8 @@ def mean_field_kernels(
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
     if mask is not None and (mask.dtype != torch.bool or mask.shape != (unary.shape[0], *grid)):
         raise ValueError(f"mask must be bool {(unary.shape[0], *grid)}, got {mask.dtype} {tuple(mask.shape)}")
+    if mask is not None and mask.device != unary.device:
+        raise ValueError(f"mask is on {mask.device} but unary on {unary.device}: use mask.to(unary.device)")
     if len(grid) == 2:
         return _run(unary, q0, checked, weights, compatibility, mask, iterations)
     # The core knows planes: the last axis stays, the others become one, and the position becomes features.
@@ -201,7 +209,7 @@ def _with_position(kernel: Kernel, grid: tuple[int, ...], unary: Tensor) -> Tens
     if kernel.features is not None:
         parts.append(kernel.features / kernel.theta_features)
     if kernel.theta_position is not None:
-        axes = torch.meshgrid(*(torch.arange(n, dtype=unary.dtype) for n in grid), indexing="ij")
+        axes = torch.meshgrid(*(torch.arange(n, dtype=unary.dtype, device=unary.device) for n in grid), indexing="ij")
         thetas = _per_axis(kernel.theta_position, len(grid))
         position = torch.stack([axis / theta for axis, theta in zip(reversed(axes), thetas)])[None]
         parts.insert(0, position.expand(len(parts[0]) if parts else 1, *position.shape[1:]))
@@ -275,7 +283,8 @@ def _run(
 
 def _at_full_precision(*tensors: Tensor) -> list[Tensor]:
     """Under autocast half-precision tensors as float32: exponentials and long sums need it."""
-    if not torch.is_autocast_enabled("cpu"):
+    device = tensors[0].device.type
+    if device not in _DTYPES or not torch.is_autocast_enabled(device):
         return list(tensors)
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
@@ -293,9 +302,13 @@ def _check_theta(name: str, theta: float) -> None:
 def _check_tensors(**tensors: Tensor) -> None:
     (first_name, first), *_ = tensors.items()
     for name, tensor in tensors.items():
-        if tensor.device.type != "cpu":
-            raise ValueError(f"{name} is on {tensor.device}: this version computes on the CPU only, use {name}.cpu()")
-        if tensor.dtype not in _DTYPES:
+        if tensor.device.type not in _DTYPES:
+            raise ValueError(f"{name} is on {tensor.device}, must be on a CPU or CUDA device: use {name}.cpu()")
+        if tensor.device != first.device:
+            raise ValueError(
+                f"{name} is on {tensor.device} but {first_name} on {first.device}: use {name}.to({first_name}.device)"
+            )
+        if tensor.dtype not in _DTYPES[tensor.device.type]:
             raise ValueError(f"{name} is {tensor.dtype}, must be torch.float32 or torch.float64: use {name}.float()")
         if tensor.dtype != first.dtype:
             raise ValueError(

@@ -1,0 +1,2 @@
+// The layer on CUDA devices.
+#include "instances.hpp"

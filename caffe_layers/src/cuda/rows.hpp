@@ -1,0 +1,376 @@
+// Jobs on rows of channels, one row for each point or vertex: splat, blur, class mixing, slice with soft-max,
+// and the outer products of their gradients.
+//
+// A row is `groups` chunks of kChunk channels, the last padded with zeros. The lanes of an item share its
+// row: each takes every width-th chunk, so that a warp reads whole rows.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "backend.hpp"
+
+namespace crfrnn {
+namespace cuda {
+
+constexpr int kChunk = 4;
+
+// W neighbouring values, moved by one or two memory instructions.
+template <typename T, int W = kChunk>
+struct alignas(W * sizeof(T) < 16 ? W * sizeof(T) : 16) Chunk {
+  T v[W];
+};
+
+template <typename T, int W>
+CRFRNN_DEVICE void add_scaled(Chunk<T, W>* sum, T factor, const Chunk<T, W>& x) {
+  for (int k = 0; k < W; ++k) sum->v[k] += factor * x.v[k];
+}
+
+template <typename T, int W>
+CRFRNN_DEVICE Chunk<T, W> filled(T value) {
+  Chunk<T, W> chunk;
+  for (int k = 0; k < W; ++k) chunk.v[k] = value;
+  return chunk;
+}
+
+// A point in the simplices around a vertex, and its barycentric coordinate there.
+template <typename T>
+struct Entry {
+  std::int32_t point;
+  T weight;
+};
+
+// The neighbours of a vertex along one axis, -1 where there is none.
+struct Link {
+  std::int32_t previous;
+  std::int32_t next;
+};
+
+// The entries of all vertices, vertex after vertex, cut into pieces of at most kPieceEntries of one vertex: a
+// vertex of a flat region has as many entries as the region has pixels.
+constexpr std::int64_t kPieceEntries = 128;
+
+template <typename T>
+struct Pieces {
+  const std::int32_t* count;
+  const std::int32_t* first_entry;   // of each piece, and the number of entries
+  const std::int32_t* vertex;        // of each piece
+  const std::int32_t* vertices;      // their number
+  const std::int32_t* vertex_begin;  // first piece of each vertex, and the number of pieces
+  const Entry<T>* entry;
+};
+
+// Splat: per piece the sum of weight * (scale ? scale[point] : 1) * in[point], in null standing for ones.
+// The sum of a vertex's only piece goes to out[vertex], others to part[piece].
+template <typename T, int W>
+struct Splat {
+  Pieces<T> pieces;
+  const T* scale;
+  const Chunk<T, W>* in;
+  Chunk<T, W>* out;
+  Chunk<T, W>* part;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return *pieces.count; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t piece) const {
+    const std::int64_t vertex = pieces.vertex[piece];
+    const bool whole = pieces.vertex_begin[vertex + 1] - pieces.vertex_begin[vertex] == 1;
+    Chunk<T, W>* to = whole ? out + vertex * groups : part + piece * groups;
+    const std::int32_t begin = pieces.first_entry[piece], end = pieces.first_entry[piece + 1];
+    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+      Chunk<T, W> sum = filled<T, W>(T(0));
+#if defined(__CUDA_ARCH__)
+#pragma unroll 4
+#endif
+      for (std::int32_t e = begin; e < end; ++e) {
+        const Entry<T> entry = pieces.entry[e];
+        const T weight = scale ? entry.weight * scale[entry.point] : entry.weight;
+        add_scaled(&sum, weight,
+                   in ? in[static_cast<std::int64_t>(entry.point) * groups + g] : filled<T, W>(T(1)));
+      }
+      to[g] = sum;
+    }
+  }
+};
+
+// The second half of the splat: the sums of vertices with several pieces.
+template <typename T, int W>
+struct JoinPieces {
+  Pieces<T> pieces;
+  const Chunk<T, W>* part;
+  Chunk<T, W>* out;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return *pieces.vertices; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t vertex) const {
+    const std::int64_t begin = pieces.vertex_begin[vertex], end = pieces.vertex_begin[vertex + 1];
+    if (end - begin == 1) return;
+    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+      Chunk<T, W> sum = filled<T, W>(T(0));
+      for (std::int64_t piece = begin; piece < end; ++piece) {
+        add_scaled(&sum, T(1), part[piece * groups + g]);
+      }
+      out[vertex * groups + g] = sum;
+    }
+  }
+};
+
+// One axis of the blur: out = in + (in of the previous neighbour + in of the next) / 2.
+template <typename T, int W>
+struct Blur {
+  const std::int32_t* vertices;
+  const Link* link;
+  const Chunk<T, W>* in;
+  Chunk<T, W>* out;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return *vertices; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t vertex) const {
+    const Link at = link[vertex];
+    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+      Chunk<T, W> sum = in[vertex * groups + g];
+      if (at.previous >= 0) {
+        add_scaled(&sum, T(0.5), in[static_cast<std::int64_t>(at.previous) * groups + g]);
+      }
+      if (at.next >= 0) add_scaled(&sum, T(0.5), in[static_cast<std::int64_t>(at.next) * groups + g]);
+      out[vertex * groups + g] = sum;
+    }
+  }
+};
+
+// out = in * matrix for kMixRows vertices at a time; matrix: kChunk * groups rows, input channel major.
+template <typename T>
+struct Mix {
+  static constexpr int kRows = 4;
+  const std::int32_t* vertices;
+  const Chunk<T>* matrix;
+  const Chunk<T>* in;
+  Chunk<T>* out;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return (*vertices + std::int64_t{kRows} - 1) / kRows; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
+    const std::int64_t first = item * kRows, last = *vertices - 1;
+    const Chunk<T>* row[kRows];
+    for (int r = 0; r < kRows; ++r) row[r] = in + (first + r < last ? first + r : last) * groups;
+    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+      Chunk<T> sum[kRows];
+      for (int r = 0; r < kRows; ++r) sum[r] = filled<T, kChunk>(T(0));
+      for (int c = 0; c < groups; ++c) {
+        Chunk<T> x[kRows];
+        for (int r = 0; r < kRows; ++r) x[r] = row[r][c];
+        for (int k = 0; k < kChunk; ++k) {
+          const Chunk<T> m = matrix[static_cast<std::int64_t>(c * kChunk + k) * groups + g];
+          for (int r = 0; r < kRows; ++r) add_scaled(&sum[r], x[r].v[k], m);
+        }
+      }
+      for (int r = 0; r < kRows; ++r) {
+        if (first + r <= last) out[(first + r) * groups + g] = sum[r];
+      }
+    }
+  }
+};
+
+// One kernel's contribution to a point: scale[p] * sum_j weight[p, j] * rows[corner[p, j]]; scale null for 1,
+// corner -1 for points outside the field.
+template <typename T>
+struct SliceTerm {
+  const std::int32_t* corner;
+  const T* weight;
+  const T* scale;
+  const Chunk<T>* rows;
+  int corners;
+};
+
+// What Update does with the sum s of start and the terms.
+enum class Finish {
+  kNothing,   // out = s
+  kSoftmax,   // out = soft-max of s
+  kGradient,  // out = q * (s - <q, s>), and total, if given, += out
+};
+
+// Slice, and all that comes after it per point. kPerLane: the most chunks that fall to a lane.
+template <typename T, int kPerLane>
+struct Update {
+  static constexpr int kShare = kPerLane * Lanes::kTogether;
+  SliceTerm<T> term[kMaxKernels];
+  int terms;
+  Finish finish;
+  const Chunk<T>* start;  // or null
+  const Chunk<T>* q;
+  Chunk<T>* total;
+  Chunk<T>* out;
+  std::int64_t points;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return points; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
+    const std::int64_t row = point * groups;
+    Chunk<T> s[kShare];
+    for_chunks(lanes, [&](int i, int g) { s[i] = slice(point, g); });
+    if (finish == Finish::kSoftmax) softmax(lanes, s);
+    if (finish == Finish::kGradient) gradient(lanes, row, s);
+    for_chunks(lanes, [&](int i, int g) {
+      out[row + g] = s[i];
+      if (finish == Finish::kGradient && total) add_scaled(&total[row + g], T(1), s[i]);
+    });
+  }
+
+ private:
+  CRFRNN_DEVICE Chunk<T> slice(std::int64_t point, int g) const {
+    Chunk<T> sum = start ? start[point * groups + g] : filled<T, kChunk>(T(0));
+    for (int k = 0; k < terms; ++k) {
+      const SliceTerm<T>& t = term[k];
+      const std::int32_t* corner = t.corner + point * t.corners;
+      const T* weight = t.weight + point * t.corners;
+      Chunk<T> sliced = filled<T, kChunk>(T(0));
+      if (corner[0] >= 0) {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 3
+#endif
+        for (int j = 0; j < t.corners; ++j) {
+          add_scaled(&sliced, weight[j], t.rows[static_cast<std::int64_t>(corner[j]) * groups + g]);
+        }
+      }
+      add_scaled(&sum, t.scale ? t.scale[point] : T(1), sliced);
+    }
+    return sum;
+  }
+
+  // The padding of `start` is -inf, which makes that of the result 0.
+  CRFRNN_DEVICE void softmax(const Lanes& lanes, Chunk<T>* s) const {
+    T top = -kInfinity<T>;
+    for_chunks(lanes, [&](int i, int) {
+      for (int k = 0; k < kChunk; ++k) top = s[i].v[k] > top ? s[i].v[k] : top;
+    });
+    top = lanes.max(top);
+    T sum = 0;
+    for_chunks(lanes, [&](int i, int) {
+      for (int k = 0; k < kChunk; ++k) {
+        s[i].v[k] = exp(s[i].v[k] - top);
+        sum += s[i].v[k];
+      }
+    });
+    const T factor = T(1) / lanes.sum(sum);
+    for_chunks(lanes, [&](int i, int) {
+      for (int k = 0; k < kChunk; ++k) s[i].v[k] *= factor;
+    });
+  }
+
+  CRFRNN_DEVICE void gradient(const Lanes& lanes, std::int64_t row, Chunk<T>* s) const {
+    T dot = 0;
+    for_chunks(lanes, [&](int i, int g) {
+      const Chunk<T> at = q[row + g];
+      for (int k = 0; k < kChunk; ++k) dot += at.v[k] * s[i].v[k];
+    });
+    dot = lanes.sum(dot);
+    for_chunks(lanes, [&](int i, int g) {
+      const Chunk<T> at = q[row + g];
+      for (int k = 0; k < kChunk; ++k) s[i].v[k] = at.v[k] * (s[i].v[k] - dot);
+    });
+  }
+
+  // Calls f(i, chunk of the row) for the chunks of this lane: unrolled, so that s stays in registers.
+  template <typename F>
+  CRFRNN_DEVICE void for_chunks(const Lanes& lanes, const F& f) const {
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#endif
+    for (int i = 0; i < kShare; ++i) {
+      const int g = i * lanes.width() + lanes.lane();
+      if (g < groups) f(i, g);
+    }
+  }
+};
+
+// Where channel c of image n is at a pixel: n * image + c * channel + pixel * pixel_stride.
+struct Strides {
+  std::int64_t image;
+  std::int64_t channel;
+  std::int64_t pixel;
+};
+
+// Rows from Caffe's planes or from a table; rows of points outside the field become 0.
+template <typename T>
+struct ToRows {
+  const T* in;
+  Strides strides;
+  std::int64_t pixels;  // of one image
+  int channels;
+  T padding;
+  const std::int32_t* corner;  // points x corners: the first is -1 for points outside the field
+  int corners;
+  Chunk<T>* out;
+  Chunk<T>* copy;  // a second result, or null
+  std::int64_t points;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return points; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
+    const T* from = in + point / pixels * strides.image + point % pixels * strides.pixel;
+    const bool taken = corner[point * corners] >= 0;
+    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+      Chunk<T> row;
+      for (int k = 0; k < kChunk; ++k) {
+        const int c = g * kChunk + k;
+        row.v[k] = c >= channels ? padding : (taken ? from[c * strides.channel] : T(0));
+      }
+      out[point * groups + g] = row;
+      if (copy) copy[point * groups + g] = row;
+    }
+  }
+};
+
+template <typename T>
+struct FromRows {
+  const Chunk<T>* in;
+  T* out;
+  Strides strides;
+  std::int64_t pixels;
+  int channels;
+  std::int64_t points;
+  int groups;
+
+  CRFRNN_DEVICE std::int64_t size() const { return points; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
+    T* to = out + point / pixels * strides.image + point % pixels * strides.pixel;
+    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+      const Chunk<T> row = in[point * groups + g];
+      for (int k = 0; k < kChunk; ++k) {
+        const int c = g * kChunk + k;
+        if (c < channels) to[c * strides.channel] = row.v[k];
+      }
+    }
+  }
+};
+
+// part[i] (+)= sum over the i-th share of the vertices of y[v] x[v]^T, a kChunk x kChunk tile per item.
+template <typename T>
+struct OuterProducts {
+  const std::int32_t* vertices;
+  const Chunk<T>* y;
+  const Chunk<T>* x;
+  Chunk<T>* part;  // parts x (kChunk * groups) x groups
+  int parts;
+  int groups;
+  bool add;
+
+  CRFRNN_DEVICE std::int64_t size() const { return static_cast<std::int64_t>(parts) * groups * groups; }
+  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t item) const {
+    const std::int64_t column = item % groups, row = item / groups % groups, i = item / groups / groups;
+    const std::int64_t share = (*vertices + std::int64_t{parts} - 1) / parts;
+    const std::int64_t begin = i * share;
+    const std::int64_t end = begin + share < *vertices ? begin + share : *vertices;
+    Chunk<T>* tile = part + (i * groups + row) * kChunk * groups + column;
+    Chunk<T> sum[kChunk];
+    for (int k = 0; k < kChunk; ++k) sum[k] = add ? tile[k * groups] : filled<T, kChunk>(T(0));
+    for (std::int64_t v = begin; v < end; ++v) {
+      const Chunk<T> ys = y[v * groups + row], xs = x[v * groups + column];
+      for (int k = 0; k < kChunk; ++k) add_scaled(&sum[k], ys.v[k], xs);
+    }
+    for (int k = 0; k < kChunk; ++k) tile[k * groups] = sum[k];
+  }
+};
+
+}  // namespace cuda
+}  // namespace crfrnn
