@@ -49,6 +49,30 @@ CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
 
 
+class Unary:
+    """Unary energies for DenseCRF.setUnary: (nlabels, nvar) float32 in `energies`."""
+
+    def __init__(self, energies: npt.ArrayLike) -> None:
+        self.energies: Array = np.array(energies, np.float32)
+
+
+class ConstUnary(Unary):
+    """The energies themselves, (nlabels, nvar)."""
+
+
+class LogisticUnary(Unary):
+    """Energies that are linear in features: L f, with weights L (nlabels, d) and features f (d, nvar).
+
+    Raises ValueError if the shapes do not fit each other.
+    """
+
+    def __init__(self, L: npt.ArrayLike, f: npt.ArrayLike) -> None:
+        weights, features = np.asarray(L, np.float32), np.asarray(f, np.float32)
+        if weights.ndim != 2 or features.ndim != 2 or weights.shape[1] != len(features):
+            raise ValueError(f"LogisticUnary needs (nlabels, d) and (d, nvar), got {weights.shape}, {features.shape}")
+        super().__init__(weights @ features)
+
+
 class DenseCRF:
     """A fully connected CRF over `nvar` variables, each of which takes one of `nlabels` labels.
 
@@ -93,6 +117,14 @@ class DenseCRF:
                 f"the unary energy of all labels at variable {np.argmax(excluded)} is inf: one must be possible"
             )
         self._unary = energy.copy() if energy is u else energy
+
+    def setUnary(self, u: Unary) -> None:
+        """Set the energies from a ConstUnary or LogisticUnary; raises TypeError for anything else, and as setUnaryEnergy."""
+        if not isinstance(u, Unary):
+            raise TypeError(
+                f"setUnary takes a ConstUnary or LogisticUnary, not {type(u).__name__}; arrays: setUnaryEnergy"
+            )
+        self.setUnaryEnergy(u.energies)
 
     def addPairwiseEnergy(
         self,

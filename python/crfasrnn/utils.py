@@ -70,6 +70,16 @@ def unary_from_softmax(sm: npt.ArrayLike, scale: float | None = None, clip: floa
         return (-np.log(probabilities)).reshape(count, -1).astype(np.float32)
 
 
+def compute_unary(labels: npt.ArrayLike, M: int, GT_PROB: float = 0.5) -> Array:
+    """pydensecrf's old name of unary_from_labels."""
+    return unary_from_labels(labels, M, GT_PROB)
+
+
+def softmax_to_unary(sm: npt.ArrayLike, GT_PROB: float = 1) -> Array:
+    """pydensecrf's old name of unary_from_softmax, without clipping."""
+    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
+
+
 def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Array:
     """Positions on a grid as features for addPairwiseEnergy: coordinates along the axes of `shape`, in that order.
 
