@@ -23,17 +23,19 @@ from caffe.errors import CaffeError
 from crfasrnn.bootstrap import ImageConfusions
 from crfasrnn.datasets.coco import coco
 from crfasrnn.datasets.context import read_context_labels
-from crfasrnn.datasets.matfile import read_mat
+from crfasrnn.datasets.matfile import read_label_map
 from crfasrnn.datasets.sbd import read_sbd_labels
 from crfasrnn.palette import encode_labels, read_labels
 
 
 def one_error_or_a_result(read: Callable[[Path], object], path: Path, content: bytes) -> None:
     path.write_bytes(content)
+    message = path.name
     try:
         read(path)
     except CaffeError as problem:
-        assert path.name in str(problem)
+        message = str(problem)
+    assert path.name in message
 
 
 def _mats() -> list[bytes]:
@@ -131,10 +133,10 @@ def nested_cells(depth: int) -> bytes:
     ("content", "words"),
     [
         (mat_file(mat_array(9, (1 << 30, 1 << 30), mat_element(2, b"\1"))), "an array of"),
-        (mat_file(mat_array(1, (1 << 15, 1 << 15))), "an array of"),
-        (mat_file(mat_array(5, (1 << 30, 1 << 30))), "sparse"),
+        (mat_file(mat_array(1, (1 << 15, 1 << 15))), "no full array"),
+        (mat_file(mat_array(5, (1 << 30, 1 << 30))), "no full array"),
         (mat_file(mat_array(9, (-1, 1), mat_element(2, b"\1"))), "an array of"),
-        (mat_file(nested_cells(40)), "deep"),
+        (mat_file(nested_cells(4000)), "no full array"),
         (mat_file(struct.pack("<II", 14, 0xFFFFFFF0)), "promises"),
         (mat_file(struct.pack("<II", 15, 1 << 20)), "promises"),
         (mat_file(mat_element(15, zlib.compress(bytes(200 << 20)))), "expands to more than"),
@@ -156,9 +158,9 @@ def test_mat_files_that_promise_too_much(tmp_path: Path, content: bytes, words: 
 def test_a_mat_file_without_the_variable_names_those_it_has(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"other": np.eye(2)})
     with pytest.raises(CaffeError, match="no array 'LabelMap'"):
-        read_mat(tmp_path / "a.mat", "LabelMap")
-    with pytest.raises(CaffeError, match="cannot read .*No such file"):
-        read_mat(tmp_path / "none.mat", "LabelMap")
+        read_label_map(tmp_path / "a.mat", "LabelMap", 9)
+    with pytest.raises(CaffeError, match=r"cannot read .*No such file"):
+        read_label_map(tmp_path / "none.mat", "LabelMap", 9)
 
 
 def test_a_label_map_of_huge_size_is_not_decoded(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from caffe.errors import CaffeError
 
 from .example import Dataset, Example
 from .lists import read_lines, read_names
-from .matfile import label_array, read_mat
+from .matfile import read_label_map
 
 # The data set's two lists call three classes differently: name among the 59, name among all labels.
 _OTHER_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
@@ -39,7 +39,7 @@ def pascal_context(root: str | os.PathLike[str], voc_root: str | os.PathLike[str
 
 def read_context_labels(table: np.ndarray, path: Path) -> np.ndarray:
     """The variable LabelMap of a .mat, H x W, each value v replaced by table[v] (uint8). Raises CaffeError if it cannot."""
-    labels: np.ndarray = table[label_array(read_mat(path, "LabelMap"), len(table) - 1, path)]
+    labels: np.ndarray = table[read_label_map(path, "LabelMap", len(table) - 1)]
     return labels
 
 

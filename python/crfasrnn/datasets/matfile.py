@@ -1,16 +1,15 @@
-"""MATLAB 5 files from strangers: checked for sizes that they cannot hold before scipy reads them.
+"""Label maps in MATLAB 5 files ("MAT-File Format", MathWorks, level 5): full arrays of numbers, alone or in a struct.
 
-scipy allocates what the file promises. Here every compressed element is expanded up to a bound, and the dimensions of every
-array in it are compared with the bytes that follow (MAT-File Format, MathWorks, "Level 5 MAT-File Format").
+scipy.io.loadmat reads the same, but allocates whatever a damaged file promises and can end the process.
 """
 
 from __future__ import annotations
 
-import io
+import math
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,88 +17,101 @@ from caffe.errors import CaffeError
 
 MAX_BYTES = (
     128 << 20
-)  # of a file, and of what its compressed elements expand to; SBD's and Context's have well under 1 MB
-_MAX_DEPTH = 16
+)  # of a file, and of what a compressed variable expands to; SBD's and Context's have well under 1 MB
 _HEADER = 128
-_MATRIX, _COMPRESSED, _INT32 = 14, 15, 5
-_CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _LAST_NUMBER = 1, 2, 3, 4, 5, 15
+_MATRIX, _COMPRESSED, _INT32 = 14, 15, 5  # types of data elements
+_STRUCT, _FIRST_NUMBER, _LAST_NUMBER = 2, 6, 15  # classes of arrays
+_COMPLEX = 0x800
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 
 
-def read_mat(path: Path, name: str) -> np.ndarray:
-    """The variable `name` of a MATLAB 5 file, as scipy.io.loadmat gives it.
+def read_label_map(path: Path, variable: str, highest: int, field: str | None = None) -> np.ndarray:
+    """The H x W array `variable`, or its field `field` if it is a struct, as int64 labels of 0 to `highest`.
 
-    Raises CaffeError if the file cannot be read, is damaged or has no such variable.
+    Raises CaffeError if the file cannot be read, is damaged, has no such array, or that holds other numbers.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
         if path.stat().st_size > MAX_BYTES:
             raise CaffeError(f"{str(path)!r} has more than {MAX_BYTES} bytes, too many for a label map")
-        data = path.read_bytes()
+        array = _find(path.read_bytes(), variable)
+        values = (array if field is None else array.field(field)).numbers()
     except OSError as problem:
         raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
-    try:
-        variables = loadmat(io.BytesIO(_expanded(data)), variable_names=[name])
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-        MatReadError,
-    ) as problem:
-        raise CaffeError(f"{str(path)!r} is no MATLAB 5 file, or damaged: {problem}") from problem
-    except (MemoryError, NotImplementedError, OSError, AttributeError) as problem:  # scipy's for other damage
-        raise CaffeError(f"{str(path)!r} is damaged: {problem}") from problem
-    if not isinstance(variables.get(name), np.ndarray):
-        found = ", ".join(sorted(key for key in variables if not key.startswith("__"))) or "none"
-        raise CaffeError(f"{str(path)!r} has no array {name!r} (found: {found})")
-    result: np.ndarray = variables[name]
-    return result
-
-
-def label_array(value: Any, highest: int, path: Path) -> np.ndarray:
-    """`value` as H x W int64 labels of 0 to `highest`, or CaffeError naming the file."""
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or not value.size or value.dtype.kind not in "uif":
-        found = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise CaffeError(f"{str(path)!r}: expected a label map of H x W integers, found {found}")
-    bad = ~np.isin(value, np.arange(highest + 1))
+    except (ValueError, struct.error, zlib.error) as problem:
+        raise CaffeError(f"{str(path)!r} is not the MATLAB 5 file that was expected: {problem}") from problem
+    if values.ndim != 2 or not values.size:
+        raise CaffeError(f"{str(path)!r}: expected a label map of H x W, found an array of {values.shape}")
+    bad = ~np.isin(values, np.arange(highest + 1))
     if bad.any():
         raise CaffeError(
-            f"{str(path)!r}: the label map holds {value[bad][0]}, which is none of the labels 0 to {highest}"
+            f"{str(path)!r}: the label map holds {values[bad][0]}, which is none of the labels 0 to {highest}"
         )
-    return value.astype(np.int64)
+    return values.astype(np.int64)
 
 
-def _expanded(data: bytes) -> bytes:
-    """The file with its elements uncompressed; raises ValueError if sizes in it cannot be true."""
+@dataclass(frozen=True)
+class _Array:
+    """One array of any class: its name, dimensions, and the data elements that follow these."""
+
+    name: str
+    kind: int
+    dimensions: tuple[int, ...]
+    parts: list[tuple[int, bytes]]
+    order: str
+
+    @staticmethod
+    def parse(content: bytes, order: str) -> _Array:
+        parts = _elements(content, order)
+        if len(parts) < 3 or len(parts[0][1]) != 8 or parts[1][0] != _INT32 or not 8 <= len(parts[1][1]) <= 128:
+            raise ValueError("an array without flags, dimensions or name")
+        flags = struct.unpack_from(order + "I", parts[0][1])[0]
+        if flags & _COMPLEX:
+            raise ValueError("an array of complex numbers")
+        dimensions = struct.unpack(f"{order}{len(parts[1][1]) // 4}i", parts[1][1])
+        return _Array(parts[2][1].decode("latin-1"), flags & 0xFF, dimensions, parts[3:], order)
+
+    def numbers(self) -> np.ndarray:
+        """The values, in MATLAB's shape."""
+        if not _FIRST_NUMBER <= self.kind <= _LAST_NUMBER or not self.parts or self.parts[0][0] not in _NUMBERS:
+            raise ValueError(f"{self.name or 'the field'!r} is no full array of numbers")
+        stored, content = self.parts[0]
+        dtype = np.dtype(self.order + _NUMBERS[stored])
+        if min(self.dimensions) < 0 or math.prod(self.dimensions) * dtype.itemsize != len(content):
+            raise ValueError(f"an array of {self.dimensions} numbers in {len(content)} bytes")
+        return np.frombuffer(content, dtype).reshape(self.dimensions, order="F")
+
+    def field(self, name: str) -> _Array:
+        """The array in a field of this struct, which must be a single one."""
+        if self.kind != _STRUCT or math.prod(self.dimensions) != 1 or len(self.parts) < 2 or len(self.parts[0][1]) != 4:
+            raise ValueError(f"{self.name!r} is no struct")
+        length = struct.unpack(self.order + "i", self.parts[0][1])[0]
+        text = self.parts[1][1]
+        starts = range(0, len(text), length) if length > 0 else ()
+        names = [text[start : start + length].split(b"\0")[0].decode("latin-1") for start in starts]
+        arrays = self.parts[2:]
+        if name not in names or names.index(name) >= len(arrays) or arrays[names.index(name)][0] != _MATRIX:
+            raise ValueError(f"{self.name!r} has no field {name!r}")
+        return _Array.parse(arrays[names.index(name)][1], self.order)
+
+
+def _find(data: bytes, variable: str) -> _Array:
     if len(data) < _HEADER or data[126:128] not in (b"IM", b"MI"):
         raise ValueError(
             "no MATLAB 5 header" + (" (a version 7.3 file? save it with -v7)" if b"HDF" in data[:1024] else "")
         )
     order = "<" if data[126:128] == b"IM" else ">"
-    result = bytearray(data[:_HEADER])
     for kind, content in _elements(data[_HEADER:], order):
         if kind == _COMPRESSED:
             inflate = zlib.decompressobj()
-            expanded = inflate.decompress(content, MAX_BYTES - len(result))
+            content = inflate.decompress(content, MAX_BYTES)
             if inflate.unconsumed_tail:
-                raise ValueError(f"it expands to more than {MAX_BYTES} bytes")
-            for inner_kind, inner in _elements(expanded, order):
-                result += _checked(inner_kind, inner, order)
-        else:
-            result += _checked(kind, content, order)
-    return bytes(result)
-
-
-def _checked(kind: int, content: bytes, order: str) -> bytes:
-    if kind != _MATRIX:
-        raise ValueError(f"it holds an element of type {kind} beside its variables")
-    _check_matrix(content, order, 0)
-    return struct.pack(order + "II", _MATRIX, len(content)) + content
+                raise ValueError(f"a variable expands to more than {MAX_BYTES} bytes")
+            kind, content = next(iter(_elements(content, order)), (0, b""))
+        if kind == _MATRIX:
+            array = _Array.parse(content, order)
+            if array.name == variable:
+                return array
+    raise ValueError(f"it has no array {variable!r}")
 
 
 def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
@@ -118,28 +130,3 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
         found.append((kind, data[start : start + size]))
         at = end
     return found
-
-
-def _check_matrix(content: bytes, order: str, depth: int) -> None:
-    """Raise ValueError if an array of any kind promises more elements than it has bytes."""
-    if depth > _MAX_DEPTH:
-        raise ValueError(f"arrays lie more than {_MAX_DEPTH} deep in each other")
-    if not content:
-        return
-    parts = _elements(content, order)
-    if len(parts) < 3 or len(parts[0][1]) < 4 or parts[1][0] != _INT32:
-        raise ValueError("an array without flags, dimensions or name")
-    kind = struct.unpack_from(order + "I", parts[0][1])[0] & 0xFF
-    if not _CELL <= kind <= _LAST_NUMBER:
-        raise ValueError(f"an array of type {kind}")
-    dimensions = struct.unpack(f"{order}{len(parts[1][1]) // 4}i", parts[1][1])
-    count = 1
-    for size in dimensions:
-        count *= size
-    if len(dimensions) > 32 or min(dimensions, default=0) < 0 or (kind != _SPARSE and count > len(content)):
-        raise ValueError(f"an array of {dimensions} elements in {len(content)} bytes")
-    if kind == _SPARSE and max(dimensions) > MAX_BYTES:
-        raise ValueError(f"a sparse array of {dimensions} elements")
-    for inner_kind, inner in parts[3:]:
-        if inner_kind == _MATRIX:
-            _check_matrix(inner, order, depth + 1)

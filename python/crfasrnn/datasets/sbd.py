@@ -13,7 +13,7 @@ from caffe.errors import CaffeError
 from ..palette import VOC_CLASSES
 from .example import Dataset, Example
 from .lists import read_names
-from .matfile import label_array, read_mat
+from .matfile import read_label_map
 from .voc import voc
 
 
@@ -56,10 +56,7 @@ def voc_and_sbd(voc_root: str | os.PathLike[str], sbd_root: str | os.PathLike[st
 
 def read_sbd_labels(path: Path) -> np.ndarray:
     """The label map of one .mat of SBD's folder cls, H x W uint8. Raises CaffeError if there is none in it."""
-    content = read_mat(path, "GTcls")
-    if content.dtype.names is None or "Segmentation" not in content.dtype.names or content.size != 1:
-        raise CaffeError(f"{str(path)!r} is no label map of SBD: its GTcls has no field Segmentation")
-    return label_array(content["Segmentation"].flat[0], len(VOC_CLASSES) - 1, path).astype(np.uint8)
+    return read_label_map(path, "GTcls", len(VOC_CLASSES) - 1, field="Segmentation").astype(np.uint8)
 
 
 def _examples(root: Path, name: str) -> list[Example]:
