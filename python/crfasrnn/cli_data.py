@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import arguments as options
+
+if TYPE_CHECKING:
+    from .datasets import Dataset
+    from .datasets.check import Counts
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -22,6 +27,13 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     listing = kinds.add_parser("list", help="print the names of a data set's images, e.g. of the paper's sets")
     options.add_dataset(listing)
     listing.set_defaults(run=_list)
+
+    split = kinds.add_parser("split", help="draw train.txt and val.txt from a data set's images, for --list")
+    options.add_dataset(split)
+    split.add_argument("--output", type=Path, required=True, help="folder for the two lists")
+    split.add_argument("--share", type=float, default=0.2, help="of the images that go to val.txt (0.2)")
+    split.add_argument("--seed", type=int, default=1, help="of the draw (1)")
+    split.set_defaults(run=_split)
 
     check = kinds.add_parser("check", help="read a whole data set: every problem, and the counts of each class")
     options.add_dataset(check)
@@ -51,32 +63,52 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _split(arguments: argparse.Namespace) -> int:
+    from caffe.files import write_text
+
+    from .datasets.folder import split
+
+    names = [example.name for example in options.dataset_of(arguments)]
+    parts = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for file, part in parts.items():
+        write_text(arguments.output / file, "".join(f"{name}\n" for name in part))
+        print(f"{arguments.output / file}: {len(part)} images")
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> int:
-    from .datasets.check import check, remark
+    from .datasets.check import check
 
     dataset = options.selected(options.dataset_of(arguments), arguments)
     counts, problems = check(dataset)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    print(counts.table(dataset.names))
-    hint = remark(counts)
-    if hint is not None:
-        print(f"note: {hint}")
+    _print_counts(counts, dataset)
     print(f"{len(dataset)} images, {len(problems)} problems")
     return 1 if problems or not len(dataset) else 0
 
 
 def _lmdb(arguments: argparse.Namespace) -> int:
     from .databases import variants, write_databases
-    from .datasets.check import remark
+    from .resources import write_classes
 
     dataset = options.selected(options.dataset_of(arguments), arguments).require_files()
     sides = arguments.scales or [arguments.max_side]
     entries = variants(dataset, sides, arguments.mirror, arguments.seed)
-    counts = write_databases(arguments.output, entries)
+    _print_counts(write_databases(arguments.output, entries), dataset)
+    if dataset.names:
+        write_classes(arguments.output / "classes.txt", dataset.names)
+    print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / 'image_lmdb'} and label_lmdb")
+    return 0
+
+
+def _print_counts(counts: Counts, dataset: Dataset) -> None:
+    from .datasets.check import remark
+
+    classes = len(dataset.names) or counts.num_classes()
     print(counts.table(dataset.names))
+    print(f"{classes} classes: a net for them needs num_output: {classes} in its scores")
     hint = remark(counts)
     if hint is not None:
         print(f"note: {hint}")
-    print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / 'image_lmdb'} and label_lmdb")
-    return 0

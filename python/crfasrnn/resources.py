@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caffe.errors import CaffeError
+from caffe.files import write_text
 
 from .palette import VOC_CLASSES
 
@@ -53,6 +55,13 @@ def read_classes(path: Path) -> Classes:
         ids.append(int(voc_id))
         names.append(name.strip())
     return Classes(tuple(names), tuple(ids))
+
+
+def write_classes(path: Path, names: Sequence[str]) -> None:
+    """Write a classes.txt; the number before a name is VOC's if all names are VOC's, else the channel's."""
+    voc = all(name in VOC_CLASSES for name in names)
+    lines = [f"{VOC_CLASSES.index(name) if voc else index} {name}\n" for index, name in enumerate(names)]
+    write_text(path, "".join(lines))
 
 
 def numbered_classes(count: int) -> Classes:

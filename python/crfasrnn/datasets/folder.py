@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def folder(
     if names is None:
         return Dataset(f"folder {str(photographs)!r}", examples)
     return Dataset(f"folder {str(photographs)!r}", examples, _class_names(Path(names))).strict()
+
+
+def split(names: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+    """The names in two lists, each sorted: the second holds `share` of them (at least one), drawn by the seed.
+
+    Raises CaffeError if one of the lists would be empty.
+    """
+    count = max(1, round(share * len(names))) if 0 < share < 1 else 0
+    if not 0 < count < len(names):
+        raise CaffeError(f"{len(names)} images cannot be split into two lists with a share of {share:g} for the second")
+    drawn = set(random.Random(seed).sample(sorted(names), count))
+    return sorted(set(names) - drawn), sorted(drawn)
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
