@@ -111,19 +111,19 @@ def test_errors_come_with_their_batch(prefetch: int, tmp_path: Path) -> None:
 def test_reading_resumes_where_forward_was(prefetch: int, tmp_path: Path) -> None:
     for net in (data_net(database(tmp_path), prefetch), image_net(tmp_path, prefetch)):
         batches(net, 3)
-        state = net.layers[0].reading_state()
+        state = net.layers[0].snapshot_state()
         expected = batches(net, 6)
-        net.layers[0].resume_reading(state)
+        net.layers[0].restore_state(state)
         assert_same(batches(net, 6), expected)
-        net.layers[0].resume_reading(state)
+        net.layers[0].restore_state(state)
         assert_same(batches(net, 2), expected[:2])
 
 
 def test_a_state_of_the_start(tmp_path: Path) -> None:
     net = image_net(tmp_path, 2)
-    state = net.layers[0].reading_state()
+    state = net.layers[0].snapshot_state()
     expected = batches(net, 4)
-    net.layers[0].resume_reading(state)
+    net.layers[0].restore_state(state)
     assert_same(batches(net, 4), expected)
 
 

@@ -234,6 +234,14 @@ class Blob:
         """Sum of absolute gradients."""
         return float(self._diff.tensor().abs().sum()) if self._diff.allocated else 0.0
 
+    def sumsq_data(self) -> float:
+        """Sum of squared values."""
+        return float(self._data.tensor().square().sum())
+
+    def sumsq_diff(self) -> float:
+        """Sum of squared gradients."""
+        return float(self._diff.tensor().square().sum()) if self._diff.allocated else 0.0
+
     def shape_string(self) -> str:
         """The shape as Caffe's messages print it, for example "1 3 4 4 (48)"."""
         return "".join(f"{d} " for d in self._shape) + f"({self.count})"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from google.protobuf.message import DecodeError
 
-from caffe import mode
+from caffe import mode, parallel
 from caffe.errors import CaffeError
 from caffe.io import blobproto_to_array, datum_to_array
 from caffe.proto import caffe_pb2
@@ -37,15 +37,16 @@ class DataTransformer:
             raise CaffeError("Cannot specify mean_file and mean_value at the same time")
         self.mean = read_mean(param.mean_file) if param.mean_file else None
         self.mean_values = np.array(param.mean_value, np.float32)[:, None, None]
-        self._random = random_stream() if param.mirror or self.random_crop else random.Random(0)
+        self._random = random_stream() if param.mirror or self.random_crop else None
 
     def random_state(self) -> Any:
-        """The state of the random stream, for set_random_state."""
-        return self._random.getstate()
+        """The state of the random stream, for set_random_state; None if nothing is drawn from it."""
+        return self._random.getstate() if self._random else None
 
     def set_random_state(self, state: Any) -> None:
-        """Draw from now on what was drawn after `random_state` gave this."""
-        self._random.setstate(state)
+        """Draw from now on what was drawn after `random_state` gave this. Raises CaffeError if it is none."""
+        if self._random:
+            set_stream_state(self._random, state)
 
     def output_shape(self, image: tuple[int, int, int]) -> tuple[int, int, int]:
         """The shape (C, H, W) that an image of this shape gets."""
@@ -62,7 +63,7 @@ class DataTransformer:
         _, height, width = self.output_shape((channels, full_height, full_width))
         self._check_means(image.shape)
         top, left = (full_height - height) // 2, (full_width - width) // 2
-        if self.random_crop:
+        if self._random and self.random_crop:
             top = self._random.randrange(full_height - height + 1)
             left = self._random.randrange(full_width - width + 1)
         place = np.s_[:, top : top + height, left : left + width]
@@ -73,7 +74,7 @@ class DataTransformer:
             result -= self.mean_values
         if self.param.scale != 1:
             result *= np.float32(self.param.scale)
-        if self.param.mirror and self._random.randrange(2):
+        if self._random and self.param.mirror and self._random.randrange(2):
             result = np.ascontiguousarray(result[:, :, ::-1])
         return result
 
@@ -91,6 +92,21 @@ class DataTransformer:
 def random_stream() -> random.Random:
     """A random stream seeded from Caffe's generator."""
     return random.Random(int(torch.randint(2**62, (), generator=mode.generator())))
+
+
+def common_stream(phase: int) -> random.Random:
+    """A random stream for the order of reading: in phase TRAIN the same in all processes, so that they read different entries."""
+    seed = int(torch.randint(2**62, (), generator=mode.generator()))
+    return random.Random(parallel.from_first(seed) if phase == mode.TRAIN else seed)
+
+
+def set_stream_state(stream: random.Random, state: Any) -> None:
+    """Continue a stream from what getstate() gave, lists for tuples as JSON has them. Raises CaffeError if it is no such state."""
+    try:
+        version, words, gauss = state
+        stream.setstate((version, tuple(words), gauss))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CaffeError(f"no state of a random stream: {error}") from error
 
 
 def read_blob(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:

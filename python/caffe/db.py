@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
 import lmdb
-import torch.distributed
 
-from caffe import mode
 from caffe.errors import CaffeError
 
 
@@ -90,8 +88,11 @@ class Cursor:
         return bytes(self._cursor.key())
 
     def seek(self, key: bytes) -> bool:
-        """Go to the entry of this key; False if there is none."""
-        return bool(self._cursor.set_key(key))
+        """Go to the entry of this key; False, and no move, if there is none."""
+        before = self.key()
+        with self._explained():
+            # LMDB takes no empty keys, and a cursor that found nothing stands nowhere.
+            return bool(key and self._cursor.set_key(key)) or not self._cursor.set_key(before)
 
     def advance(self, entries: int = 1) -> None:
         """Move on by some entries."""
@@ -106,14 +107,6 @@ class Cursor:
             self._cursor.close()
         if hasattr(self, "_transaction"):
             self._transaction.abort()
-
-
-def shard(phase: int) -> tuple[int, int]:
-    """(rank, processes): in phase TRAIN under torch.distributed, process `rank` reads every `processes`-th entry."""
-    distributed = torch.distributed
-    if phase == mode.TRAIN and distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
 
 
 _BATCH = 1000

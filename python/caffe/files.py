@@ -13,7 +13,8 @@ from caffe.errors import CaffeError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder; sync and rename it to `path` if the block succeeds, else remove it.
+    """Yield a temporary path in the target's folder; if the block succeeds, sync it, rename it to `path` and sync the folder,
+    else remove it.
 
     The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it.
     """
@@ -29,10 +30,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, target)
+        _sync_folder(target.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, so that a crash cannot keep a later file of it and lose an earlier one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Some file systems know no such thing.
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

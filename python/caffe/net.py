@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from caffe import mode
+from caffe import debug_info, mode
 from caffe.blob import Blob, BlobVec
 from caffe.coord_map import align_crops
 from caffe.errors import CaffeError
@@ -24,6 +24,9 @@ from caffe.weights import copy_weights, diagonal_bilinear, report_unmatched
 
 PathLike = str | os.PathLike[str]
 
+# When a user's functions are called: around the step of each layer.
+_HOOKS = ("before_forward", "after_forward", "before_backward", "after_backward")
+
 # Layers whose top is new memory, never a view of their bottom.
 _FRESH_TOPS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 
@@ -34,7 +37,7 @@ class NetGraph:
     Attributes: `name`, `phase`, `layers`, `_layer_names`, `blobs` (name -> Blob, in order of creation), `params` (layer name ->
     its parameter blobs), `learnable` (parameter blobs that a solver updates, each once), `lr_mult` and `decay_mult` of those;
     `frees_blobs` (False): set it where only the outputs matter, and forward lets go of every other blob after its last reader,
-    so that its data read as zeros afterwards.
+    so that its data read as zeros afterwards; `debug_info` (NetParameter's): log magnitudes of blobs and gradients.
     """
 
     def __init__(self, definition: caffe_pb2.NetParameter, folder: Path | None = None) -> None:
@@ -69,6 +72,8 @@ class NetGraph:
             memory += sum(self.blobs[t].count for t in self._tops[-1])
             logger.info("Memory required for data: %d", 4 * memory)
         self.frees_blobs = False
+        self.debug_info = bool(filtered.debug_info)
+        self._hooks: dict[str, list[Callable[[int], object]]] = {name: [] for name in _HOOKS}
         last_reader = {name: i for i, names in enumerate(self._bottoms) for name in names}
         self._last_read = [[n for n in names if last_reader[n] == i] for i, names in enumerate(self._bottoms)]
         self._propagate_need_backward(bool(filtered.force_backward))
@@ -233,6 +238,7 @@ class NetGraph:
         for i in range(start, len(self.layers) if end is None else end + 1):
             layer = self.layers[i]
             bottom, top = self._blobs_of(i)
+            self._call("before_forward", i)
             try:
                 _guarded(layer, "reshape", layer.reshape, bottom, top)
                 _guarded(layer, "forward", layer.forward, bottom, top)
@@ -245,6 +251,9 @@ class NetGraph:
                 if weight:
                     loss += weight * float(blob.tensor.sum())
                     blob.grad = torch.full_like(blob.tensor, weight)
+            if self.debug_info:
+                debug_info.log_forward(self, i)
+            self._call("after_forward", i)
             if self.frees_blobs:
                 for name in self._last_read[i]:
                     if name not in self._tops[i] and name not in self._inputs:
@@ -254,10 +263,20 @@ class NetGraph:
     def run_backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward from layer `start` (default: the last) down to `end`, both included."""
         for i in range(len(self.layers) - 1 if start is None else start, end - 1, -1):
+            self._call("before_backward", i)
             if self._layer_needs_backward[i]:
                 bottom, top = self._blobs_of(i)
                 layer = self.layers[i]
                 _guarded(layer, "backward", layer.backward, top, layer.propagate_down, bottom)
+                if self.debug_info:
+                    debug_info.log_backward(self, i)
+            self._call("after_backward", i)
+        if self.debug_info and start is None and end == 0:
+            debug_info.log_totals(self)
+
+    def _call(self, when: str, layer: int) -> None:
+        for hook in self._hooks[when]:
+            hook(layer)
 
     def _blobs_of(self, index: int) -> tuple[list[Blob], list[Blob]]:
         return [self.blobs[b] for b in self._bottoms[index]], [self.blobs[t] for t in self._tops[index]]
@@ -315,13 +334,17 @@ class NetGraph:
         definition.layer.extend(self._definition.layer)
         return definition, [[blob.data for blob in layer.blobs] for layer in self.layers]
 
-    def save(self, path: PathLike) -> None:
-        """Write definition and parameters as a binary .caffemodel."""
-        model_file.write_model(path, *self.to_proto())
+    def save(self, path: PathLike, diff: bool = False) -> None:
+        """Write definition and parameters as a binary .caffemodel, with `diff` their diffs too."""
+        model_file.write_model(path, *self.to_proto(), diffs=self._param_diffs() if diff else None)
 
-    def save_hdf5(self, path: PathLike) -> None:
-        """Write the parameters as HDF5, /data/<layer>/<i>."""
-        model_file.write_model_hdf5(path, self._layer_names, self.to_proto()[1])
+    def save_hdf5(self, path: PathLike, diff: bool = False) -> None:
+        """Write the parameters as HDF5, /data/<layer>/<i>, with `diff` their diffs too, /diff/<layer>/<i>."""
+        diffs = self._param_diffs() if diff else None
+        model_file.write_model_hdf5(path, self._layer_names, self.to_proto()[1], diffs=diffs)
+
+    def _param_diffs(self) -> list[list[np.ndarray]]:
+        return [[blob.diff for blob in layer.blobs] for layer in self.layers]
 
 
 def _check_counts(layer: Layer, param: caffe_pb2.LayerParameter, bottoms: int, tops: int) -> None:
@@ -372,7 +395,7 @@ def _read_definition(path: PathLike) -> caffe_pb2.NetParameter:
 
 
 class Net(NetGraph):
-    """pycaffe's Net: `Net(prototxt, phase)`, `Net(prototxt, weights, phase)`, or keywords phase, weights, level, stages.
+    """pycaffe's Net: `Net(prototxt, phase, level, stages, weights)`, also as keywords, or `Net(prototxt, weights, phase)`.
 
     Parameters
     ----------
@@ -393,15 +416,13 @@ class Net(NetGraph):
         level: int = 0,
         stages: Sequence[str] | None = None,
     ) -> None:
-        positional = list(args)
-        if len(positional) > 2:
-            raise TypeError(
-                "Net(network_file, phase) or Net(network_file, weights, phase) takes no further positional arguments"
-            )
-        if positional and isinstance(positional[0], str | os.PathLike):
-            weights = positional.pop(0)
-        if positional:
-            phase = positional.pop(0)
+        # (weights, phase) is pycaffe's older form.
+        older = bool(args) and isinstance(args[0], str | os.PathLike)
+        names = ("weights", "phase") if older else ("phase", "level", "stages", "weights")
+        if len(args) > len(names):
+            raise TypeError(f"Net(network_file, {', '.join(names)}) takes no further positional arguments")
+        given = {"phase": phase, "level": level, "stages": stages, "weights": weights, **dict(zip(names, args))}
+        phase, level, stages, weights = given["phase"], given["level"], given["stages"], given["weights"]
         if phase not in (mode.TRAIN, mode.TEST):
             raise TypeError("Net needs a phase: caffe.TRAIN or caffe.TEST")
         if isinstance(network_file, caffe_pb2.NetParameter):
@@ -415,6 +436,40 @@ class Net(NetGraph):
         super().__init__(definition, folder)
         if weights is not None:
             self.copy_from(weights)
+
+    # Functions that are called with a layer's index around its step, as in pycaffe.
+
+    def before_forward(self, function: Callable[[int], object]) -> None:
+        """Call this before each layer's forward."""
+        self._hooks["before_forward"].append(function)
+
+    def after_forward(self, function: Callable[[int], object]) -> None:
+        """Call this after each layer's forward."""
+        self._hooks["after_forward"].append(function)
+
+    def before_backward(self, function: Callable[[int], object]) -> None:
+        """Call this before each layer's turn in backward, also where it has nothing to do."""
+        self._hooks["before_backward"].append(function)
+
+    def after_backward(self, function: Callable[[int], object]) -> None:
+        """Call this after each layer's turn in backward, also where it had nothing to do."""
+        self._hooks["after_backward"].append(function)
+
+    # Blobs by number, as pycaffe's own helpers see them.
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def _blobs(self) -> BlobVec:
+        return BlobVec(self.blobs.values())
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(name) for name in self._tops[layer]]
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return [self._blob_names.index(name) for name in self._bottoms[layer]]
 
     @property
     def inputs(self) -> list[str]:

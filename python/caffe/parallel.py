@@ -21,15 +21,53 @@ from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.log import logger
 
+# What a script that starts its processes by itself told us; None: ask torch.distributed.
+_solver_count: int | None = None
+_solver_rank: int | None = None
+
 
 def active() -> bool:
-    """Whether several processes train together."""
+    """Whether several processes train together through torch.distributed."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def rank() -> int:
-    """This process's number; 0 is the one that logs and writes."""
+    """This process's number; 0 is the one that logs and writes (pycaffe's solver_rank)."""
+    if _solver_rank is not None:
+        return _solver_rank
     return dist.get_rank() if active() else 0
+
+
+def count() -> int:
+    """How many processes train together (pycaffe's solver_count)."""
+    if _solver_count is not None:
+        return _solver_count
+    return dist.get_world_size() if active() else 1
+
+
+def set_rank(rank: int) -> None:
+    """Tell this process's number, where torch.distributed does not (pycaffe's set_solver_rank)."""
+    global _solver_rank
+    if rank < 0:
+        raise CaffeError(f"the rank of a solver must not be negative: {rank}")
+    _solver_rank = rank
+
+
+def set_count(count: int) -> None:
+    """Tell how many processes share the data, where torch.distributed does not (pycaffe's set_solver_count)."""
+    global _solver_count
+    if count < 1:
+        raise CaffeError(f"the number of solvers must be at least 1, not {count}")
+    _solver_count = count
+
+
+def set_multiprocess(several: bool) -> None:
+    """Accepted for scripts written for pycaffe: solvers here are always processes of their own, never threads."""
+
+
+def shard(phase: int) -> tuple[int, int]:
+    """(rank, processes): in phase TRAIN process `rank` reads every `processes`-th entry of the data."""
+    return (rank(), count()) if phase == mode.TRAIN else (0, 1)
 
 
 def launched() -> bool:
@@ -97,6 +135,29 @@ def average_gradients(blobs: Sequence[Blob]) -> None:
     flat /= dist.get_world_size()
     for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
         tensor.copy_(part.view_as(tensor))
+
+
+def from_first(number: int) -> int:
+    """The number that process 0 brings; alone, one's own."""
+    if not active():
+        return number
+    shared = torch.tensor([number], dtype=torch.int64, device=mode.device())
+    dist.broadcast(shared, 0)
+    return int(shared)
+
+
+def gather(content: bytes) -> list[bytes]:
+    """What every process brings, in the order of the processes."""
+    if not active():
+        return [content]
+    on = mode.device()
+    sizes = [torch.zeros(1, dtype=torch.int64, device=on) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, torch.tensor([len(content)], device=on))
+    room = torch.zeros(max(int(size) for size in sizes), dtype=torch.uint8, device=on)
+    parts = [torch.zeros_like(room) for _ in sizes]
+    room[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    dist.all_gather(parts, room)
+    return [part[: int(size)].cpu().numpy().tobytes() for size, part in zip(sizes, parts)]
 
 
 def agree(code: int) -> int:

@@ -6,15 +6,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from caffe import mode, parallel
+from caffe import mode, parallel, progress
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.log import logger, number
+from caffe.loss_window import LossWindow
 from caffe.lr_policy import LearningRate
 from caffe.net import Net, PathLike
 from caffe.proto import caffe_pb2, model_file, text
@@ -22,6 +23,7 @@ from caffe.updates import check_rule
 
 # What a signal or a callback may ask of a running solver.
 CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
+Event = dict[str, Any]
 _ACTIONS = (CONTINUE, SNAPSHOT, STOP)  # a later one outweighs an earlier one
 
 
@@ -53,9 +55,10 @@ class Solver:
             mode.set_random_seed(self.param.random_seed + parallel.rank())
         self.iter = 0
         self._rate = LearningRate(self.param)
-        self._losses: list[float] = []
-        self._smoothed = 0.0
+        self._losses = LossWindow(self.param.average_loss)
         self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._listeners: list[Callable[[Event], None]] = []
+        self._displayed: Event | None = None
         self.requested_action: Callable[[], str] = lambda: CONTINUE
         self.stopped_early = False
         self._clock = (time.monotonic(), 0)
@@ -113,6 +116,7 @@ class Solver:
             net = Net(source, mode.TEST, level=state.level, stages=list(state.stage))
             for weights in p.weights:
                 self._load_weights([net], weights)
+            net.debug_info = p.debug_info
             nets.append(net)
         return nets
 
@@ -141,6 +145,18 @@ class Solver:
         """Call these before each iteration's forward and between its backward and its update."""
         self._callbacks.append((on_start, on_gradients_ready))
 
+    def add_listener(self, listener: Callable[[Event], None]) -> None:
+        """Call this with what is logged, as values: {"event": "train" | "test" | "snapshot", "iteration": ..., ...}."""
+        self._listeners.append(listener)
+
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def share_weights(self, net: Net) -> None:
+        """Let `net` use this solver's weights in the layers of the same names."""
+        net.share_with(self.net)
+
     # Training.
 
     def solve(self, resume_file: PathLike | None = None) -> None:
@@ -152,7 +168,6 @@ class Solver:
         if resume_file is not None:
             logger.info("Restoring previous solver status from %s", os.fspath(resume_file))
             self.restore(resume_file)
-        first = self.iter
         self.step(p.max_iter - self.iter)
         if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot != 0):
             self.snapshot()
@@ -162,8 +177,8 @@ class Solver:
         if p.display and self.iter % p.display == 0:
             loss = self.net.run_forward()
             self.net.release()
-            self._smooth(loss, first)
-            logger.info("Iteration %d, loss = %s", self.iter, number(self._smoothed))
+            self._losses.add(loss, self.iter)
+            logger.info("Iteration %d, loss = %s", self.iter, number(self._losses.smoothed))
         if p.test_interval and self.iter % p.test_interval == 0:
             self.test_all()
         logger.info("Optimization Done.")
@@ -171,11 +186,10 @@ class Solver:
     def step(self, iterations: int) -> None:
         """Train for a number of iterations, with display, tests and snapshots on the way."""
         p = self.param
-        first, last = self.iter, self.iter + iterations
+        last = self.iter + iterations
         if parallel.active():
             parallel.share_weights(self.net.learnable)
-        self._losses.clear()
-        self._smoothed = 0.0
+        self._losses.start(self.iter)
         self._clock = (time.monotonic(), self.iter)
         while self.iter < last:
             self.net.clear_param_diffs()
@@ -185,13 +199,15 @@ class Solver:
                     break
             for on_start, _ in self._callbacks:
                 on_start()
+            display = bool(p.display) and self.iter % p.display == 0
+            self.net.debug_info = display and p.debug_info
             loss = 0.0
             for _ in range(p.iter_size):
                 loss += self.net.run_forward()
                 self.net.run_backward()
                 self.net.release()
-            self._smooth(loss / p.iter_size, first)
-            if p.display and self.iter % p.display == 0:
+            self._losses.add(loss / p.iter_size, self.iter)
+            if display:
                 self._display()
             if parallel.active():
                 parallel.average_gradients(self.net.learnable)
@@ -207,17 +223,6 @@ class Solver:
                 self.stopped_early = True
                 break
 
-    def _smooth(self, loss: float, first: int) -> None:
-        window = self.param.average_loss
-        if len(self._losses) < window:
-            self._losses.append(loss)
-            size = len(self._losses)
-            self._smoothed = (self._smoothed * (size - 1) + loss) / size
-        else:
-            slot = (self.iter - first) % window
-            self._smoothed += (loss - self._losses[slot]) / window
-            self._losses[slot] = loss
-
     def _display(self) -> None:
         since, at = self._clock
         lapse = time.monotonic() - since
@@ -228,16 +233,23 @@ class Solver:
             number(speed),
             number(lapse),
             self.param.display,
-            number(self._smoothed),
+            number(self._losses.smoothed),
         )
         self._clock = (time.monotonic(), self.iter)
-        outputs = [
-            (name, value) for name in self.net.outputs for value in self.net.blobs[name].tensor.reshape(-1).tolist()
-        ]
+        outputs = {name: self.net.blobs[name].tensor.cpu().numpy() for name in self.net.outputs}
         self._report("Train", outputs, self.net)
+        # Told to the listeners once the learning rate is known.
+        self._displayed = {
+            "event": "train",
+            "iteration": self.iter,
+            "loss": self._losses.smoothed,
+            "outputs": _plain(outputs),
+            "iterations_per_second": speed,
+        }
 
     @staticmethod
-    def _report(which: str, values: Sequence[tuple[str, float]], net: Net) -> None:
+    def _report(which: str, outputs: dict[str, np.ndarray], net: Net) -> None:
+        values = [(name, float(value)) for name, array in outputs.items() for value in array.reshape(-1)]
         for i, (name, value) in enumerate(values):
             weight = net.blob_loss_weights[name]
             loss = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
@@ -249,6 +261,9 @@ class Solver:
         rate = self._rate.at(self.iter)
         if p.display and self.iter % p.display == 0:
             logger.info("Iteration %d, lr = %s", self.iter, number(rate))
+        if self._displayed is not None:
+            self._tell({**self._displayed, "lr": rate})
+            self._displayed = None
         self._clip()
         count = len(self.net.learnable)
         with torch.no_grad():
@@ -268,7 +283,8 @@ class Solver:
                         raise CaffeError(f"Unknown regularization type: {p.regularization_type!r}; use L1 or L2.")
                 history = [self.history[i + k * count].tensor for k in range(self._rule.histories)]
                 update = self._rule.update(grad, history, rate * self.net.lr_mult[i], self.iter, p)
-                blob.tensor.sub_(update)
+                # Caffe leaves the update in the diff, where snapshot_diff and callers look for it.
+                blob.tensor.sub_(grad.copy_(update))
         self.iter += 1
 
     def _clip(self) -> None:
@@ -303,7 +319,11 @@ class Solver:
             self.test(i)
 
     def test(self, index: int = 0) -> dict[str, np.ndarray]:
-        """Run one test net; returns {output name: mean over the iterations}."""
+        """Run one test net; returns {output name: mean over the iterations}, nothing if a signal stopped it.
+
+        Where several processes train, process 0 tests and the others wait: a signal then has its effect after the next iteration,
+        for all of them.
+        """
         logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net = self.test_nets[index]
         net.share_with(self.net)
@@ -311,7 +331,7 @@ class Solver:
         loss = 0.0
         iterations = self.param.test_iter[index]
         for _ in range(iterations):
-            action = self.requested_action()
+            action = CONTINUE if parallel.active() else self.requested_action()
             if action == SNAPSHOT:
                 self.snapshot()
             elif action == STOP:
@@ -325,34 +345,50 @@ class Solver:
         if self.param.test_compute_loss:
             logger.info("Test loss: %s", number(loss / iterations))
         means = {name: total / iterations for name, total in sums.items()}
-        self._report("Test", [(n, float(v)) for n, mean in means.items() for v in mean.reshape(-1)], net)
+        self._report("Test", means, net)
+        self._tell(
+            {
+                "event": "test",
+                "iteration": self.iter,
+                "net": index,
+                "outputs": _plain(means),
+                **({"loss": loss / iterations} if self.param.test_compute_loss else {}),
+            }
+        )
         self._clock = (time.monotonic(), self.iter)
         return means
 
     # Snapshots.
 
     def snapshot(self) -> tuple[str, str]:
-        """Write weights and solver state; returns the two paths."""
+        """Write the weights and then the solver state; returns the two paths.
+
+        Each file appears whole or not at all, so the newest solver state always has its weights beside it. It also records where
+        the data were (caffe.progress). Where several processes train, all of them must call this; process 0 writes.
+        """
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         suffix, kind = (".h5", "HDF5 file") if hdf5 else ("", "binary proto file")
         stem = f"{self.param.snapshot_prefix}_iter_{self.iter}"
         model, state = f"{stem}.caffemodel{suffix}", f"{stem}.solverstate{suffix}"
+        record = progress.record([self.net, *self.test_nets], self._losses)
         if parallel.rank():
             return model, state
         logger.info("Snapshotting to %s %s", kind, model)
-        if hdf5:
-            self.net.save_hdf5(model)
-        else:
-            self.net.save(model)
+        save = self.net.save_hdf5 if hdf5 else self.net.save
+        save(model, diff=self.param.snapshot_diff)
         logger.info("Snapshotting solver state to %s %s", kind, state)
         history = [blob.tensor.cpu().numpy() for blob in self.history]
-        model_file.write_solver_state(state, model_file.SolverState(self.iter, model, self._rate.current_step, history))
+        content = model_file.SolverState(self.iter, model, self._rate.current_step, history, record)
+        model_file.write_solver_state(state, content)
+        self._tell({"event": "snapshot", "iteration": self.iter, "model": model, "state": state})
         return model, state
 
     def restore(self, path: PathLike) -> None:
         """Take iteration, weights and history from a .solverstate or .solverstate.h5 file.
 
-        The weights come from the model file it names, looked for at that path and then beside the state file.
+        The weights come from the model file it names, looked for at that path and then beside the state file. From a state that we
+        wrote, the data go on where they were and random numbers follow as they would have; from genuine Caffe's, the data start
+        anew. Raises CaffeError for a damaged file or one of another net.
         """
         state = model_file.read_solver_state(path)
         if not os.fspath(path).endswith(".h5"):
@@ -374,6 +410,13 @@ class Solver:
             blob.data[...] = array.reshape(blob.shape)
         self.iter = state.iter
         self._rate.current_step = state.current_step
+        if state.progress:
+            progress.resume(state.progress, os.fspath(path), [self.net, *self.test_nets], self._losses)
+
+
+def _plain(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Outputs as plain numbers: one, or for a longer output a list of them."""
+    return {name: float(v) if v.size == 1 else v.reshape(-1).tolist() for name, v in outputs.items()}
 
 
 class SGDSolver(Solver):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -75,6 +75,17 @@ class Layer:
 
     def release(self) -> None:
         """Forget what forward kept for backward."""
+
+    def snapshot_state(self) -> Any:
+        """What the next forward depends on beside bottoms, parameters and random generators (a reading position, a memory).
+
+        Snapshots record it, so it must be made of what JSON knows; None: nothing. Override it together with `restore_state` in a
+        Python layer that reads data, and a resumed training goes on where the data were.
+        """
+        return None
+
+    def restore_state(self, state: Any) -> None:
+        """Go on from what `snapshot_state` gave. Raises CaffeError if it does not fit this layer."""
 
     @property
     def needs_backward(self) -> bool:

@@ -12,9 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from caffe import parallel
 from caffe.blob import Blob
-from caffe.data_transformer import DataTransformer, Image, datum_image, decode_image, random_stream
-from caffe.db import Cursor, shard
+from caffe.data_transformer import (
+    DataTransformer,
+    Image,
+    common_stream,
+    datum_image,
+    decode_image,
+    set_stream_state,
+)
+from caffe.db import Cursor
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
@@ -34,20 +42,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one forward hands on, and where reading stood behind it."""
+    """What one forward hands on, and where reading stood behind it (as `ImageBatches.snapshot_state` tells it)."""
 
     images: torch.Tensor
     labels: torch.Tensor
     places: Sequence[str]
-    state: ReadingState
-
-
-@dataclass(frozen=True)
-class ReadingState:
-    """Where a data layer reads next: `position` as its source counts, and the state of the transformer's random stream."""
-
-    position: Any
-    random: Any
+    state: Any
 
 
 class ImageBatches(Layer):
@@ -74,11 +74,11 @@ class ImageBatches(Layer):
         raise NotImplementedError
 
     def position(self) -> Any:
-        """The reading position, as a value that later reading does not change."""
+        """The reading position, made of what JSON knows, as a value that later reading does not change."""
         raise NotImplementedError
 
     def seek(self, position: Any) -> None:
-        """Go to a position that `position` gave."""
+        """Go to a position that `position` gave. Raises CaffeError if there is no such place."""
         raise NotImplementedError
 
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
@@ -103,21 +103,23 @@ class ImageBatches(Layer):
         if len(top) > 1:
             top[1].tensor = batch.labels
 
-    def reading_state(self) -> ReadingState:
-        """Where the next forward will read, however far ahead the thread is."""
+    def snapshot_state(self) -> Any:
+        """Where the next forward will read, however far ahead the thread is: position, and the transformer's random state."""
         return self._state
 
-    def resume_reading(self, state: ReadingState) -> None:
-        """Let the next forward read where `reading_state` was taken, with the same random choices."""
+    def restore_state(self, state: Any) -> None:
+        """Let the next forward read where `snapshot_state` was taken, with the same random choices."""
+        if not isinstance(state, Sequence) or len(state) != 2:
+            raise layer_error(self, "no reading state.")
         if self._prefetcher is not None:
             self._prefetcher.close()
             self._prefetcher = None
-        self.seek(state.position)
-        self.transformer.set_random_state(state.random)
+        self.seek(state[0])
+        self.transformer.set_random_state(state[1])
         self._state = state
 
-    def _reading(self) -> ReadingState:
-        return ReadingState(self.position(), self.transformer.random_state())
+    def _reading(self) -> Any:
+        return self.position(), self.transformer.random_state()
 
     def _next(self) -> Batch:
         depth = self.layer_param.data_param.prefetch
@@ -169,15 +171,19 @@ class Data(ImageBatches):
         self.batch_size = param.batch_size
         self.cursor = Cursor(param.source)
         if param.rand_skip:
-            self.cursor.advance(random_stream().randrange(param.rand_skip))
-        rank, self.stride = shard(self.phase)
+            self.cursor.advance(common_stream(self.phase).randrange(param.rand_skip))
+        rank, self.stride = parallel.shard(self.phase)
         self.cursor.advance(rank)
 
     def position(self) -> Any:
-        return self.cursor.key()
+        return self.cursor.key().hex()
 
     def seek(self, position: Any) -> None:
-        if not self.cursor.seek(position):
+        try:
+            found = self.cursor.seek(bytes.fromhex(position))
+        except (TypeError, ValueError):
+            found = False
+        if not found:
             raise layer_error(self, f"{self.layer_param.data_param.source} has no entry {position!r} to go on from.")
 
     def read(self, advance: bool) -> Item:
@@ -214,15 +220,15 @@ class ImageData(ImageBatches):
         self.lines = self._read_list(param.source)
         self.order = list(range(len(self.lines)))
         self.line = 0
-        self.random = random_stream() if param.shuffle or param.rand_skip else None
+        self.random = common_stream(self.phase)
         self._shuffle()
-        if param.rand_skip and self.random:
+        if param.rand_skip:
             if param.rand_skip > len(self.lines):
                 raise layer_error(
                     self, f"rand_skip: not enough points to skip, {param.source} has {len(self.lines)} lines."
                 )
             self.line = self.random.randrange(param.rand_skip)
-        rank, self.stride = shard(self.phase)
+        rank, self.stride = parallel.shard(self.phase)
         self._step(rank)
 
     def _read_list(self, source: str) -> list[tuple[str, float]]:
@@ -243,9 +249,10 @@ class ImageData(ImageBatches):
         return entries
 
     def _shuffle(self) -> None:
-        if self.layer_param.image_data_param.shuffle and self.random:
-            # A new list, because reading states keep the old one.
-            self.order = self.random.sample(self.order, len(self.order))
+        """Start a round: its order follows from the random state at its start alone."""
+        self.round = self.random.getstate() if self.layer_param.image_data_param.shuffle else None
+        if self.round:
+            self.order = self.random.sample(range(len(self.lines)), len(self.lines))
 
     def _step(self, lines: int) -> None:
         self.line += lines
@@ -254,12 +261,16 @@ class ImageData(ImageBatches):
             self._shuffle()
 
     def position(self) -> Any:
-        return self.line, self.order, self.random.getstate() if self.random else None
+        return self.line, self.round
 
     def seek(self, position: Any) -> None:
-        self.line, self.order, state = position
-        if self.random:
-            self.random.setstate(state)
+        line, start_of_round = position if isinstance(position, Sequence) and len(position) == 2 else (None, None)
+        if not isinstance(line, int) or not 0 <= line < len(self.lines):
+            raise layer_error(self, f"{self.layer_param.image_data_param.source} has no line {line!r} to go on from.")
+        if self.round:
+            set_stream_state(self.random, start_of_round)
+            self._shuffle()
+        self.line = line
 
     def read(self, advance: bool) -> Item:
         name, label = self.lines[self.order[self.line]]
@@ -305,6 +316,7 @@ class MemoryData(Layer):
                 self, "batch_size, channels, height, and width must be specified and positive in memory_data_param"
             )
         self.images: torch.Tensor | None = None
+        self.position = 0
         top[0].reshape(*self.shape)
         top[1].reshape(self.shape[0])
 
@@ -328,6 +340,14 @@ class MemoryData(Layer):
             )
         self.images, self.labels = torch.from_numpy(images), torch.from_numpy(values.reshape(-1))
         self.position = 0
+
+    def snapshot_state(self) -> Any:
+        return self.position
+
+    def restore_state(self, state: Any) -> None:
+        if self.images is None or not isinstance(state, int) or state not in range(0, len(self.images), self.shape[0]):
+            raise layer_error(self, f"the arrays that it was given have no batch at {state!r}.")
+        self.position = state
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         if self.images is None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from caffe import parallel
 from caffe.blob import Blob
-from caffe.data_transformer import random_stream
-from caffe.db import shard
+from caffe.data_transformer import common_stream, set_stream_state
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
@@ -46,19 +47,25 @@ class HDF5Data(Layer):
         if not self.files:
             raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.")
         self.names = list(self.layer_param.top)
-        self.random = random_stream() if param.shuffle else None
+        self.listed = list(self.files)
+        self.random = common_stream(self.phase) if param.shuffle else None
         self.loaded = ""
         self._start_round()
         for name, blob in zip(self.names, top):
             blob.reshape(param.batch_size, *self.arrays[name].shape[1:])
 
-    def _start_round(self) -> None:
+    # The order of the files follows from the random state at the start of the round alone, that of the rows from the one at the
+    # start of the file; these two are the reading position.
+
+    def _start_round(self, file_index: int = 0) -> None:
+        self.round = self.random.getstate() if self.random else None
         if self.random:
-            self.random.shuffle(self.files)
-        self.file_index = 0
+            self.files = self.random.sample(self.listed, len(self.listed))
+        self.file_index = file_index
         self._start_file()
 
     def _start_file(self) -> None:
+        self.file_start = self.random.getstate() if self.random else None
         path = self.files[self.file_index]
         if path != self.loaded:
             self.arrays, self.loaded = self._read(path), path
@@ -91,8 +98,29 @@ class HDF5Data(Layer):
             else:
                 self._start_file()
 
+    def snapshot_state(self) -> Any:
+        return self.file_index, self.row, self.round, self.file_start
+
+    def restore_state(self, state: Any) -> None:
+        file_index, row, start_of_round, start_of_file = (
+            state if isinstance(state, Sequence) and len(state) == 4 else (None,) * 4
+        )
+        if not isinstance(file_index, int) or not 0 <= file_index < len(self.files):
+            raise layer_error(
+                self, f"{self.layer_param.hdf5_data_param.source} has no file {file_index!r} to go on from."
+            )
+        if self.random:
+            set_stream_state(self.random, start_of_round)
+        self._start_round(file_index)
+        if self.random:
+            set_stream_state(self.random, start_of_file)
+            self._start_file()
+        if not isinstance(row, int) or not 0 <= row < len(self.order):
+            raise layer_error(self, f"'{self.loaded}' has no row {row!r} to go on from.")
+        self.row = row
+
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        rank, processes = shard(self.phase)
+        rank, processes = parallel.shard(self.phase)
         rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.names]
         for i in range(top[0].shape[0] * processes):
             if i % processes == rank:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +93,19 @@ class _Recurrent(TorchLayer):
 
     def allow_force_backward(self, bottom_index: int) -> bool:
         return bottom_index != 1
+
+    def snapshot_state(self) -> Any:
+        """The state in which the last forward ended, as nested lists."""
+        return None if self._state is None or self.exposed else [state.tolist() for state in self._state]
+
+    def restore_state(self, state: Any) -> None:
+        try:
+            tensors = [torch.tensor(part, dtype=torch.float32) for part in state]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise layer_error(self, f"no state of a recurrent layer: {error}") from error
+        if len(tensors) != self.states or any(t.ndim != 2 or t.shape[1] != self.outputs for t in tensors):
+            raise layer_error(self, "the state is of a layer with other outputs.")
+        self._state = tensors
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         x, cont = bottom[0], bottom[1]

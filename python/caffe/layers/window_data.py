@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from caffe.data_transformer import Image, decode_image, random_stream, read_mean
+from caffe.data_transformer import Image, decode_image, random_stream, read_mean, set_stream_state
 from caffe.errors import CaffeError
 from caffe.layers.checks import layer_error
 from caffe.layers.data import ImageBatches, Item
@@ -92,7 +92,7 @@ class WindowData(ImageBatches):
         return self.random.getstate()
 
     def seek(self, position: Any) -> None:
-        self.random.setstate(position)
+        set_stream_state(self.random, position)
 
     def load_batch(self) -> tuple[torch.Tensor, torch.Tensor, Sequence[str]]:
         """Background windows, then foreground windows."""

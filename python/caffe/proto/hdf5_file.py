@@ -90,14 +90,13 @@ def read_array(dataset: Any, path: str, what: str) -> np.ndarray:
 
 
 def write_layers(
-    file: h5py.File,
+    data: h5py.Group,
     layer_names: Sequence[str],
     blobs: Sequence[Sequence[np.ndarray]],
     dtype: DTypeLike = np.float32,
     gzip: int | None = None,
 ) -> None:
-    """Write the arrays of every layer below /data; a layer without arrays becomes an empty group."""
-    data = file.create_group("data")
+    """Write the arrays of every layer below the group `data`; a layer without arrays becomes an empty group."""
     for name, arrays in zip(layer_names, blobs):
         # Several layers without parameters may share a name (the published CRF-RNN nets have three called "crop").
         if name in data and arrays and any(key.isdigit() for key in data[name]):
@@ -130,6 +129,18 @@ def read_string(file: h5py.File, name: str) -> str:
         return ""
     value = dataset[()]
     return value.decode(errors="replace").rstrip("\0") if isinstance(value, bytes) else str(value)
+
+
+def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
+    """A dataset of bytes; empty if there is none. Raises CaffeError for anything else, and for more bytes than `limit`."""
+    dataset = _child(file, name)
+    if dataset is None:
+        return b""
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.size > limit:
+        raise CaffeError(f"{path}: '{name}' is no array of at most {limit} bytes")
+    if dataset.is_virtual or dataset.external:
+        raise CaffeError(f"{path}: '{name}' lies in another file")
+    return np.asarray(dataset[()]).tobytes()
 
 
 def read_history(file: h5py.File, path: str) -> list[np.ndarray]:

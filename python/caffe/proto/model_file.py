@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import h5py
@@ -35,6 +36,11 @@ from caffe.proto.wire import (
 # protobuf's own limit for one message, in every language.
 _MAX_PROTOBUF = 2**31 - 1
 
+# Where a solver state carries SolverState.progress: a field, or a dataset, that genuine Caffe does not know and passes over.
+_PROGRESS, _PROGRESS_NAME = 10001, "progress"
+# JSON in memory takes up to 30 times its length; this keeps a hostile file's below 1 GB.
+MAX_PROGRESS = 1 << 24
+
 
 @dataclass
 class LayerBlobs:
@@ -51,12 +57,15 @@ class LayerBlobs:
 @dataclass
 class SolverState:
     """What a solver needs to go on: iterations done, the model file beside it, the step of the learning rate, and its history,
-    float32 arrays in the order of the learnable parameters (Adam, AdaDelta: all first ones, then all second ones)."""
+    float32 arrays in the order of the learnable parameters (Adam, AdaDelta: all first ones, then all second ones).
+
+    `progress` is ours (caffe.progress): empty in files of genuine Caffe, which passes over it in ours."""
 
     iter: int
     learned_net: str
     current_step: int
     history: list[np.ndarray] = field(default_factory=list)
+    progress: bytes = b""
 
 
 def read_model(path: str | os.PathLike[str]) -> list[LayerBlobs]:
@@ -76,19 +85,25 @@ def read_model(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     return layers
 
 
-def write_model(path: str | os.PathLike[str], net: Any, blobs: Sequence[Sequence[np.ndarray]]) -> None:
+def write_model(
+    path: str | os.PathLike[str],
+    net: Any,
+    blobs: Sequence[Sequence[np.ndarray]],
+    diffs: Sequence[Sequence[np.ndarray]] | None = None,
+) -> None:
     """Write a .caffemodel as Caffe does: the net's name and each layer's definition with its parameters as float32.
 
     net: caffe_pb2.NetParameter, already upgraded; blobs: the arrays of each of net.layer, in order (blobs inside `net` are
-    ignored). Written at once or not at all. Raises CaffeError if the file cannot be written or would pass protobuf's 2 GB.
+    ignored); diffs: their gradients, left out by default. Written at once or not at all. Raises CaffeError if the file cannot
+    be written or would pass protobuf's 2 GB.
     """
     if len(blobs) != len(net.layer):
         raise CaffeError(f"{os.fspath(path)}: {len(net.layer)} layers, but parameters for {len(blobs)}")
     model = Encoded()
     if net.HasField("name"):
         model.add(encode_bytes(1, net.name.encode()))
-    for layer, arrays in zip(net.layer, blobs):
-        model.add_message(100, _encode_layer(layer, arrays))
+    for index, (layer, arrays) in enumerate(zip(net.layer, blobs)):
+        model.add_message(100, _encode_layer(layer, arrays, diffs[index] if diffs else ()))
     _write(path, model)
 
 
@@ -97,10 +112,12 @@ def write_model_hdf5(
     layer_names: Sequence[str],
     blobs: Sequence[Sequence[np.ndarray]],
     *,
+    diffs: Sequence[Sequence[np.ndarray]] | None = None,
     dtype: DTypeLike = np.float32,
     gzip: int | None = None,
 ) -> None:
-    """Write the parameters as /data/<layer>/<i>, as Caffe does; layers without parameters become empty groups.
+    """Write the parameters as /data/<layer>/<i>, as Caffe does, and `diffs` as /diff/<layer>/<i>; layers without parameters
+    become empty groups.
 
     dtype float16 and gzip (0 to 9) make small files; read_model reads them, genuine Caffe need not. Written at once or not at
     all; raises CaffeError if it cannot be, or if two layers with parameters have the same name.
@@ -108,7 +125,9 @@ def write_model_hdf5(
     if len(blobs) != len(layer_names):
         raise CaffeError(f"{os.fspath(path)}: {len(layer_names)} layers, but parameters for {len(blobs)}")
     with _writing(path) as temporary, h5py.File(temporary, "w") as file:
-        hdf5_file.write_layers(file, layer_names, blobs, dtype, gzip)
+        for name, arrays in (("data", blobs), ("diff", diffs)):
+            if arrays is not None:
+                hdf5_file.write_layers(file.create_group(name), layer_names, arrays, dtype, gzip)
 
 
 def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
@@ -123,6 +142,7 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
                 hdf5_file.read_string(file, "learned_net"),
                 hdf5_file.read_scalar(file, "current_step", name),
                 hdf5_file.read_history(file, name),
+                hdf5_file.read_bytes(file, _PROGRESS_NAME, MAX_PROGRESS, name),
             )
     state = SolverState(0, "", 0)
     with _mapped(path) as buffer, _explained(name, buffer, "solver state"):
@@ -138,6 +158,10 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
                 state.history.append(_blob(walker, start, stop, f"history {len(state.history)}"))
             elif number == 4 and wire == VARINT:
                 state.current_step = walker.signed(start, stop)
+            elif number == _PROGRESS and wire == BYTES:
+                if stop - start > MAX_PROGRESS:
+                    raise DamagedError(f"field {number} has {stop - start} bytes, {MAX_PROGRESS} is the most")
+                state.progress = bytes(buffer[start:stop])
             elif number <= 4:
                 raise DamagedError(f"field {number} has wire type {wire}")
             position = stop
@@ -158,12 +182,16 @@ def write_solver_state(path: str | os.PathLike[str], state: SolverState) -> None
             history = file.create_group("history")
             for index, array in enumerate(state.history):
                 hdf5_file.write_array(history, str(index), array)
+            if state.progress:
+                file.create_dataset(_PROGRESS_NAME, data=np.frombuffer(state.progress, np.uint8))
         return
     encoded = Encoded()
     encoded.add(encode_tag(1, VARINT), encode_varint(state.iter), encode_bytes(2, state.learned_net.encode()))
     for array in state.history:
         encoded.add_message(3, encode_blob(np.asarray(array)))
     encoded.add(encode_tag(4, VARINT), encode_varint(state.current_step))
+    if state.progress:
+        encoded.add(encode_bytes(_PROGRESS, state.progress))
     _write(path, encoded)
 
 
@@ -321,7 +349,7 @@ def _guess(head: bytes) -> str:
 # ------------------------------------------------------------------------------------------------------------------ writing
 
 
-def _encode_layer(layer: Any, arrays: Sequence[np.ndarray]) -> Encoded:
+def _encode_layer(layer: Any, arrays: Sequence[np.ndarray], diffs: Sequence[np.ndarray]) -> Encoded:
     """The definition with the arrays as field 7, between the fields before and after it, as protobuf orders them."""
     definition = caffe_pb2.LayerParameter()
     definition.CopyFrom(layer)
@@ -335,8 +363,8 @@ def _encode_layer(layer: Any, arrays: Sequence[np.ndarray]) -> Encoded:
         position = stop
     encoded = Encoded()
     encoded.add(content[:position])
-    for array in arrays:
-        encoded.add_message(7, encode_blob(np.asarray(array)))
+    for array, diff in zip_longest(arrays, diffs):
+        encoded.add_message(7, encode_blob(np.asarray(array), diff=diff))
     encoded.add(content[position:])
     return encoded
 

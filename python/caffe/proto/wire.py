@@ -13,7 +13,7 @@ MAX_AXES = 32  # Caffe's own limit
 _MAX_FIELDS = 5_000_000
 _STEP = 1 << 22  # values copied at a time
 
-_DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8  # of BlobProto; 1 to 4 are num, channels, height, width
+_DATA, _DIFF, _SHAPE, _DOUBLE_DATA = 5, 6, 7, 8  # of BlobProto; 1 to 4 are num, channels, height, width
 
 
 class DamagedError(ValueError):
@@ -222,18 +222,21 @@ class Encoded:
             yield piece if isinstance(piece, bytes) else piece.reshape(-1).view(np.uint8).data
 
 
-def encode_blob(array: np.ndarray, *, legacy: bool = False) -> Encoded:
-    """A BlobProto with the values as float32; `legacy` writes a 4-d shape as num, channels, height, width, as old tools do.
+def encode_blob(array: np.ndarray, *, diff: np.ndarray | None = None, legacy: bool = False) -> Encoded:
+    """A BlobProto with the values, and if given the gradients, as float32.
+
+    `legacy` writes a 4-d shape as num, channels, height, width, as old tools do.
 
     Byte for byte what Caffe writes: fields by number, packed values.
     """
-    values = np.ascontiguousarray(array, dtype="<f4")
     blob = Encoded()
     if legacy:
-        for number, dim in enumerate(values.shape, 1):
+        for number, dim in enumerate(array.shape, 1):
             blob.add(encode_tag(number, VARINT), encode_varint(dim))
-    if values.size:
-        blob.add(encode_tag(_DATA, BYTES), encode_varint(values.nbytes), values)
+    for number, part in ((_DATA, array), (_DIFF, diff)):
+        if part is not None and part.size:
+            values = np.ascontiguousarray(part, dtype="<f4")
+            blob.add(encode_tag(number, BYTES), encode_varint(values.nbytes), values)
     if array.ndim and not legacy:
         dims = b"".join(encode_varint(dim) for dim in array.shape)
         blob.add(encode_bytes(_SHAPE, encode_bytes(1, dims)))
