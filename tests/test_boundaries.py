@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shared_path
 from scipy.ndimage import binary_dilation
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
 
@@ -14,6 +15,7 @@ from caffe.errors import CaffeError
 from crfasrnn import metrics
 from crfasrnn.bootstrap import ImageConfusions, compare
 from crfasrnn.boundaries import boundary_f, trimap_confusions
+from crfasrnn.palette import read_labels
 
 
 def pictures(seed: int, classes: int = 4, height: int = 19, width: int = 26) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +44,20 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
     assert abs(metrics.frequency_weighted_iu(ours) - jaccard_score(true, given, average="weighted")) < 1e-12
     assert abs(metrics.pixel_accuracy(ours) - accuracy_score(true, given)) < 1e-12
     assert abs(metrics.mean_accuracy(ours) - balanced_accuracy_score(true, given)) < 1e-12
+
+
+def test_scores_on_real_label_maps_are_those_of_scikit_learn() -> None:
+    """VOC's masks against the same masks two pixels further, as a sloppy labeller would give them."""
+    folder = shared_path("data", "VOCdevkit", "VOC2012", "SegmentationClass")
+    pairs = []
+    for path in sorted(folder.iterdir())[:12]:
+        truth = read_labels(path)
+        pairs.append((truth, np.roll(np.where(truth == 255, 0, truth), 2, axis=(0, 1))))
+    ours = sum(metrics.confusion_matrix(truth, labels, 21) for truth, labels in pairs)
+    true, given = (np.concatenate([pair[side][pair[0] != 255] for pair in pairs]) for side in (0, 1))
+    present = np.unique(np.concatenate([true, given]))
+    np.testing.assert_array_equal(ours, confusion_matrix(true, given, labels=range(21)))
+    assert abs(metrics.mean_iu(np.asarray(ours)) - jaccard_score(true, given, labels=present, average="macro")) < 1e-12
 
 
 # Bands around void
@@ -113,6 +129,10 @@ def test_boundary_f_of_special_cases() -> None:
     void = truth.copy()
     void[:, 48:52] = 255  # as VOC draws borders
     assert boundary_f(void, truth, 2).tolist() == [1, 1]
+    object_left_out, guess = truth.copy(), truth.copy()
+    object_left_out[30:60, 10:40], guess[40:50, 20:30] = 255, 1
+    assert boundary_f(object_left_out, guess, 2).tolist() == [1, 1]
+    assert boundary_f(truth, guess, 2).max() < 1
     assert boundary_f(np.zeros((9, 9)), np.zeros((9, 9)), 1).tolist() == [1]
     assert np.isnan(boundary_f(np.full((9, 9), 255), np.zeros((9, 9)), 2)).all()
 

@@ -40,7 +40,8 @@ def boundary_f(truth: np.ndarray, labels: np.ndarray, num_classes: int, toleranc
     the tolerance, R the same with the maps exchanged, F = 2 P R / (P + R) (Csurka et al. 2013, "What is a good evaluation
     measure for semantic segmentation?", section 3.2). F is 0 for a class in only one of the maps, 1 for one that covers all
     of both. A boundary pixel of c has one of its four neighbours in the image outside of c. Void pixels of the truth take
-    the nearest label there, so that the borders which VOC leaves void run along the middle of the void band.
+    the nearest label there, so that the borders which VOC leaves void run along the middle of the void band; void further
+    than the tolerance from any label does not count.
 
     truth, labels: H x W integers, truth 255 where void. tolerance: pixels; 0.75 per cent of the diagonal if None.
     Raises ValueError if the shapes differ.
@@ -51,14 +52,13 @@ def boundary_f(truth: np.ndarray, labels: np.ndarray, num_classes: int, toleranc
     void = truth == IGNORE_LABEL
     if void.all():
         return scores
-    if void.any():
-        nearest = distance_transform_edt(void, return_distances=False, return_indices=True)
-        truth = truth[tuple(nearest)]
     limit = TOLERANCE * math.hypot(*truth.shape) if tolerance is None else tolerance
+    depth, nearest = distance_transform_edt(void, return_indices=True)
+    truth, counted = truth[tuple(nearest)], depth < limit
     for label in range(num_classes):
         true, given = truth == label, labels == label
         if true.any() and given.any():
-            scores[label] = _f_measure(_boundary(true), _boundary(given), limit)
+            scores[label] = _f_measure(_boundary(true), _boundary(given), counted, limit)
         elif true.any() or given.any():
             scores[label] = 0.0
     return scores
@@ -74,9 +74,10 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
     return edge & mask
 
 
-def _f_measure(true: np.ndarray, given: np.ndarray, limit: float) -> float:
-    if not true.any() or not given.any():
-        return float(true.any() == given.any())
-    precision = (distance_transform_edt(~true)[given] < limit).mean()
-    recall = (distance_transform_edt(~given)[true] < limit).mean()
+def _f_measure(true: np.ndarray, given: np.ndarray, counted: np.ndarray, limit: float) -> float:
+    right, found = true & counted, given & counted
+    if not right.any() or not found.any():
+        return float(right.any() == found.any())
+    precision = (distance_transform_edt(~true)[found] < limit).mean()
+    recall = (distance_transform_edt(~given)[right] < limit).mean()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0

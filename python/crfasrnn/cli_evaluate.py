@@ -83,13 +83,18 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
 
     chosen = options.selected(dataset, arguments)
     if arguments.predictions is None:
-        segmenter = Segmenter(arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad)
+        segmenter = Segmenter(
+            arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad, precision=arguments.precision
+        )
         classes = segmenter.classes
         if arguments.classes is not None and len(arguments.classes) != len(classes):
             raise CaffeError(
                 f"the model has {len(classes)} classes ({', '.join(classes.names)}), --classes names {len(arguments.classes)}"
             )
-        return model_labels(segmenter), for_model(chosen, classes), classes
+        chosen = for_model(chosen, classes)
+        if chosen.names and classes == numbered_classes(len(classes)):  # the model does not know their names
+            classes = Classes(chosen.names, tuple(arguments.classes or classes.voc_ids))
+        return model_labels(segmenter), chosen, classes
     if not chosen.names and arguments.classes is None:
         raise CaffeError("the data set does not tell its number of classes: give --names FILE or --classes")
     ids = tuple(arguments.classes or range(len(chosen.names)))
