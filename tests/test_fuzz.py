@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import re
 import resource
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import caffe
+from caffe import progress
 from caffe.data_transformer import datum_image
+from caffe.loss_window import LossWindow
 from caffe.proto import caffe_pb2, model_file, text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -156,6 +160,82 @@ def test_damaged_models(content: bytes, place: Path) -> None:
 @given(content=damaged(_corpus("files/*.solverstate")))
 def test_damaged_solver_states(content: bytes, place: Path) -> None:
     gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+
+
+def _hdf5_models() -> list[bytes]:
+    arrays = [
+        [np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2), np.zeros(2, np.float32)],
+        [],
+        [np.ones((3, 5), np.float32)],
+    ]
+    return _written(
+        lambda path: model_file.write_model_hdf5(path, ["conv", "relu", "a/b"], arrays),
+        lambda path: model_file.write_model_hdf5(path, ["conv", "relu", "a/b"], arrays, gzip=4),
+        suffix=".h5",
+    )
+
+
+def _states(suffix: str) -> list[bytes]:
+    history = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(2, np.float32)]
+    state = model_file.SolverState(
+        7, "net_iter_7.caffemodel", 1, history, b'{"processes":[{"nets":[[null]],"random":{}}]}'
+    )
+    return _written(lambda path: model_file.write_solver_state(path, state), suffix=suffix)
+
+
+def _written(*writers: Callable[[Path], object], suffix: str) -> list[bytes]:
+    contents = []
+    with tempfile.TemporaryDirectory() as folder:
+        for write in writers:
+            path = Path(folder) / f"file{suffix}"
+            write(path)
+            contents.append(path.read_bytes())
+    return contents
+
+
+@SETTINGS
+@given(content=damaged(_hdf5_models()))
+def test_damaged_hdf5_models(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(model_file.read_model, place, content)
+
+
+@SETTINGS
+@given(content=damaged(_states(".h5")))
+def test_damaged_hdf5_solver_states(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place.with_suffix(".h5"), content)
+
+
+@SETTINGS
+@given(content=damaged(_states("")))
+def test_damaged_records_of_progress(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+
+
+@SETTINGS
+@given(content=damaged([b'{"processes":[{"nets":[[[3,null],null]],"random":{"caffe":"00"},"losses":[0,1.5,[1.5]]}]}']))
+def test_damaged_progress(content: bytes) -> None:
+    with suppress(caffe.CaffeError):
+        progress.resume(content, "x.solverstate", [], LossWindow(2))
+
+
+def _hdf5_data() -> list[bytes]:
+    def write(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            file["data"] = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+            file.create_dataset("label", data=np.arange(4), chunks=(2,), compression="gzip")
+
+    return _written(write, suffix=".h5")
+
+
+@SETTINGS
+@given(content=damaged(_hdf5_data()))
+def test_damaged_hdf5_data(content: bytes, place: Path) -> None:
+    source = place.with_suffix(".list")
+    source.write_text(f"{place}\n")
+    net = text.parse_net(
+        f'layer {{ name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param {{ source: "{source}" batch_size: 3 }} }}'
+    )
+    gives_a_result_or_a_caffe_error(lambda _: caffe.Net(net, caffe.TRAIN).forward(), place, content)
 
 
 @SETTINGS

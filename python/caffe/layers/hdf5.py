@@ -14,9 +14,11 @@ import torch
 from caffe import parallel
 from caffe.blob import Blob
 from caffe.data_transformer import common_stream, set_stream_state
+from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
+from caffe.proto import hdf5_file
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -77,13 +79,13 @@ class HDF5Data(Layer):
     def _read(self, path: str) -> Arrays:
         arrays: Arrays = {}
         try:
-            with h5py.File(path, "r") as file:
+            with hdf5_file.opened(path) as file:
                 for name in self.names:
                     if name not in file:
-                        raise layer_error(self, f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
-                    arrays[name] = np.asarray(file[name], np.float32)
-        except OSError as error:
-            raise layer_error(self, f"cannot read HDF5 file '{path}': {error}") from error
+                        raise CaffeError(f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
+                    arrays[name] = hdf5_file.read_array(hdf5_file.member(file, name), path, f"dataset '{name}'")
+        except CaffeError as error:
+            raise layer_error(self, str(error)) from error
         rows = {name: array.shape[:1] for name, array in arrays.items()}
         if len(set(rows.values())) != 1 or rows[self.names[0]] in ((), (0,)):
             raise layer_error(self, f"'{path}': all datasets need the same number of rows, at least one: {rows}.")

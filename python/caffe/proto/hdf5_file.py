@@ -33,7 +33,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]]:
     """(layer name, its arrays as float32) for every group below /data, in the file's order."""
-    data = _child(file, "data")
+    data = member(file, "data")
     if not isinstance(data, h5py.Group):
         raise CaffeError(f"{path}: has no group 'data', so it is no model file")
     layers: list[tuple[str, list[np.ndarray]]] = []
@@ -50,12 +50,12 @@ def _collect(
         raise CaffeError(f"{path}: group '{group.name}' is linked twice, or into itself")
     seen.add(address)
     for key in group:
-        child = _child(group, key)
+        child = member(group, key)
         if not isinstance(child, h5py.Group):
             continue
         name = prefix + key
         numbers = [member for member in child if member.isdigit()]
-        datasets = {n: _child(child, n) for n in numbers}
+        datasets = {n: member(child, n) for n in numbers}
         arrays = {int(n): d for n, d in datasets.items() if isinstance(d, h5py.Dataset)}
         if sorted(arrays) != list(range(len(arrays))):
             # Genuine Caffe leaves out parameters that another layer owns; without them the others' meaning is unclear.
@@ -68,7 +68,7 @@ def _collect(
             _collect(child, name + "/", path, layers, seen, depth + 1)
 
 
-def _child(group: h5py.Group, key: str) -> Any:
+def member(group: h5py.Group, key: str) -> Any:
     """A member, None if there is none. Links to other files are refused: they would read whatever the author named."""
     link = group.get(key, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):
@@ -117,14 +117,14 @@ def write_array(
 
 
 def read_scalar(file: h5py.File, name: str, path: str) -> int:
-    dataset = _child(file, name)
+    dataset = member(file, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "iu":
         raise CaffeError(f"{path}: has no number '{name}', so it is no solver state")
     return int(np.asarray(dataset[()]).reshape(()))
 
 
 def read_string(file: h5py.File, name: str) -> str:
-    dataset = _child(file, name)
+    dataset = member(file, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.itemsize > 1 << 16:
         return ""
     value = dataset[()]
@@ -133,7 +133,7 @@ def read_string(file: h5py.File, name: str) -> str:
 
 def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
     """A dataset of bytes; empty if there is none. Raises CaffeError for anything else, and for more bytes than `limit`."""
-    dataset = _child(file, name)
+    dataset = member(file, name)
     if dataset is None:
         return b""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.size > limit:
@@ -144,7 +144,7 @@ def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
 
 
 def read_history(file: h5py.File, path: str) -> list[np.ndarray]:
-    group = _child(file, "history")
+    group = member(file, "history")
     if not isinstance(group, h5py.Group):
         raise CaffeError(f"{path}: has no group 'history', so it is no solver state")
-    return [read_array(_child(group, str(i)), path, f"history {i}") for i in range(len(group))]
+    return [read_array(member(group, str(i)), path, f"history {i}") for i in range(len(group))]
