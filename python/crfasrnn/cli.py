@@ -9,9 +9,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from . import arguments as options
-from . import cli_data, cli_evaluate
+from . import cli_data, cli_evaluate, cli_tune
 
 
 def _class_count(text: str) -> int:
@@ -38,22 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write")
     refine.add_argument("--classes", type=_class_count, help="number of labels of a label map (those that occur)")
     refine.add_argument("--certainty", type=float, default=0.7, help="of each label of a label map (0.7)")
-    refine.add_argument("--iterations", type=options.positive, default=10, help="of mean field (10)")
-    refine.add_argument(
-        "--spatial", type=float, nargs=2, default=(3.0, 3.0), metavar=("PIXELS", "WEIGHT"), help="(3 3)"
-    )
-    refine.add_argument(
-        "--bilateral",
-        type=float,
-        nargs=3,
-        default=(80.0, 13.0, 10.0),
-        metavar=("PIXELS", "COLOUR", "WEIGHT"),
-        help="(80 13 10)",
-    )
+    refine.add_argument("--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them")
+    refine.add_argument("--iterations", type=options.positive, help="of mean field (10)")
+    refine.add_argument("--spatial", type=float, nargs=2, metavar=("PIXELS", "WEIGHT"), help="(3 3)")
+    refine.add_argument("--bilateral", type=float, nargs=3, metavar=("PIXELS", "COLOUR", "WEIGHT"), help="(80 13 10)")
     refine.set_defaults(run=_refine)
 
     cli_evaluate.add_commands(commands)
     cli_data.add_commands(commands)
+    cli_tune.add_commands(commands)
     return parser
 
 
@@ -73,17 +67,22 @@ def _segment(arguments: argparse.Namespace) -> int:
 
 
 def _refine(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from .crf_settings import CrfSettings
     from .refine import refine_file
 
+    given = {name: getattr(arguments, name) for name in ("iterations", "spatial", "bilateral")}
+    stated: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None
+    }
     refine_file(
         arguments.image,
         arguments.prediction,
         arguments.output,
         classes=arguments.classes,
         certainty=arguments.certainty,
-        iterations=arguments.iterations,
-        spatial=tuple(arguments.spatial),
-        bilateral=tuple(arguments.bilateral),
+        settings=replace(CrfSettings.read(arguments.settings) if arguments.settings else CrfSettings(), **stated),
     )
     return 0
 

@@ -1,0 +1,55 @@
+"""Class probabilities of an image on disk: .npy or .npz of C x H x W floats."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.files import atomic_path
+
+MAX_CLASSES = 254
+_LIMIT = 1 << 33  # bytes of one array
+
+
+def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array of a .npy file, or the only one of a .npz file: C x H x W floats in [0, 1], 1 to 254 classes.
+
+    Raises CaffeError if it cannot be read or holds something else.
+    """
+    name = os.fspath(path)
+    try:
+        array = _only_array(name) if Path(name).suffix.lower() == ".npz" else np.load(name, "r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as problem:
+        raise CaffeError(f"cannot read probabilities {name!r}: {problem}") from problem
+    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind != "f" or not array.size:
+        found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
+        raise CaffeError(f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {found}")
+    if len(array) > MAX_CLASSES:
+        raise CaffeError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
+    array = np.array(array, np.float32)
+    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-3):
+        raise CaffeError(
+            f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores"
+        )
+    return array
+
+
+def write_probabilities(path: str | os.PathLike[str], probabilities: np.ndarray) -> None:
+    """Write C x H x W probabilities as float16 (.npy): three digits, at half the size."""
+    with atomic_path(path) as temporary:
+        np.save(temporary, probabilities.astype(np.float16))
+
+
+def _only_array(name: str) -> np.ndarray:
+    with np.load(name, allow_pickle=False) as file:
+        if len(file.files) != 1:
+            raise ValueError(f"{len(file.files)} arrays instead of one")
+        size = sum(entry.file_size for entry in file.zip.infolist())
+        if size > _LIMIT:
+            raise ValueError(f"the array unpacks to {size} bytes")
+        array: np.ndarray = file[file.files[0]]
+    return array
