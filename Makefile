@@ -1,14 +1,18 @@
 # make demo   segment a few photographs with the bundled model
 # make test   run all tests
 # Both set up what they need in .venv/ first; repeated runs are quick.
+# make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
+# make test-caffe   test it in a genuine Caffe, which is built first if need be
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find caffe_layers -type f -not -path '*/tests/*')
+NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find caffe_layers -type f -not -path '*/tests/*' -not -path '*/bvlc/*')
 
-.PHONY: setup demo test lint format bench prototxt proto clean
+CAFFE_PLUGIN := build/caffe-plugin
+
+.PHONY: setup demo test caffe-plugin test-caffe lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -27,6 +31,15 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+caffe-plugin:
+	cmake -S caffe_layers/bvlc -B $(CAFFE_PLUGIN) -DCAFFE_ROOT=$(CAFFE_ROOT) $(CMAKE_ARGS)
+	cmake --build $(CAFFE_PLUGIN) --parallel
+	@echo "Use it with LD_PRELOAD=$(CURDIR)/$(CAFFE_PLUGIN)/libcrfrnn_caffe.so"
+
+test-caffe: setup
+	PYTHON=$(BIN)/python scripts/build_test_caffe.sh
+	$(BIN)/python -m pytest -rsP tests/test_bvlc_plugin.py
 
 lint: setup
 	$(BIN)/ruff check .

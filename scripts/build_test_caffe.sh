@@ -6,6 +6,7 @@
 # Fetches the source package brocolli-caffe from the Python package index and compiles it, unmodified, into a cache folder:
 # $CRFASRNN_TEST_CAFFE, else crfasrnn/caffe-VERSION below $XDG_CACHE_HOME or ~/.cache. Five to ten minutes on two cores, once;
 # an interrupted build goes on where it was. With --find nothing is built: exit status 1 where there is none yet.
+# CRFASRNN_INSTALL=1 lets it install missing packages of Debian or Ubuntu (as root).
 set -euo pipefail
 
 version=9.0.2
@@ -23,6 +24,10 @@ if [ "${1:-}" = --find ]; then
   exit 1
 fi
 
+if [ "${CRFASRNN_INSTALL:-0}" = 1 ]; then
+  # shellcheck disable=SC2086
+  apt-get install -qq -y --no-install-recommends $packages >&2
+fi
 for tool in g++ make pkg-config protoc "${PYTHON:=python3}"; do
   command -v "$tool" > /dev/null || missing="${missing:-} $tool"
 done

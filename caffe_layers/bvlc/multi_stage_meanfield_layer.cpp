@@ -26,8 +26,7 @@ std::string shape_of(const ::caffe::Blob<Dtype>& blob) {
 }  // namespace
 
 template <typename Dtype>
-template <typename Step>
-void MultiStageMeanfieldLayer<Dtype>::run(const Step& step) const {
+void MultiStageMeanfieldLayer<Dtype>::run(const std::function<void()>& step) const {
   try {
     step();
   } catch (const std::exception& error) {

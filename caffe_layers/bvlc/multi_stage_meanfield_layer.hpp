@@ -1,6 +1,7 @@
 // The paper's CRF-RNN as a layer of genuine Caffe, over the same core as everywhere else.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,8 +48,7 @@ class MultiStageMeanfieldLayer : public ::caffe::Layer<Dtype> {
 
  private:
   // Runs `step`; what it throws becomes Caffe's own kind of error.
-  template <typename Step>
-  void run(const Step& step) const;
+  void run(const std::function<void()>& step) const;
   void set_start(int blob, const std::vector<double>& diagonal);
   void check_bottoms(const Blobs& bottom) const;
   std::string bottom_name(int index) const;
@@ -62,7 +62,7 @@ class MultiStageMeanfieldLayer : public ::caffe::Layer<Dtype> {
 #ifdef CRFRNN_BVLC_CUDA
   void forward_on_device(const Blobs& bottom, Dtype* top, bool keep_state);
 
-  // The same in device memory; device_state_ is null where state_ would be.
+  // state_ in device memory.
   std::unique_ptr<::caffe::SyncedMemory> device_state_;
 #endif
 };
