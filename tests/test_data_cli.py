@@ -186,7 +186,10 @@ def test_saved_labels_are_scored_and_compared(scored: tuple[Path, Path, Path], t
 def test_the_archive_is_laid_out_as_vocs_server_wants(scored: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
     root, first, _ = scored
     for name in ("a.tgz", "b.tgz"):
-        run(capsys, "evaluate", "--voc", root, "--predictions", first, "--archive", tmp_path / name)
+        files = ("--archive", tmp_path / name, "--save-labels", tmp_path / "copies")
+        run(capsys, "evaluate", "--voc", root, "--predictions", first, *files)
+    for path in first.iterdir():
+        np.testing.assert_array_equal(read_labels(tmp_path / "copies" / path.name), read_labels(path))
     assert (tmp_path / "a.tgz").read_bytes() == (tmp_path / "b.tgz").read_bytes()
     with tarfile.open(tmp_path / "a.tgz") as archive:
         names = archive.getnames()

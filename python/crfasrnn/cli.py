@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import arguments as options
-from . import cli_data, cli_evaluate, cli_tune
+from . import cli_data, cli_evaluate, cli_figures, cli_tune
 
 
 def _class_count(text: str) -> int:
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_evaluate.add_commands(commands)
     cli_data.add_commands(commands)
+    cli_figures.add_commands(commands)
     cli_tune.add_commands(commands)
     return parser
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import arguments as options
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .datasets import Dataset
     from .evaluate import Labeller
     from .resources import Classes
@@ -30,6 +33,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     result.add_argument(
         "--per-image", type=Path, metavar="NPZ", help="write a confusion matrix per image, for `compare`"
     )
+    result.add_argument("--save-labels", type=Path, metavar="DIR", help="write every image's labels there as x.png")
     result.add_argument(
         "--archive", type=Path, metavar="TGZ", help="write the labels as VOC's evaluation server wants them"
     )
@@ -47,7 +51,6 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from caffe.errors import CaffeError
 
-    from .archive import voc_archive
     from .evaluate import evaluate, report, write_json
 
     if arguments.archive is not None and arguments.voc is None:
@@ -56,10 +59,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.archive is None or any(example.label_path.is_file() for example in dataset):
         dataset.require_files()
     label, dataset, classes = _subject(arguments, dataset)
-    numbers = arguments.classes or classes.voc_ids
-    archive = nullcontext() if arguments.archive is None else voc_archive(arguments.archive, numbers)
-    with archive as keep:
-        if keep is not None and not any(example.label_path.is_file() for example in dataset):
+    with _keepers(arguments, classes) as keep:
+        if not any(example.label_path.is_file() for example in dataset):
             for example in dataset:
                 keep(example.name, label(example))
             print(f"{len(dataset)} images without label maps: nothing to score, {arguments.archive} written")
@@ -73,11 +74,31 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """What takes each image's name and labels: it writes what --archive and --save-labels ask for."""
+    from .archive import voc_archive
+    from .palette import label_palette, write_labels
+
+    numbers, folder = arguments.classes or classes.voc_ids, arguments.save_labels
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if arguments.archive is None else voc_archive(arguments.archive, numbers) as add:
+
+        def keep(name: str, labels: np.ndarray) -> None:
+            if add is not None:
+                add(name, labels)
+            if folder is not None:
+                write_labels(folder / f"{name}.png", labels, label_palette(numbers))
+
+        yield keep
+
+
 def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller, Dataset, Classes]:
     """What labels the images, the data set with the labels that it means, and what they are called."""
     from caffe.errors import CaffeError
 
-    from .evaluate import for_model, model_labels, saved_labels
+    from .evaluate import for_model, model_labels, saved_classes, saved_labels
     from .resources import Classes, numbered_classes
     from .segmenter import Segmenter
 
@@ -95,11 +116,7 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
         if chosen.names and classes == numbered_classes(len(classes)):  # the model does not know their names
             classes = Classes(chosen.names, tuple(arguments.classes or classes.voc_ids))
         return model_labels(segmenter), chosen, classes
-    if not chosen.names and arguments.classes is None:
-        raise CaffeError("the data set does not tell its number of classes: give --names FILE or --classes")
-    ids = tuple(arguments.classes or range(len(chosen.names)))
-    classes = Classes(chosen.names, ids) if chosen.names else numbered_classes(len(ids))
-    return saved_labels(arguments.predictions), chosen, classes
+    return saved_labels(arguments.predictions), chosen, saved_classes(chosen, arguments.classes)
 
 
 def _compare(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .bootstrap import ImageConfusions
 from .boundaries import boundary_f, trimap_confusions
 from .datasets import Dataset, Example
 from .palette import VOC_CLASSES, read_labels
-from .resources import Classes
+from .resources import Classes, numbered_classes
 from .segmenter import Segmenter
 
 Labeller = Callable[[Example], np.ndarray]
@@ -64,6 +64,17 @@ def saved_labels(folder: Path) -> Labeller:
         raise CaffeError(f"{example.name}: no prediction in {str(folder)!r} ({example.name}.png)")
 
     return read
+
+
+def saved_classes(dataset: Dataset, class_ids: Sequence[int] | None) -> Classes:
+    """What saved labels stand for: the data set's classes, of which `class_ids` were chosen (None: all).
+
+    Raises CaffeError if the data set does not tell how many there are.
+    """
+    if not dataset.names and class_ids is None:
+        raise CaffeError("the data set does not tell its number of classes: give --names FILE or --classes")
+    ids = tuple(range(len(dataset.names)) if class_ids is None else class_ids)
+    return Classes(dataset.names, ids) if dataset.names else numbered_classes(len(ids))
 
 
 def for_model(dataset: Dataset, classes: Classes) -> Dataset:
