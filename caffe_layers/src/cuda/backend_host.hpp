@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -61,11 +64,15 @@ class Backend {
  public:
   explicit Backend(Stream) {}
 
+  // CRFRNN_HOST_ORDER=backward in the environment runs the items backwards: on a device they have no order.
   template <typename Job>
-  void launch(const std::vector<Job>& jobs, std::int64_t, int = 1) const {
+  void launch(const std::vector<Job>& jobs, std::int64_t items, int = 1) const {
+    const char* order = std::getenv("CRFRNN_HOST_ORDER");
+    const bool backward = order && std::strcmp(order, "backward") == 0;
     for (const Job& job : jobs) {
       const std::int64_t size = job.size();
-      for (std::int64_t item = 0; item < size; ++item) job(Lanes(), item);
+      if (size > items) throw std::logic_error("a job has more items than it was launched for");
+      for (std::int64_t i = 0; i < size; ++i) job(Lanes(), backward ? size - 1 - i : i);
     }
   }
 

@@ -21,8 +21,9 @@ struct alignas(W * sizeof(T) < 16 ? W * sizeof(T) : 16) Chunk {
   T v[W];
 };
 
+// x by value: loaded at once, not number by number.
 template <typename T, int W>
-CRFRNN_DEVICE void add_scaled(Chunk<T, W>* sum, T factor, const Chunk<T, W>& x) {
+CRFRNN_DEVICE void add_scaled(Chunk<T, W>* sum, T factor, Chunk<T, W> x) {
   for (int k = 0; k < W; ++k) sum->v[k] += factor * x.v[k];
 }
 
@@ -35,13 +36,13 @@ CRFRNN_DEVICE Chunk<T, W> filled(T value) {
 
 // A point in the simplices around a vertex, and its barycentric coordinate there.
 template <typename T>
-struct Entry {
+struct alignas(2 * sizeof(T)) Entry {
   std::int32_t point;
   T weight;
 };
 
 // The neighbours of a vertex along one axis, -1 where there is none.
-struct Link {
+struct alignas(8) Link {
   std::int32_t previous;
   std::int32_t next;
 };
