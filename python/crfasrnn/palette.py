@@ -87,7 +87,10 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
             picture = Image.open(path)
         with picture:
             if picture.mode not in ("P", "L", "1"):
-                raise CaffeError(f"label map {str(path)!r} has colours ({picture.mode}), not palette or grey values")
+                raise CaffeError(
+                    f"label map {str(path)!r} has colours ({picture.mode}), not palette or grey values: save the number of "
+                    "every pixel's class as an 8-bit grey or palette PNG"
+                )
             if picture.width * picture.height > MAX_PIXELS:
                 raise CaffeError(
                     f"label map {str(path)!r} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read"
