@@ -1,4 +1,4 @@
-// Jobs on the small matrices between classes: the same products as src/cpu/mixing.hpp, in double.
+// Jobs on the small matrices between classes: filter weights W_k, compatibility mu, and their products in double.
 #pragma once
 
 #include <cstdint>
