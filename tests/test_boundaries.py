@@ -74,6 +74,7 @@ def test_bands_are_discs_around_void() -> None:
         near = binary_dilation(void, disc) & ~void
         expected = metrics.confusion_matrix(np.where(near, truth, 255), labels, 4)
         np.testing.assert_array_equal(bands[width - 1], expected)
+    np.testing.assert_array_equal(trimap_confusions(truth, labels, 4, widths=2), bands[:2])
 
 
 def test_without_void_there_are_no_bands() -> None:
