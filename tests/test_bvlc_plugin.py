@@ -325,6 +325,17 @@ def test_plugin_for_another_class_layer_is_refused(genuine: Genuine, tmp_path: P
     assert_refused(genuine, tmp_path, plugin, "its class Layer has other functions")
 
 
+def test_nets_that_genuine_caffe_would_compute_differently_are_not_rewritten(tmp_path: Path) -> None:
+    crop = 'layer { name: "cut" type: "Crop" bottom: "u" bottom: "d" top: "c" }'
+    net = write_net(tmp_path, PARAM)
+    net.write_text(net.read_text() + crop)
+    script = REPOSITORY / "scripts" / "stock_prototxt.py"
+    log = run(sys.executable, script, net, "stock.prototxt", cwd=tmp_path, status=1)
+    assert "layer 'cut': genuine Caffe does not align crops by itself" in log
+    assert "Traceback" not in log
+    assert not (tmp_path / "stock.prototxt").exists()
+
+
 FORK_FIELD = "optional MultiStageMeanfieldParameter multi_stage_meanfield_param = 100000;"
 # What a layer needs of Caffe; compiling all of it would take minutes.
 FORK_SOURCES = ("blob", "common", "layer", "syncedmem", "util/math_functions")
@@ -357,9 +368,8 @@ def fork(genuine: Genuine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_options_of_a_fork(fork: Path) -> None:
     """multi_stage_meanfield_param, where the schema has it."""
-    options = (
-        f"multi_stage_meanfield_param {{ {COMMON} theta_alpha: 8 theta_beta: 15 spatial_filter_weights_str: '1 2 3' }}"
-    )
+    fields = "num_iterations: 3 theta_alpha: 8 theta_beta: 15 theta_gamma: 2 spatial_filter_weights_str: '1 2 3'"
+    options = f"multi_stage_meanfield_param {{ {fields} }}"
     plugin = {"LD_PRELOAD": str(fork / "plugin" / "libcrfrnn_caffe.so")}
     output = run(fork / "plugin" / "test_layer", options, cwd=fork, env=plugin)
     assert output.count("ok ") == 15

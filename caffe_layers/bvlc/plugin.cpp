@@ -100,10 +100,12 @@ void register_layer() {
 void explain(const std::string& reason) {
   const void* caffe = dlsym(RTLD_DEFAULT, kMark);
   std::cerr << "crfrnn: the layer MultiStageMeanfield was not registered: " << reason << "\n";
-  if (!caffe) return;
-  std::cerr << "crfrnn: The plugin was compiled for " CRFRNN_LIBCAFFE ", this process uses " << path_of(caffe)
-            << ". Compile it for that one: make caffe-plugin CAFFE_ROOT=<folder of that Caffe>, "
-               "see docs/CAFFE_PLUGIN.md.\n";
+  if (caffe) {
+    std::cerr << "crfrnn: the plugin was compiled for " CRFRNN_LIBCAFFE ", this process uses "
+              << path_of(caffe)
+              << ". Compile it for that one: make caffe-plugin CAFFE_ROOT=<folder of that Caffe>\n";
+  }
+  std::cerr << "crfrnn: see docs/CAFFE_PLUGIN.md\n";
 }
 
 __attribute__((constructor)) void start() {
