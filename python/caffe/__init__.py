@@ -12,10 +12,15 @@ from caffe.detector import Detector
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.registry import layer_type_list, register_layer
-from caffe.log import init_log
+from caffe.log import init_log, log
 from caffe.mode import TEST, TRAIN, set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from caffe.net import Net
 from caffe.net_spec import NetSpec, params, to_proto
+from caffe.parallel import count as solver_count
+from caffe.parallel import rank as solver_rank
+from caffe.parallel import set_count as set_solver_count
+from caffe.parallel import set_multiprocess
+from caffe.parallel import set_rank as set_solver_rank
 from caffe.solver import (
     AdaDeltaSolver,
     AdaGradSolver,
@@ -52,11 +57,17 @@ __all__ = [
     "io",
     "layer_type_list",
     "layers",
+    "log",
     "params",
     "register_layer",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_multiprocess",
     "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
     "to_proto",
 ]

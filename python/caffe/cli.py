@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -13,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
-from caffe.flags import parse
+from caffe.flags import run_tool
 
 if TYPE_CHECKING:
     from caffe.net import Net
@@ -31,12 +30,14 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
   -solver FILE          solver definition (train)
   -model FILE           model definition (test, time)
   -weights FILE[,FILE]  weights to start from (train, test); not together with -snapshot
-  -snapshot FILE        solver state to resume training from (train)
+  -snapshot FILE        solver state to resume training from (train); the newest, PREFIX_iter_N.solverstate, always has
+                        its weights beside it, even after a crash
   -iterations N         number of iterations to run (test, time; default 50)
   -phase TRAIN|TEST     network phase (time; default TRAIN)
   -level N              network level (default 0)
   -stage NAME[,NAME]    network stages
   -gpu ID[,ID]|all      run in GPU mode on these devices
+  -log_json FILE        append what is logged to this file, one JSON object per line (train, test, time)
   -sigint_effect stop|snapshot|none   what Ctrl-C does while training (default stop)
   -sighup_effect stop|snapshot|none   what a hangup does while training (default snapshot)"""
 
@@ -54,6 +55,7 @@ class Flags:
     level: int = 0
     stage: str = ""
     gpu: str = ""
+    log_json: str = ""
     sigint_effect: str = "stop"
     sighup_effect: str = "snapshot"
 
@@ -67,46 +69,19 @@ class Flags:
         return [s for s in self.stage.split(",") if s]
 
 
-def parse_flags(arguments: Sequence[str]) -> tuple[list[str], Flags]:
-    """Split a command line into positional words and flags. Raises CaffeError for an unknown flag or a wrong value."""
-    flags = Flags()
-    words = parse(arguments, flags)
-    return ([] if words is None else words), flags
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status (0 fine, 1 an error, whose message is on stderr)."""
-    try:
-        words, flags = parse_flags(sys.argv[1:] if arguments is None else arguments)
-        if len(words) != 1:
-            print(USAGE, file=sys.stderr)
-            return 0 if not words else 1
-        if words[0] not in COMMANDS:
-            listing = "".join(f"\n  {name}" for name in sorted(COMMANDS))
-            raise CaffeError(f"Unknown action: {words[0]}. Available caffe actions:{listing}")
-        from caffe import log
-
-        log.init_log()
-        return COMMANDS[words[0]](flags)
-    except CaffeError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; keep Python's exit from complaining too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return run_tool(USAGE, Flags, (0, 1), _command, arguments)
 
 
-def _fail(message: str) -> int:
-    from caffe.log import logger
-
-    if logger.handlers[1:]:
-        logger.critical("%s", message)
-    else:
-        print(f"caffe: {message}", file=sys.stderr)
-    return 1
+def _command(words: list[str], flags: Flags) -> int:
+    if not words:
+        print(USAGE, file=sys.stderr)
+        return 0
+    if words[0] not in COMMANDS:
+        listing = "".join(f"\n  {name}" for name in sorted(COMMANDS))
+        raise CaffeError(f"Unknown action: {words[0]}. Available caffe actions:{listing}")
+    return COMMANDS[words[0]](flags)
 
 
 def _devices(gpu: str) -> list[int]:
@@ -151,7 +126,9 @@ def train(flags: Flags) -> int:
     if flags.snapshot and flags.weights:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     from caffe import mode, parallel
+    from caffe.json_log import json_log
     from caffe.log import logger
+    from caffe.progress_bar import progress_bar
     from caffe.proto import caffe_pb2, text
     from caffe.solver import get_solver
 
@@ -179,7 +156,11 @@ def train(flags: Flags) -> int:
             logger.info("Resuming from %s", flags.snapshot)
             solver.restore(flags.snapshot)
         logger.info("Starting Optimization")
-        solver.solve()
+        with json_log(flags.log_json) as write, progress_bar(param.max_iter, solver.iter) as show:
+            solver.add_listener(write)
+            solver.add_callback(lambda: show(solver.iter), lambda: None)
+            solver.solve()
+            show(solver.iter)
     logger.info("Optimization Done.")
     return 0
 
@@ -225,8 +206,11 @@ def test(flags: Flags) -> int:
     import numpy as np
 
     from caffe import mode
+    from caffe.json_log import json_log
     from caffe.log import logger, number
     from caffe.net import Net
+    from caffe.progress_bar import progress_bar
+    from caffe.solver import plain_outputs
 
     _use_device(flags.gpu, "CPU")
     net = Net(flags.model, mode.TEST, level=flags.level, stages=flags.stages)
@@ -235,17 +219,22 @@ def test(flags: Flags) -> int:
     logger.info("Running for %d iterations.", flags.iterations)
     sums: dict[str, np.ndarray] = {}
     loss = 0.0
-    for i in range(flags.iterations):
-        loss += net.run_forward()
-        for name in net.outputs:
-            values = net.blobs[name].tensor.double().cpu().numpy().reshape(-1)
-            sums[name] = sums[name] + values if name in sums else values
-            for value in values:
-                logger.info("Batch %d, %s = %s", i, name, number(value))
+    with json_log(flags.log_json) as write, progress_bar(flags.iterations) as show:
+        for i in range(flags.iterations):
+            loss += net.run_forward()
+            outputs = {name: net.blobs[name].tensor.double().cpu().numpy().reshape(-1) for name in net.outputs}
+            for name, values in outputs.items():
+                sums[name] = sums[name] + values if name in sums else values
+                for value in values:
+                    logger.info("Batch %d, %s = %s", i, name, number(value))
+            write({"event": "batch", "batch": i, "outputs": plain_outputs(outputs)})
+            show(i + 1)
+        means = {name: total / flags.iterations for name, total in sums.items()}
+        write({"event": "test", "loss": loss / flags.iterations, "outputs": plain_outputs(means)})
     logger.info("Loss: %s", number(loss / flags.iterations))
-    for name, total in sums.items():
+    for name, mean in means.items():
         weight = net.blob_loss_weights[name]
-        for value in total / flags.iterations:
+        for value in mean:
             part = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
             logger.info("%s = %s%s", name, number(value), part)
     return 0
@@ -257,8 +246,10 @@ def time_(flags: Flags) -> int:
         raise CaffeError("Need a model definition to time: caffe time -model FILE")
     _positive(flags.iterations)
     from caffe import mode
+    from caffe.json_log import json_log
     from caffe.log import logger, number
     from caffe.net import Net
+    from caffe.progress_bar import progress_bar
 
     if flags.phase not in ("", "TRAIN", "TEST"):
         raise CaffeError(f'phase must be "TRAIN" or "TEST", not "{flags.phase}"')
@@ -273,14 +264,22 @@ def time_(flags: Flags) -> int:
     count = len(net.layers)
     forward, backward = [0.0] * count, [0.0] * count
     began = time.perf_counter()
-    for k in range(flags.iterations):
-        start = time.perf_counter()
-        for i in range(count):
-            forward[i] += _timed(net, lambda i=i: net.run_forward(i, i))  # type: ignore[misc]
-        for i in reversed(range(count)):
-            backward[i] += _timed(net, lambda i=i: net.run_backward(i, i))  # type: ignore[misc]
-        logger.info("Iteration: %d forward-backward time: %s ms.", k + 1, number(1e3 * (time.perf_counter() - start)))
+    with progress_bar(flags.iterations) as show:
+        for k in range(flags.iterations):
+            start = time.perf_counter()
+            for i in range(count):
+                forward[i] += _timed(net, lambda i=i: net.run_forward(i, i))  # type: ignore[misc]
+            for i in reversed(range(count)):
+                backward[i] += _timed(net, lambda i=i: net.run_backward(i, i))  # type: ignore[misc]
+            lapse = 1e3 * (time.perf_counter() - start)
+            logger.info("Iteration: %d forward-backward time: %s ms.", k + 1, number(lapse))
+            show(k + 1)
     total = 1e3 * (time.perf_counter() - began)
+    with json_log(flags.log_json) as write:
+        for name, there, back in zip(net._layer_names, forward, backward):
+            times = {"forward_ms": there / flags.iterations, "backward_ms": back / flags.iterations}
+            write({"event": "layer", "layer": name, **times})
+        write({"event": "time", "iterations": flags.iterations, "forward_backward_ms": total / flags.iterations})
     logger.info("Average time per layer: ")
     for name, there, back in zip(net._layer_names, forward, backward):
         logger.info("%10s\tforward: %s ms.", name, number(there / flags.iterations))

@@ -74,7 +74,7 @@ def run_tool(
     words: the least and the largest number of positional words; any other number prints `usage`. Returns the exit status: 0, or
     1 with one message on stderr where body raises CaffeError.
     """
-    from caffe import log
+    from caffe.log import init_log, logger
 
     flags = flags_class()
     try:
@@ -82,11 +82,11 @@ def run_tool(
         if given is None or not words[0] <= len(given) <= words[1]:
             print(usage, file=sys.stderr)
             return 0 if given is None else 1
-        log.init_log()
+        init_log()
         return body(given, flags)
     except CaffeError as error:
-        log.init_log()
-        log.logger.critical("%s", error)
+        init_log()
+        logger.critical("%s", error)
         return 1
     except MemoryError:
         print("out of memory", file=sys.stderr)

@@ -57,6 +57,11 @@ def init_log(min_level: int | None = None) -> None:
     logger.setLevel(_SEVERITIES[min(max(min_level, 0), 3)])
 
 
+def log(message: str) -> None:
+    """Write a line of one's own to Caffe's log."""
+    logger.info("%s", message)
+
+
 def number(value: float) -> str:
     """A number as C++ streams print it by default: six significant digits."""
     return f"{value:g}"

@@ -56,7 +56,7 @@ class Solver:
         self.iter = 0
         self._rate = LearningRate(self.param)
         self._losses = LossWindow(self.param.average_loss)
-        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
         self._listeners: list[Callable[[Event], None]] = []
         self._displayed: Event | None = None
         self.requested_action: Callable[[], str] = lambda: CONTINUE
@@ -141,7 +141,7 @@ class Solver:
         """Copy weights from one or more files (separated by commas) into the training and test nets."""
         self._load_weights([self.net, *self.test_nets], weights)
 
-    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+    def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
         """Call these before each iteration's forward and between its backward and its update."""
         self._callbacks.append((on_start, on_gradients_ready))
 
@@ -243,7 +243,7 @@ class Solver:
             "event": "train",
             "iteration": self.iter,
             "loss": self._losses.smoothed,
-            "outputs": _plain(outputs),
+            "outputs": plain_outputs(outputs),
             "iterations_per_second": speed,
         }
 
@@ -351,7 +351,7 @@ class Solver:
                 "event": "test",
                 "iteration": self.iter,
                 "net": index,
-                "outputs": _plain(means),
+                "outputs": plain_outputs(means),
                 **({"loss": loss / iterations} if self.param.test_compute_loss else {}),
             }
         )
@@ -414,9 +414,9 @@ class Solver:
             progress.resume(state.progress, os.fspath(path), [self.net, *self.test_nets], self._losses)
 
 
-def _plain(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+def plain_outputs(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
     """Outputs as plain numbers: one, or for a longer output a list of them."""
-    return {name: float(v) if v.size == 1 else v.reshape(-1).tolist() for name, v in outputs.items()}
+    return {name: float(v.item()) if v.size == 1 else v.reshape(-1).tolist() for name, v in outputs.items()}
 
 
 class SGDSolver(Solver):
