@@ -148,16 +148,7 @@ def _applied(layer: TorchLayer, x: torch.Tensor, params: Sequence[torch.Tensor],
         w = layer.windows
         pad = (0, 0) if padded else w.pad
         return F.conv2d(x, params[0], params[1] if len(params) > 1 else None, w.stride, pad, w.dilation, layer.group)
-    if isinstance(layer, Pooling) and layer.method == caffe_pb2.PoolingParameter.MAX:
-        return _maximum(layer, x)
     return layer.compute([x], params)[0]
-
-
-def _maximum(layer: Pooling, x: torch.Tensor) -> torch.Tensor:
-    pool = layer.pool
-    if not pool.suits_torch(x.shape[2:]):
-        return pool.maximum(x)
-    return F.max_pool2d(x, pool.kernel, pool.stride, pool.pad, ceil_mode=not pool.floor)
 
 
 def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:

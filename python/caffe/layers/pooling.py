@@ -59,8 +59,11 @@ class Pool:
             return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor)
         # Without indices for a backward step, rows and then columns take a quarter of torch's time on the CPU.
         out_h, out_w = self.output(x.shape[-2:])
-        rows = _running_maximum(x, -2, self.kernel[0], self.stride[0], out_h)
-        return _running_maximum(rows, -1, self.kernel[1], self.stride[1], out_w)
+        channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        cells, axis = (x.permute(0, 2, 3, 1), 1) if channels_last else (x, 2)
+        rows = _running_maximum(cells, axis, self.kernel[0], self.stride[0], out_h)
+        result = _running_maximum(rows, axis + 1, self.kernel[1], self.stride[1], out_w)
+        return result.permute(0, 3, 1, 2) if channels_last else result
 
     def maximum_with_index(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same, with the position y * width + x of each maximum; -1 for an empty window."""
@@ -108,8 +111,7 @@ def _running_maximum(x: torch.Tensor, axis: int, kernel: int, stride: int, outpu
 
     def cells(offset: int) -> torch.Tensor:
         count = min(output, -(-(length - offset) // stride))
-        place = slice(offset, offset + (count - 1) * stride + 1, stride)
-        return x[..., place, :] if axis == -2 else x[..., place]
+        return x[(slice(None),) * axis + (slice(offset, offset + (count - 1) * stride + 1, stride),)]
 
     result = cells(0)
     for offset in range(1, min(kernel, length)):
