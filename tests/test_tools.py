@@ -251,7 +251,7 @@ def test_detect_stores_what_the_detector_says(photos: Path) -> None:
         (convert_imageset.main, ["-encode_type=exe", "images/", "list.txt", "out"], "none of the 4 images"),
         (convert_imageset.main, ["images/", "list.txt", "images"], "exists already"),
         (convert_imageset.main, ["images/", "list.txt", "nowhere/out"], "cannot create database"),
-        (convert_imageset.main, ["-backend=leveldb", "images/", "list.txt", "out"], "leveldb"),
+        (convert_imageset.main, ["-backend=bdb", "images/", "list.txt", "out"], "it is lmdb or leveldb"),
         (convert_imageset.main, ["-shufle", "images/", "list.txt", "out"], "unknown command line flag 'shufle'"),
         (convert_imageset.main, ["-gray=maybe", "images/", "list.txt", "out"], "illegal value 'maybe'"),
         (convert_imageset.main, ["-resize_width", "x", "images/", "list.txt", "out"], "illegal value 'x'"),

@@ -1,4 +1,4 @@
-"""Key-value databases of serialized Datums (LMDB): read in order and round again, or written anew."""
+"""Key-value databases of serialized Datums (LMDB, LevelDB): read in order and round again, or written anew."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
 
+from caffe import leveldb
 from caffe.errors import CaffeError
+from caffe.leveldb import LevelDatabase
 
 
-class Database:
+class LmdbDatabase:
     """An open LMDB. Get one with open_database: a process may open each only once, so readers share it."""
+
+    errors = (lmdb.Error,)
 
     def __init__(self, path: str) -> None:
         self.path = path
-        if not os.path.exists(path):
-            raise CaffeError(f"cannot open database '{path}': there is no such folder.")
         if os.path.isdir(path) and not os.path.exists(os.path.join(path, "data.mdb")):
-            kind = "a LevelDB, which is not supported" if os.path.exists(os.path.join(path, "CURRENT")) else "no LMDB"
-            raise CaffeError(f"cannot open database '{path}': it is {kind}. Convert it to LMDB.")
+            raise CaffeError(f"cannot open database '{path}': it is neither an LMDB nor a LevelDB.")
         try:
             self.environment = lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, max_readers=1024)
             self._check_size()
@@ -42,20 +44,29 @@ class Database:
     def __len__(self) -> int:
         return int(self.environment.stat()["entries"])
 
+    def begin(self) -> Any:
+        """A transaction that reads."""
+        return self.environment.begin()
+
     def __del__(self) -> None:
         if hasattr(self, "environment"):
             self.environment.close()
 
 
+Database = LmdbDatabase | LevelDatabase
+
 _open: WeakValueDictionary[str, Database] = WeakValueDictionary()
 
 
 def open_database(path: str | os.PathLike[str]) -> Database:
-    """The database at `path`, opened if nobody holds it yet. Raises CaffeError if it is missing or not an LMDB."""
-    key = os.path.realpath(path)
+    """The database at `path`, opened if nobody holds it yet. Raises CaffeError if it is missing or none."""
+    name, key = os.fspath(path), os.path.realpath(path)
     database = _open.get(key)
     if database is None:
-        database = _open[key] = Database(os.fspath(path))
+        if not os.path.exists(name):
+            raise CaffeError(f"cannot open database '{name}': there is no such folder.")
+        kind = LevelDatabase if os.path.exists(os.path.join(name, "CURRENT")) else LmdbDatabase
+        database = _open[key] = kind(name)
     return database
 
 
@@ -64,18 +75,17 @@ class Cursor:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.database = open_database(path)
-        if not len(self.database):
-            raise CaffeError(f"database '{self.database.path}' is empty.")
         with self._explained():
-            self._transaction = self.database.environment.begin()
+            self._transaction = self.database.begin()
             self._cursor = self._transaction.cursor()
-            self._cursor.first()
+            if not self._cursor.first():
+                raise CaffeError(f"database '{self.database.path}' is empty.")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except lmdb.Error as error:
+        except self.database.errors as error:
             raise CaffeError(f"database '{self.database.path}' is damaged: {error}") from error
 
     def current(self) -> tuple[str, bytes]:
@@ -113,11 +123,13 @@ _BATCH = 1000
 
 
 @contextmanager
-def new_database(path: str | os.PathLike[str]) -> Iterator[Callable[[bytes, bytes], None]]:
-    """Write a new LMDB: yields put(key, value). Appears under `path` when the block succeeds, and not at all if it fails.
+def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterator[Callable[[bytes, bytes], None]]:
+    """Write a new database, "lmdb" or "leveldb": yields put(key, value).
 
-    Raises CaffeError if `path` exists already, as Caffe's tools do, or cannot be written.
+    It appears under `path` when the block succeeds, and not at all if it fails. Raises CaffeError if `path` exists already, as
+    Caffe's tools do, if it cannot be written or if there is no such backend.
     """
+    check_backend(backend)
     name = os.fspath(path).rstrip(os.sep) or os.fspath(path)
     if os.path.lexists(name):
         raise CaffeError(f"cannot create database '{name}': it exists already. Remove it first.")
@@ -126,11 +138,8 @@ def new_database(path: str | os.PathLike[str]) -> Iterator[Callable[[bytes, byte
     except OSError as error:
         raise CaffeError(f"cannot create database '{name}': {error.strerror}") from error
     try:
-        with lmdb.open(folder, map_size=1 << 26) as environment:
-            writer = _Writer(environment)
-            yield writer.put
-            writer.flush()
-            environment.sync(True)
+        with leveldb.writing(folder) if backend == "leveldb" else _writing_lmdb(folder) as put:
+            yield put
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(folder, 0o777 & ~mask)
@@ -139,6 +148,21 @@ def new_database(path: str | os.PathLike[str]) -> Iterator[Callable[[bytes, byte
         raise CaffeError(f"cannot write database '{name}': {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_backend(backend: str) -> None:
+    """Raises CaffeError unless it is "lmdb" or "leveldb"."""
+    if backend not in ("lmdb", "leveldb"):
+        raise CaffeError(f"Unknown database backend {backend}: it is lmdb or leveldb.")
+
+
+@contextmanager
+def _writing_lmdb(folder: str) -> Iterator[Callable[[bytes, bytes], None]]:
+    with lmdb.open(folder, map_size=1 << 26) as environment:
+        writer = _Writer(environment)
+        yield writer.put
+        writer.flush()
+        environment.sync(True)
 
 
 class _Writer:

@@ -156,12 +156,12 @@ class ImageBatches(Layer):
 
 @register_layer("Data")
 class Data(ImageBatches):
-    """Caffe layer Data: the Datums of an LMDB, in the order of their keys, starting again behind the last.
+    """Caffe layer Data: the Datums of an LMDB or LevelDB, in the order of their keys, starting again behind the last.
 
     No bottoms. Tops: images (batch_size, C, H, W), after transform_param; optionally labels (batch_size). Each batch takes the
     shape of its first image, so that with batch_size 1 images of different sizes may follow each other. Options (data_param):
     source, batch_size, rand_skip (0: start up to that many entries later), prefetch (4: batches loaded ahead); `backend` is
-    accepted, LevelDB is not read.
+    accepted and not needed: the folder tells whether it is an LMDB or a LevelDB, which needs the extra "leveldb".
     """
 
     def open(self) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from caffe.errors import CaffeError
 from caffe.flags import run_tool
 
-USAGE = """Compute the mean_image of a set of images given by a lmdb.
+USAGE = """Compute the mean_image of a set of images given by a lmdb or leveldb.
 usage: compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
 
 Without OUTPUT_FILE only the mean of each channel is logged.
 
 flags:
-  -backend lmdb         the kind of database"""
+  -backend lmdb|leveldb the kind of database (default lmdb)"""
 
 
 @dataclass
@@ -35,12 +35,12 @@ def _compute(words: list[str], flags: Flags) -> int:
     from google.protobuf.message import DecodeError
 
     from caffe.data_transformer import datum_image
-    from caffe.db import Cursor
+    from caffe.db import Cursor, check_backend
     from caffe.log import logger, number
     from caffe.proto import caffe_pb2, model_file
 
-    if flags.backend != "lmdb":
-        raise CaffeError(f"Unknown database backend {flags.backend}: this version reads lmdb.")
+    # The database itself tells which it is.
+    check_backend(flags.backend)
     cursor = Cursor(words[0])
     logger.info("Starting iteration")
     count = len(cursor.database)

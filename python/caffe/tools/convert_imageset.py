@@ -15,7 +15,7 @@ from caffe.flags import run_tool
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
 
-USAGE = """Convert a set of images to the lmdb format used as input for Caffe.
+USAGE = """Convert a set of images to the lmdb or leveldb format used as input for Caffe.
 usage: convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
 
 LISTFILE holds one "<file below ROOTFOLDER> <integer label>" a line. DB_NAME must not exist yet.
@@ -24,7 +24,7 @@ flags:
   -gray                 treat images as grayscale
   -shuffle              shuffle the list first
   -seed N               seed of the shuffling (default: another order each time)
-  -backend lmdb         the kind of database
+  -backend lmdb|leveldb the kind of database (default lmdb)
   -resize_width N, -resize_height N   size that images are resized to (default 0: as they are)
   -check_size           fail unless all datums have the same size
   -encoded              store encoded images instead of pixels
@@ -52,12 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(words: list[str], flags: Flags) -> int:
-    from caffe.db import new_database
+    from caffe.db import check_backend, new_database
     from caffe.log import logger
 
     root, listing, target = words
-    if flags.backend != "lmdb":
-        raise CaffeError(f"Unknown database backend {flags.backend}: this version writes lmdb.")
+    check_backend(flags.backend)
     if flags.resize_width < 0 or flags.resize_height < 0:
         raise CaffeError("-resize_width and -resize_height must not be negative")
     if flags.encode_type and not flags.encoded:
@@ -70,7 +69,7 @@ def _convert(words: list[str], flags: Flags) -> int:
     logger.info("A total of %d images.", len(lines))
     written = 0
     first: tuple[str, int] | None = None
-    with new_database(target) as put:
+    with new_database(target, flags.backend) as put:
         for index, (name, label) in enumerate(lines):
             try:
                 datum = read_datum(root + name, label, flags)

@@ -25,7 +25,7 @@ def _extract(words: list[str], flags: NoFlags) -> int:
     import numpy as np
 
     from caffe import mode
-    from caffe.db import new_database
+    from caffe.db import check_backend, new_database
     from caffe.log import logger
     from caffe.net import Net
     from caffe.proto import caffe_pb2
@@ -36,8 +36,7 @@ def _extract(words: list[str], flags: NoFlags) -> int:
         raise CaffeError("the number of blob names and dataset names must be equal")
     if len(set(paths)) != len(paths):
         raise CaffeError("each blob needs a dataset of its own")
-    if kind != "lmdb":
-        raise CaffeError(f"Unknown database backend {kind}: this version writes lmdb.")
+    check_backend(kind)
     count = _number(batches, "num_mini_batches", 1)
     device = words[6] if len(words) > 6 else "CPU"
     if device == "GPU":
@@ -54,7 +53,7 @@ def _extract(words: list[str], flags: NoFlags) -> int:
             raise CaffeError(f"Unknown feature blob name {name} in the network {definition}")
     logger.info("Extracting Features")
     with ExitStack() as stack:
-        writers = [stack.enter_context(new_database(path)) for path in paths]
+        writers = [stack.enter_context(new_database(path, kind)) for path in paths]
         written = [0] * len(names)
         for _ in range(count):
             net.run_forward()

@@ -1,0 +1,100 @@
+"""LevelDB beside LMDB: the same entries in the same order, written, read, averaged; the package is an optional extra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+import caffe
+from caffe.db import Cursor
+from caffe.proto import caffe_pb2, model_file
+from caffe.tools import compute_image_mean, convert_imageset
+
+plyvel = pytest.importorskip("plyvel", reason="the extra leveldb is not installed")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seven pictures and their list, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for k in range(7):
+        cv2.imwrite(f"{k}.png", rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    Path("list.txt").write_text("".join(f"{k}.png {k}\n" for k in range(7)))
+    return tmp_path
+
+
+def batches(source: str) -> list[tuple[np.ndarray, list[float]]]:
+    text = f"""layer {{ name: "d" type: "Data" top: "data" top: "label" data_param {{ source: "{source}" batch_size: 3
+      backend: LEVELDB rand_skip: 4 }} transform_param {{ mirror: true }} }}"""
+    caffe.set_random_seed(5)
+    net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
+    found = []
+    for _ in range(6):
+        net.forward()
+        found.append((net.blobs["data"].data.copy(), net.blobs["label"].data.tolist()))
+    return found
+
+
+def test_both_databases_hold_and_give_the_same(pictures: Path) -> None:
+    for backend in ("lmdb", "leveldb"):
+        assert convert_imageset.main([f"-backend={backend}", "./", "list.txt", backend]) == 0
+        assert compute_image_mean.main([f"-backend={backend}", backend, f"{backend}.binaryproto"]) == 0
+    database = plyvel.DB("leveldb")
+    keys = [key for key, _ in database]
+    database.close()
+    assert keys == [f"{k:08d}_{k}.png".encode() for k in range(7)]
+    for (images, labels), (others, their_labels) in zip(batches("lmdb"), batches("leveldb"), strict=True):
+        np.testing.assert_array_equal(images, others)
+        assert labels == their_labels
+    np.testing.assert_array_equal(*(model_file.read_blob_proto(f"{b}.binaryproto") for b in ("lmdb", "leveldb")))
+
+
+def test_reading_resumes(pictures: Path) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    cursor = Cursor("db")
+    cursor.advance(5)
+    key = cursor.key()
+    cursor.advance(4)
+    assert cursor.key() == b"00000002_2.png"
+    assert not cursor.seek(b"nothing")
+    assert cursor.key() == b"00000002_2.png"
+    assert cursor.seek(key)
+    assert cursor.current()[0] == "00000005_5.png"
+
+
+def test_a_failed_conversion_leaves_nothing(pictures: Path) -> None:
+    Path("list.txt").write_text("0.png 0\nnowhere.png 1\n")
+    (pictures / "0.png").unlink()
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 1
+    assert {path.suffix for path in pictures.iterdir()} == {".png", ".txt"}
+
+
+def test_a_damaged_database_is_one_error(pictures: Path) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    (pictures / "db" / "CURRENT").write_text("MANIFEST-999999\n")
+    with pytest.raises(caffe.CaffeError, match="cannot open database 'db'"):
+        Cursor("db")
+
+
+def test_without_the_package_the_extra_is_named(pictures: Path) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    program = (
+        "import sys; sys.modules['plyvel'] = None; from caffe.tools.convert_imageset import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-backend=leveldb", "./", "list.txt", "other"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pip install 'crfasrnn[leveldb]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (pictures / "other").exists()
