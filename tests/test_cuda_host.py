@@ -71,8 +71,9 @@ def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:
 
 
 def both_passes_of_cpu(args: list[Any]) -> list[Tensor]:
-    scores, state = mean_field_op(*args)
-    return [scores, *mean_field_backward_op(draw(*scores.shape, seed=8, dtype=scores.dtype), state, ALL, *call(args))]
+    scores, state = mean_field_op(*args, 0)
+    grad = draw(*scores.shape, seed=8, dtype=scores.dtype)
+    return [scores, *mean_field_backward_op(grad, state, ALL, *call(args), False)]
 
 
 def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
@@ -149,7 +150,7 @@ def test_a_thousand_classes() -> None:
     args = arguments(1, 1028, 1, 3, dtype=torch.float64, iterations=2, keep_state=False)
     args[2], args[3] = args[2][1:2], args[3][1:2]
     args[6:10] = [values[1:2] for values in args[6:10]]
-    assert_close([cuda_op.forward(core, *args)[0]], [mean_field_op(*args)[0]], 1e-11)
+    assert_close([cuda_op.forward(core, *args)[0]], [mean_field_op(*args, 0)[0]], 1e-11)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (16, 15)], ids=str)
@@ -183,6 +184,41 @@ def test_features_too_far_apart_to_pack() -> None:
     values = draw(150, 3, dtype=torch.float64)
     out = cuda_op.permutohedral_filter(core, values, features, False)
     assert_close([out], [filter_op(values, features, False)], 1e-12)
+
+
+def formula(args: list[Any], activation: int) -> Tensor:
+    """The recurrence for one image in plain differentiable torch, over the kernels' dense matrices."""
+    unary, q0, features, weights, mu, _, _, _, theta, _, iterations, *_ = args
+    matrices = []
+    for channels, width in zip(features, theta, strict=True):
+        at = channels[0].flatten(1).T / width
+        dense = cuda_op.permutohedral_filter(core, torch.eye(len(at), dtype=at.dtype), at, False)
+        matrices.append(dense / dense.sum(1, keepdim=True))
+    scores, start = q0[0].flatten(1).T, unary[0].flatten(1).T
+    for t in range(iterations):
+        q = scores.relu() if activation else scores.softmax(1)
+        w, m = (weights[:, t], mu[t]) if mu.ndim == 3 else (weights, mu)
+        scores = start - sum(matrix @ q @ w[k].T for k, matrix in enumerate(matrices)) @ m.T
+    return scores.T.reshape(unary.shape)
+
+
+@pytest.mark.parametrize("untied", [False, True], ids=["tied", "untied"])
+@pytest.mark.parametrize("activation", [0, 1], ids=["softmax", "relu"])
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_activations_and_untied_iterations_equal_the_formula(untied: bool, activation: int, iterations: int) -> None:
+    args = arguments(1, 5, 6, 7, dtype=torch.float64, iterations=iterations)
+    args[2] = [channels.clone() for channels in args[2][1:]]
+    args[3] = args[3][1:]
+    args[6:10] = [[0.0, 0.0], [0.0, 0.0], [15.0, 0.1], [2, 2]]
+    if untied:
+        args[3] = draw(2, iterations, 5, 5, seed=11, dtype=torch.float64) / 3
+        args[4] = draw(iterations, 5, 5, seed=12, dtype=torch.float64) / 3
+    scores, state = cuda_op.forward(core, *args, activation)
+    leaves = [args[i].clone().requires_grad_() for i in (0, 1, 3, 4)]
+    truth = formula([*leaves[:2], args[2], *leaves[2:], *args[5:]], activation)
+    grad = draw(*scores.shape, seed=8, dtype=torch.float64)
+    results = cuda_op.backward(core, grad, state, ALL, *call(args), untied)
+    assert_close([scores, *results], [truth.detach(), *torch.autograd.grad(truth, leaves, grad)], 1e-11)
 
 
 def test_one_gradient_alone_is_that_of_all() -> None:
@@ -347,6 +383,7 @@ def test_empty_batch() -> None:
         ({8: [1.0, 0.0, 0.1]}, "theta of the features must be finite"),
         ({9: [4, 0, 0]}, "normalization must be 0 to 3"),
         ({10: 0}, "iterations must be at least 1"),
+        ({3: torch.zeros(3, 2, 3, 3), 4: torch.zeros(2, 3, 3)}, "2 sets of parameters, but 3 iterations"),
     ],
 )
 def test_errors(change: dict[int, Any], words: str) -> None:
@@ -358,7 +395,7 @@ def test_errors(change: dict[int, Any], words: str) -> None:
 
 
 def test_too_many_points_are_refused_before_memory_is_asked_for() -> None:
-    field = core.Field32(3, 1, 20000, 20000, 1, [(0, 3, False, 3.0, 3.0, 1.0, 2)])
+    field = core.Field32(3, 1, 20000, 20000, 1, [(0, 3, False, 3.0, 3.0, 1.0, 2)], 1, False)
     with pytest.raises(ValueError, match="compute fewer images at a time"):
         field.forward_memory(False)
 
@@ -372,7 +409,7 @@ def test_a_copied_state_is_refused() -> None:
 
 def test_memory_of_the_spatial_kernel_is_bounded_by_its_grid() -> None:
     """500 x 500 pixels, theta 3: 32,592 vertices, room for less than a tenth of the 750,000 corners."""
-    spatial = core.Field32(1, 21, 500, 500, 10, [(0, 0, False, 3.0, 3.0, 1.0, 2)])
+    spatial = core.Field32(1, 21, 500, 500, 10, [(0, 0, False, 3.0, 3.0, 1.0, 2)], 1, False)
     _, workspace = spatial.forward_memory(False)
     q_and_scores = 2 * 500 * 500 * 24 * 4
     assert workspace < q_and_scores + 80e6

@@ -32,13 +32,15 @@ using KernelTuple = std::tuple<Address, std::int64_t, bool, double, double, doub
 
 template <typename T>
 Field<T> field(std::int64_t batch, std::int64_t classes, std::int64_t height, std::int64_t width,
-               int iterations, const std::vector<KernelTuple>& kernels) {
+               int iterations, const std::vector<KernelTuple>& kernels, int parameter_sets, bool relu) {
   Field<T> made{};
   made.batch = batch;
   made.classes = classes;
   made.height = height;
   made.width = width;
   made.iterations = iterations;
+  made.parameter_sets = parameter_sets;
+  made.relu = relu;
   for (const auto& [values, channels, shared, theta_x, theta_y, theta, normalization] : kernels) {
     if (normalization < 0 || normalization > static_cast<int>(Normalization::kSymmetric)) {
       throw std::invalid_argument("normalization must be 0 to 3, got " + std::to_string(normalization));
@@ -60,7 +62,8 @@ void forward(const Field<T>& field, Address unary, Address q0, Address mask, Add
   whole.mask = array<const std::uint8_t>(mask);
   whole.compatibility = array<const T>(compatibility);
   for (std::size_t k = 0; k < field.kernels.size(); ++k) {
-    whole.weights.push_back(array<const T>(weights) + k * field.classes * field.classes);
+    whole.weights.push_back(array<const T>(weights) +
+                            k * field.parameter_sets * field.classes * field.classes);
   }
   mean_field_forward(whole, array<T>(top), array<std::int32_t>(status), array<void>(state),
                      array<void>(workspace), reinterpret_cast<Stream>(stream));
@@ -74,7 +77,7 @@ void backward(const Field<T>& field, Address state, Address top_diff, Address un
   gradient.q0 = array<T>(q0);
   gradient.compatibility = array<T>(compatibility);
   for (std::size_t k = 0; weights && k < field.kernels.size(); ++k) {
-    gradient.weights.push_back(array<T>(weights) + k * field.classes * field.classes);
+    gradient.weights.push_back(array<T>(weights) + k * field.parameter_sets * field.classes * field.classes);
   }
   mean_field_backward(field, array<const void>(state), array<const T>(top_diff), gradient,
                       array<void>(workspace), reinterpret_cast<Stream>(stream));
@@ -92,7 +95,8 @@ template <typename T>
 void bind(nb::module_& m, const std::string& bits) {
   const auto released = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Field<T>>(m, ("Field" + bits).c_str(), "Sizes and kernels of a field.")
-      .def(nb::new_(&field<T>), "batch"_a, "classes"_a, "height"_a, "width"_a, "iterations"_a, "kernels"_a)
+      .def(nb::new_(&field<T>), "batch"_a, "classes"_a, "height"_a, "width"_a, "iterations"_a, "kernels"_a,
+           "parameter_sets"_a, "relu"_a)
       .def(
           "forward_memory",
           [](const Field<T>& self, bool keep_state) {

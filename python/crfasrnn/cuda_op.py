@@ -64,6 +64,7 @@ def forward(
     normalization: Sequence[int],
     iterations: int,
     keep_state: bool,
+    activation: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Scores and state; arguments as mean_field_op's, and the compiled module that computes."""
     scores, start, w, mu, *channels = (_prepared(t) for t in (unary, q0, weights, compatibility, *features))
@@ -77,7 +78,7 @@ def forward(
         for f, x, y, t, n in zip(channels, theta_x, theta_y, theta, normalization)
     ]
     with _device(unary) as stream:
-        field = _typed(core, "Field", scores)(*scores.shape, iterations, kernels)
+        field = _typed(core, "Field", scores)(*scores.shape, iterations, kernels, _sets(mu), activation == 1)
         state_bytes, work_bytes = field.forward_memory(keep_state)
         state, work = _bytes(unary, state_bytes), _bytes(unary, work_bytes)
         field.forward(
@@ -97,16 +98,19 @@ def backward(
     theta_y: Sequence[float],
     normalization: Sequence[int],
     iterations: int,
+    untied: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of unary, q0, weights and compatibility; those that are not wanted are empty."""
     diff = _prepared(grad)
-    shapes = mean_field_op.gradient_shapes(grad, len(channels))
+    sets = iterations if untied else 1
+    matrix = (*([sets] if untied else []), grad.shape[1], grad.shape[1])
+    shapes = (grad.shape, grad.shape, (len(channels), *matrix), matrix)
     results = [diff.new_empty(shape if needed else (0,)) for shape, needed in zip(shapes, wanted)]
     if not grad.shape[0]:
         return tuple(result.zero_().to(grad.dtype) for result in results)  # type: ignore[return-value]
     kernels = [(0, d, False, x, y, 1.0, n) for d, x, y, n in zip(channels, theta_x, theta_y, normalization)]
     with _device(grad) as stream:
-        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels)
+        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels, sets, False)
         state_bytes, _ = field.forward_memory(True)
         if state.untyped_storage().nbytes() < state_bytes:
             raise RuntimeError(mean_field_op.STATE_IS_GONE)
@@ -149,6 +153,11 @@ def _prepared(tensor: Tensor) -> Tensor:
     """What the core reads: contiguous, half precision as float32."""
     tensor = tensor.detach().contiguous()
     return tensor.float() if tensor.dtype in _HALF else tensor
+
+
+def _sets(compatibility: Tensor) -> int:
+    """Of parameters: one, or with untied iterations one for each."""
+    return compatibility.shape[0] if compatibility.ndim == 3 else 1
 
 
 def _typed(core: Any, name: str, like: Tensor) -> Any:

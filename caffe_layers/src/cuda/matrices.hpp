@@ -1,4 +1,5 @@
-// Jobs on the small matrices between classes: filter weights W_k, compatibility mu, and their products in double.
+// Jobs on the small matrices between classes: filter weights W_k, compatibility mu, and their products in
+// double.
 #pragma once
 
 #include <cstdint>
@@ -89,7 +90,8 @@ struct WeightGradient {
 // out = -sum_k correlation_k W_k^T: the gradient of mu.
 template <typename T>
 struct CompatibilityGradient {
-  const T* weights;           // kernels x classes x classes
+  const T* weights;           // W_0
+  std::int64_t weight_step;   // from W_k to W_k+1
   const double* correlation;  // kernels x classes x classes
   T* out;
   int kernels;
@@ -100,10 +102,9 @@ struct CompatibilityGradient {
     const std::int64_t row = item / classes, column = item % classes;
     double sum = 0;
     for (std::int64_t k = 0; k < kernels; ++k) {
-      const std::int64_t first = k * classes * classes;
-      for (std::int64_t l = 0; l < classes; ++l) {
-        sum += correlation[first + row * classes + l] * double(weights[first + column * classes + l]);
-      }
+      const double* correlated = correlation + k * classes * classes + row * classes;
+      const T* weight = weights + k * weight_step + column * classes;
+      for (std::int64_t l = 0; l < classes; ++l) sum += correlated[l] * double(weight[l]);
     }
     out[item] = static_cast<T>(-sum);
   }

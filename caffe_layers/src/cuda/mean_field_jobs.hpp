@@ -72,6 +72,9 @@ void check_field(const Field<T>& field) {
   require(field.height <= std::numeric_limits<std::int32_t>::max() / field.width &&
               field.batch <= std::numeric_limits<std::int32_t>::max() / (field.height * field.width),
           "the images of a batch have more than 2^31 pixels: compute fewer at a time");
+  require(field.parameter_sets == 1 || field.parameter_sets == field.iterations,
+          "there are " + std::to_string(field.parameter_sets) + " sets of parameters, but " +
+              std::to_string(field.iterations) + " iterations: give one set for all, or one for each");
   for (const Kernel<T>& kernel : field.kernels) {
     check_kernel(kernel.features, field.batch * field.height * field.width);
   }
@@ -93,6 +96,12 @@ struct RowShape {
 template <typename T>
 std::int64_t points_of(const Field<T>& field) {
   return field.batch * field.height * field.width;
+}
+
+// Which set of parameters iteration t (from 0) has.
+template <typename T>
+int set_of(const Field<T>& field, int t) {
+  return field.parameter_sets == 1 ? 0 : t;
 }
 
 template <typename T>
@@ -120,10 +129,12 @@ Points<T> kernel_points(const Field<T>& field, const Kernel<T>& kernel) {
 template <typename T>
 struct Kept {
   std::vector<Lattice<T>> lattices;
-  T* weights;                      // kernels x classes x classes
-  T* compatibility;                // classes x classes
-  std::vector<Chunk<T>*> forward;  // mixing matrices, one for each kernel
-  std::vector<Chunk<T>*> backward;
+  T* weights;        // kernels x parameter_sets x classes x classes
+  T* compatibility;  // parameter_sets x classes x classes
+  std::int32_t* relu;
+  // Mixing matrices, for every set of parameters one for each kernel.
+  std::vector<std::vector<Chunk<T>*>> forward;
+  std::vector<std::vector<Chunk<T>*>> backward;
   std::vector<Chunk<T>*> q;  // of every iteration, or one that all share
 };
 
@@ -134,12 +145,19 @@ Kept<T> lay_out_kept(const Field<T>& field, bool every_q, Arena* arena) {
   Kept<T> kept{};
   for (const Kernel<T>& kernel : field.kernels) {
     kept.lattices.push_back(lay_out_lattice(kernel_points(field, kernel), kernel.normalization, arena));
-    for (auto* matrices : {&kept.forward, &kept.backward}) {
-      matrices->push_back(arena->take<Chunk<T>>(std::int64_t{kChunk} * shape.groups * shape.groups));
+  }
+  const std::int64_t matrices = field.parameter_sets * field.classes * field.classes;
+  kept.weights = arena->take<T>(kernels * matrices);
+  kept.compatibility = arena->take<T>(matrices);
+  kept.relu = arena->take<std::int32_t>(1);
+  for (auto* mixing : {&kept.forward, &kept.backward}) {
+    mixing->resize(field.parameter_sets);
+    for (std::vector<Chunk<T>*>& set : *mixing) {
+      for (std::int64_t k = 0; k < kernels; ++k) {
+        set.push_back(arena->take<Chunk<T>>(std::int64_t{kChunk} * shape.groups * shape.groups));
+      }
     }
   }
-  kept.weights = arena->take<T>(kernels * field.classes * field.classes);
-  kept.compatibility = arena->take<T>(field.classes * field.classes);
   for (int t = 0; t < field.iterations; ++t) {
     const bool own = every_q || t == 0;
     kept.q.push_back(own ? arena->take<Chunk<T>>(points_of(field) * shape.groups) : kept.q[0]);
@@ -197,7 +215,7 @@ struct BackwardArrays {
   std::vector<VertexRows<T, kChunk>> rows;
   std::vector<VertexRows<T, kChunk>> filtered;
   std::vector<Chunk<T>*> parts;
-  double* correlation;  // kernels x classes x classes: sum_t sum_points G_t F_k^T
+  double* correlation;  // parameter_sets x kernels x classes x classes: sum_t sum_points G_t F_k^T
 };
 
 template <typename T>
@@ -214,34 +232,37 @@ BackwardArrays<T> lay_out_backward(const Field<T>& field, bool weights, Arena* s
     arrays.parts.push_back(
         work->template take<Chunk<T>>(std::int64_t{outer_parts(groups)} * kChunk * groups * groups));
   }
-  arrays.correlation = work->template take<double>(static_cast<std::int64_t>(field.kernels.size()) *
-                                                   field.classes * field.classes);
+  arrays.correlation = work->template take<double>(
+      field.parameter_sets * static_cast<std::int64_t>(field.kernels.size()) * field.classes * field.classes);
   return arrays;
 }
 
 // ------------------------------------------------------------------------------------------------- steps
 
-template <typename T>
-struct ClearStatus {
-  std::int32_t* status;
-  std::int64_t images;
-  CRFRNN_DEVICE std::int64_t size() const { return images; }
-  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t image) const { status[image] = kFine; }
+struct Fill {
+  std::int32_t* to;
+  std::int32_t value;
+  std::int64_t count;
+  CRFRNN_DEVICE std::int64_t size() const { return count; }
+  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t i) const { to[i] = value; }
 };
 
+// Keeps a copy of the matrices, and their products.
 template <typename T>
 void copy_matrices(const Backend& backend, const Field<T>& field, const Kept<T>& kept) {
-  const std::int64_t size = field.classes * field.classes;
+  const std::int64_t size = field.classes * field.classes, sets = field.parameter_sets;
   const int groups = RowShape(field.classes).groups;
-  std::vector<CopyNumbers<T>> copies{{field.compatibility, kept.compatibility, size}};
+  std::vector<CopyNumbers<T>> copies{{field.compatibility, kept.compatibility, sets * size}};
   std::vector<MixingMatrices<T>> products;
   for (std::size_t k = 0; k < field.weights.size(); ++k) {
-    T* weight = kept.weights + static_cast<std::int64_t>(k) * size;
-    copies.push_back({field.weights[k], weight, size});
-    products.push_back({weight, kept.compatibility, kept.forward[k], kept.backward[k],
-                        static_cast<int>(field.classes), groups});
+    T* weights = kept.weights + static_cast<std::int64_t>(k) * sets * size;
+    copies.push_back({field.weights[k], weights, sets * size});
+    for (std::int64_t set = 0; set < sets; ++set) {
+      products.push_back({weights + set * size, kept.compatibility + set * size, kept.forward[set][k],
+                          kept.backward[set][k], static_cast<int>(field.classes), groups});
+    }
   }
-  backend.launch(copies, size);
+  backend.launch(copies, sets * size);
   backend.launch(products, std::int64_t{kChunk} * kChunk * groups * groups);
 }
 
@@ -295,6 +316,7 @@ struct UpdateArrays {
   Finish finish;
   const Chunk<T>* start;
   const Chunk<T>* q;
+  const std::int32_t* was_relu;
   Chunk<T>* total;
   Chunk<T>* out;
 };
@@ -308,6 +330,7 @@ void update_with(const Backend& backend, const std::vector<SliceTerm<T>>& terms,
   job[0].finish = arrays.finish;
   job[0].start = arrays.start;
   job[0].q = arrays.q;
+  job[0].was_relu = arrays.was_relu;
   job[0].total = arrays.total;
   job[0].out = arrays.out;
   job[0].points = points;
@@ -357,6 +380,11 @@ std::vector<const T*> after(const std::vector<Lattice<T>>& lattices) {
 // ------------------------------------------------------------------------------------------------- forward
 
 template <typename T>
+Finish activation(const Field<T>& field) {
+  return field.relu ? Finish::kRelu : Finish::kSoftmax;
+}
+
+template <typename T>
 void start_rows(const Backend& backend, const Field<T>& field, const ForwardArrays<T>& arrays,
                 const RowShape& shape) {
   const Lattice<T>& lattice = arrays.kept.lattices[0];
@@ -367,7 +395,7 @@ void start_rows(const Backend& backend, const Field<T>& field, const ForwardArra
       rows_of_planes(field, field.unary, -kInfinity<T>, lattice, arrays.unary, same ? q : nullptr)};
   if (!same) jobs.push_back(rows_of_planes<T>(field, field.q0, -kInfinity<T>, lattice, q, nullptr));
   backend.launch(jobs, points, shape.width);
-  update(backend, {}, UpdateArrays<T>{Finish::kSoftmax, q, nullptr, nullptr, q}, points, shape);
+  update(backend, {}, UpdateArrays<T>{activation(field), q, nullptr, nullptr, nullptr, q}, points, shape);
 }
 
 template <typename T>
@@ -390,7 +418,8 @@ void mean_field_forward(const Field<T>& field, T* top, std::int32_t* status, voi
   const RowShape shape(field.classes);
   const std::int64_t points = points_of(field);
 
-  backend.launch(std::vector<ClearStatus<T>>{{status, field.batch}}, field.batch);
+  backend.launch(std::vector<Fill>{{status, kFine, field.batch}, {kept.relu, field.relu ? 1 : 0, 1}},
+                 field.batch);
   for (std::size_t k = 0; k < field.kernels.size(); ++k) {
     const Kernel<T>& kernel = field.kernels[k];
     build_lattice(backend, kernel_points(field, kernel), kernel.normalization, kept.lattices[k],
@@ -403,11 +432,11 @@ void mean_field_forward(const Field<T>& field, T* top, std::int32_t* status, voi
     splat<T, kChunk>(backend, kept.lattices, kept.q[t], before(kept.lattices), shape.groups, shape.width,
                      &rows);
     blur(backend, kept.lattices, false, shape.groups, shape.width, &rows);
-    mix(backend, kept.lattices, kept.forward, shape, &rows);
+    mix(backend, kept.lattices, kept.forward[set_of(field, t)], shape, &rows);
     const bool last = t + 1 == field.iterations;
     update(backend, slice_terms(kept.lattices, rows, after(kept.lattices)),
-           UpdateArrays<T>{last ? Finish::kNothing : Finish::kSoftmax, arrays.unary, nullptr, nullptr,
-                           last ? arrays.scores : kept.q[t + 1]},
+           UpdateArrays<T>{last ? Finish::kNothing : activation(field), arrays.unary, nullptr, nullptr,
+                           nullptr, last ? arrays.scores : kept.q[t + 1]},
            points, shape);
   }
   const std::vector<FromRows<T>> result{planes_of_rows(field, arrays.scores, top)};
@@ -430,25 +459,42 @@ void correlate(const Backend& backend, const BackwardArrays<T>& arrays,
   backend.launch(jobs, std::int64_t{parts} * groups * groups);
 }
 
+// correlation = the sum of the parts, for the kernels of one set of parameters.
 template <typename T>
-void matrix_gradients(const Backend& backend, const BackwardArrays<T>& arrays,
-                      const KernelFieldGradient<T>& gradient, const RowShape& shape) {
+void sum_parts(const Backend& backend, const BackwardArrays<T>& arrays, int set, const RowShape& shape) {
   const std::int64_t size = std::int64_t{shape.channels} * shape.channels;
-  const Kept<T>& kept = arrays.kept;
   std::vector<SumParts<T>> sums;
-  std::vector<WeightGradient<T>> products;
-  for (std::size_t k = 0; k < kept.lattices.size(); ++k) {
-    double* correlation = arrays.correlation + static_cast<std::int64_t>(k) * size;
-    sums.push_back({arrays.parts[k], correlation, outer_parts(shape.groups), shape.channels, shape.groups});
-    T* out = k < gradient.weights.size() ? gradient.weights[k] : nullptr;
-    if (out) products.push_back({kept.compatibility, correlation, out, shape.channels});
+  for (Chunk<T>* parts : arrays.parts) {
+    const auto matrix = static_cast<std::int64_t>(set * arrays.parts.size() + sums.size());
+    sums.push_back(
+        {parts, arrays.correlation + matrix * size, outer_parts(shape.groups), shape.channels, shape.groups});
   }
   backend.launch(sums, size, Lanes::kWidest);
-  backend.launch(products, size);
-  if (!gradient.compatibility) return;
-  const std::vector<CompatibilityGradient<T>> job{{kept.weights, arrays.correlation, gradient.compatibility,
-                                                   static_cast<int>(kept.lattices.size()), shape.channels}};
-  backend.launch(job, size);
+}
+
+template <typename T>
+void matrix_gradients(const Backend& backend, const BackwardArrays<T>& arrays,
+                      const KernelFieldGradient<T>& gradient, std::int64_t sets, const RowShape& shape) {
+  const std::int64_t size = std::int64_t{shape.channels} * shape.channels;
+  const Kept<T>& kept = arrays.kept;
+  const auto kernels = static_cast<std::int64_t>(arrays.parts.size());
+  std::vector<WeightGradient<T>> of_weights;
+  std::vector<CompatibilityGradient<T>> of_compatibility;
+  for (std::int64_t set = 0; set < sets; ++set) {
+    const double* correlation = arrays.correlation + set * kernels * size;
+    for (std::size_t k = 0; k < gradient.weights.size(); ++k) {
+      if (!gradient.weights[k]) continue;
+      of_weights.push_back({kept.compatibility + set * size,
+                            correlation + static_cast<std::int64_t>(k) * size,
+                            gradient.weights[k] + set * size, shape.channels});
+    }
+    if (!gradient.compatibility) continue;
+    of_compatibility.push_back({kept.weights + set * size, sets * size, correlation,
+                                gradient.compatibility + set * size, static_cast<int>(kernels),
+                                shape.channels});
+  }
+  backend.launch(of_weights, size);
+  backend.launch(of_compatibility, size);
 }
 
 template <typename T>
@@ -484,21 +530,23 @@ void mean_field_backward(const Field<T>& field, const void* state, const T* top_
       splat<T, kChunk>(backend, lattices, arrays.kept.q[t], before(lattices), shape.groups, shape.width,
                        &filtered);
       blur(backend, lattices, false, shape.groups, shape.width, &filtered);
-      correlate(backend, arrays, rows, filtered, shape.groups, t + 1 < field.iterations);
+      const bool shared = field.parameter_sets == 1;
+      correlate(backend, arrays, rows, filtered, shape.groups, shared && t + 1 < field.iterations);
+      if (!shared || t == 0) sum_parts(backend, arrays, set_of(field, t), shape);
     }
     if (t == 0 && !gradient.q0) break;
     blur(backend, lattices, true, shape.groups, shape.width, &rows);
-    mix(backend, lattices, arrays.kept.backward, shape, &rows);
+    mix(backend, lattices, arrays.kept.backward[set_of(field, t)], shape, &rows);
     update(backend, slice_terms(lattices, rows, before(lattices)),
-           UpdateArrays<T>{Finish::kGradient, nullptr, arrays.kept.q[t], t > 0 ? arrays.total : nullptr,
-                           arrays.g},
+           UpdateArrays<T>{Finish::kGradient, nullptr, arrays.kept.q[t], arrays.kept.relu,
+                           t > 0 ? arrays.total : nullptr, arrays.g},
            points, shape);
   }
   std::vector<FromRows<T>> results;
   if (gradient.q0) results.push_back(planes_of_rows(field, arrays.g, gradient.q0));
   if (gradient.unary) results.push_back(planes_of_rows(field, arrays.total, gradient.unary));
   backend.launch(results, points, shape.width);
-  if (weights) matrix_gradients(backend, arrays, gradient, shape);
+  if (weights) matrix_gradients(backend, arrays, gradient, field.parameter_sets, shape);
 }
 
 // ---------------------------------------------------------------------------------------------- the filter
@@ -563,7 +611,7 @@ void permutohedral_filter(const T* in, const T* features, T* out, std::int32_t* 
   const std::vector<Lattice<T>> lattices{arrays.lattice};
   const Strides strides{0, 1, channels};
 
-  backend.launch(std::vector<ClearStatus<T>>{{status, 1}}, 1);
+  backend.launch(std::vector<Fill>{{status, kFine, 1}}, 1);
   build_lattice(backend, at, Normalization::kNone, arrays.lattice, arrays.build, status);
   const std::vector<ToRows<T>> start{{in, strides, points, shape.channels, T(0), arrays.lattice.corner,
                                       arrays.lattice.corners, arrays.rows, nullptr, points, shape.groups}};
@@ -571,7 +619,7 @@ void permutohedral_filter(const T* in, const T* features, T* out, std::int32_t* 
   splat<T, kChunk>(backend, lattices, arrays.rows, {nullptr}, shape.groups, shape.width, &arrays.vertex_rows);
   blur(backend, lattices, reverse, shape.groups, shape.width, &arrays.vertex_rows);
   update(backend, slice_terms(lattices, arrays.vertex_rows, after(lattices)),
-         UpdateArrays<T>{Finish::kNothing, nullptr, nullptr, nullptr, arrays.rows}, points, shape);
+         UpdateArrays<T>{Finish::kNothing, nullptr, nullptr, nullptr, nullptr, arrays.rows}, points, shape);
   const std::vector<FromRows<T>> result{
       {arrays.rows, out, strides, points, shape.channels, points, shape.groups}};
   backend.launch(result, points, shape.width);

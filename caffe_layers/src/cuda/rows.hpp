@@ -187,7 +187,8 @@ struct SliceTerm {
 enum class Finish {
   kNothing,   // out = s
   kSoftmax,   // out = soft-max of s
-  kGradient,  // out = q * (s - <q, s>), and total, if given, += out
+  kRelu,      // out = max(0, s)
+  kGradient,  // out = q * (s - <q, s>), or with *was_relu s where q > 0, else 0; and total, if given, += out
 };
 
 // Slice, and all that comes after it per point. kPerLane: the most chunks that fall to a lane.
@@ -199,7 +200,8 @@ struct Update {
   Finish finish;
   const Chunk<T>* start;  // or null
   const Chunk<T>* q;
-  Chunk<T>* total;
+  const std::int32_t* was_relu;  // for gradients: the activation of the forward pass
+  Chunk<T>* total;               // or null
   Chunk<T>* out;
   std::int64_t points;
   int groups;
@@ -210,10 +212,17 @@ struct Update {
     Chunk<T> s[kShare];
     for_chunks(lanes, [&](int i, int g) { s[i] = slice(point, g); });
     if (finish == Finish::kSoftmax) softmax(lanes, s);
-    if (finish == Finish::kGradient) gradient(lanes, row, s);
+    if (finish == Finish::kRelu) relu(lanes, s);
+    if (finish == Finish::kGradient) {
+      if (*was_relu) {
+        relu_gradient(lanes, row, s);
+      } else {
+        softmax_gradient(lanes, row, s);
+      }
+    }
     for_chunks(lanes, [&](int i, int g) {
       out[row + g] = s[i];
-      if (finish == Finish::kGradient && total) add_scaled(&total[row + g], T(1), s[i]);
+      if (total) add_scaled(&total[row + g], T(1), s[i]);
     });
   }
 
@@ -258,7 +267,20 @@ struct Update {
     });
   }
 
-  CRFRNN_DEVICE void gradient(const Lanes& lanes, std::int64_t row, Chunk<T>* s) const {
+  CRFRNN_DEVICE void relu(const Lanes& lanes, Chunk<T>* s) const {
+    for_chunks(lanes, [&](int i, int) {
+      for (int k = 0; k < kChunk; ++k) s[i].v[k] = s[i].v[k] < T(0) ? T(0) : s[i].v[k];  // keeps NaN
+    });
+  }
+
+  CRFRNN_DEVICE void relu_gradient(const Lanes& lanes, std::int64_t row, Chunk<T>* s) const {
+    for_chunks(lanes, [&](int i, int g) {
+      const Chunk<T> at = q[row + g];
+      for (int k = 0; k < kChunk; ++k) s[i].v[k] = at.v[k] > T(0) ? s[i].v[k] : T(0);
+    });
+  }
+
+  CRFRNN_DEVICE void softmax_gradient(const Lanes& lanes, std::int64_t row, Chunk<T>* s) const {
     T dot = 0;
     for_chunks(lanes, [&](int i, int g) {
       const Chunk<T> at = q[row + g];

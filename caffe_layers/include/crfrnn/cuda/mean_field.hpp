@@ -60,8 +60,12 @@ struct Field {
   const T* q0;
   const std::uint8_t* mask;  // batch x height x width: 0 takes a pixel out of the field; or null
   std::vector<Kernel<T>> kernels;
-  std::vector<const T*> weights;  // one classes x classes matrix for each kernel
-  const T* compatibility;
+  // For each kernel: parameter_sets matrices, each classes x classes.
+  std::vector<const T*> weights;
+  const T* compatibility;  // parameter_sets x classes x classes
+  // 1: all iterations share their parameters. Else the number of iterations: each has its own (untied).
+  int parameter_sets = 1;
+  bool relu = false;  // Q = max(0, score) in place of the soft-max (the paper's section 6)
 };
 
 // Bytes that a forward pass needs: `state` stays as it is until the last backward pass, `workspace` is free
@@ -90,8 +94,8 @@ void mean_field_forward(const Field<T>& field, T* top, std::int32_t* status, voi
 template <typename T>
 std::size_t backward_memory(const Field<T>& field, bool weights);
 
-// Gradients as in MeanFieldState::backward. `field` describes what was given to forward; its arrays are not
-// read.
+// Gradients as in MeanFieldState::backward. `field` describes what was given to forward; its arrays and
+// `relu` are not read: the state has them.
 template <typename T>
 void mean_field_backward(const Field<T>& field, const void* state, const T* top_diff,
                          const KernelFieldGradient<T>& gradient, void* workspace, Stream stream);
