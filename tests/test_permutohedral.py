@@ -188,7 +188,6 @@ def test_features_must_be_finite(bad: float) -> None:
         (torch.ones(5, 1), torch.ones(5, 2).double(), "torch.float64 but values is torch.float32"),
         (torch.ones(5, 1).half(), torch.ones(5, 2).half(), "must be torch.float32 or torch.float64"),
         (torch.ones(5, 1), torch.full((5, 2), 1e8), "more than float32 resolves"),
-        (torch.ones(5, 1), torch.ones(5, 2, requires_grad=True), "no gradient with respect to its features"),
     ],
 )
 def test_errors(values: torch.Tensor, features: torch.Tensor, message: str) -> None:

@@ -47,11 +47,17 @@ void require_same_shape(const char* name, const A& array, const char* other_name
 }
 
 template <typename A>
-void require_square(const char* name, const A& array, std::size_t classes) {
-  if (array.shape(0) != classes || array.shape(1) != classes) {
-    throw std::invalid_argument(std::string(name) + " has shape " + shape_of(array) + ", but unary has " +
-                                std::to_string(classes) + " classes: it must be (" + std::to_string(classes) +
-                                ", " + std::to_string(classes) + ")");
+void require_matrices(const char* name, const A& array, const std::vector<std::size_t>& shape,
+                      const char* meaning) {
+  std::string wanted;
+  bool same = array.ndim() == shape.size();
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    same = same && array.shape(i) == shape[i];
+    wanted += (i ? ", " : "") + std::to_string(shape[i]);
+  }
+  if (!same) {
+    throw std::invalid_argument(std::string(name) + " has shape " + shape_of(array) + ", it must be (" +
+                                wanted + "): " + meaning);
   }
 }
 
@@ -83,6 +89,9 @@ struct KernelSource {
 
   std::shared_ptr<const GaussianKernel<T>> make(const std::shared_ptr<const PixelOrder>& order,
                                                 std::int64_t image, int threads) const {
+    if (!features && theta_x > 0 && theta_y > 0) {
+      return position_kernel<T>(order, theta_x, theta_y, static_cast<Normalization>(normalization), threads);
+    }
     KernelFeatures<T> from;
     from.theta_x = theta_x;
     from.theta_y = theta_y;
@@ -144,18 +153,18 @@ void kernel_filter(const GaussianKernel<T>& kernel, Planes<const T> values, Plan
 
 template <typename T>
 std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> q0, nb::list kernels,
-                                           Planes<const T> weights, Table<const T> compatibility,
+                                           Image<const T> weights, Planes<const T> compatibility,
                                            std::optional<Planes<const std::uint8_t>> mask, Image<T> out,
-                                           int iterations, bool keep_state, int threads) {
+                                           int iterations, int activation, bool keep_state, int threads) {
   require_same_shape("q0", q0, "unary", unary);
   require_same_shape("out", out, "unary", unary);
-  require_square("compatibility", compatibility, unary.shape(1));
   const std::size_t count = kernels.size();
   const std::size_t classes = unary.shape(1);
-  if (weights.shape(0) != count || weights.shape(1) != classes || weights.shape(2) != classes) {
-    throw std::invalid_argument("weights has shape " + shape_of(weights) + ", must be (" +
-                                std::to_string(count) + ", " + std::to_string(classes) + ", " +
-                                std::to_string(classes) + "): kernels x classes x classes");
+  const std::size_t sets = compatibility.shape(0);
+  require_matrices("compatibility", compatibility, {sets, classes, classes}, "sets x classes x classes");
+  require_matrices("weights", weights, {count, sets, classes, classes}, "kernels x sets x classes x classes");
+  if (activation < 0 || activation > static_cast<int>(Activation::kRelu)) {
+    throw std::invalid_argument("activation must be 0 or 1, got " + std::to_string(activation));
   }
   if (mask && (mask->shape(0) != unary.shape(0) || mask->shape(1) != unary.shape(2) ||
                mask->shape(2) != unary.shape(3))) {
@@ -163,11 +172,21 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
                                 shape_of(unary) + ": batch, height and width must be equal");
   }
   const auto size = [&](int axis) { return static_cast<std::int64_t>(unary.shape(axis)); };
-  KernelFieldInput<T> input{size(0),   size(1), size(2), size(3), unary.data(),
-                            q0.data(), nullptr, {},      {},      compatibility.data()};
+  KernelFieldInput<T> input{size(0),
+                            size(1),
+                            size(2),
+                            size(3),
+                            unary.data(),
+                            q0.data(),
+                            nullptr,
+                            {},
+                            {},
+                            compatibility.data(),
+                            static_cast<int>(sets),
+                            static_cast<Activation>(activation)};
   if (mask) input.mask = mask->data();
   for (std::size_t k = 0; k < count; ++k) {
-    input.weights.push_back(weights.data() + k * classes * classes);
+    input.weights.push_back(weights.data() + k * sets * classes * classes);
     if (nb::isinstance<GaussianKernel<T>>(kernels[k])) {
       const auto kernel = nb::cast<std::shared_ptr<GaussianKernel<T>>>(kernels[k]);
       if (mask || kernel->lattice().points() != size(2) * size(3)) {
@@ -198,8 +217,8 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
 
 template <typename T>
 void backward(const MeanFieldState<T>& state, Image<const T> top_diff, std::optional<Image<T>> unary,
-              std::optional<Image<T>> q0, std::optional<Planes<T>> weights,
-              std::optional<Table<T>> compatibility, int threads) {
+              std::optional<Image<T>> q0, std::optional<Image<T>> weights,
+              std::optional<Planes<T>> compatibility, int threads) {
   const auto same = [](std::size_t a, std::int64_t b) { return static_cast<std::int64_t>(a) == b; };
   if (!same(top_diff.shape(0), state.batch()) || !same(top_diff.shape(1), state.classes()) ||
       !same(top_diff.shape(2), state.height()) || !same(top_diff.shape(3), state.width())) {
@@ -210,19 +229,22 @@ void backward(const MeanFieldState<T>& state, Image<const T> top_diff, std::opti
   }
   const auto classes = static_cast<std::size_t>(state.classes());
   const auto count = static_cast<std::size_t>(state.kernels());
+  const auto sets = static_cast<std::size_t>(state.parameter_sets());
   if (unary) require_same_shape("unary's gradient", *unary, "top_diff", top_diff);
   if (q0) require_same_shape("q0's gradient", *q0, "top_diff", top_diff);
-  if (compatibility) require_square("compatibility's gradient", *compatibility, classes);
-  if (weights &&
-      (weights->shape(0) != count || weights->shape(1) != classes || weights->shape(2) != classes)) {
-    throw std::invalid_argument("weights' gradient has shape " + shape_of(*weights) +
-                                ", it must be kernels x classes x classes");
+  if (compatibility) {
+    require_matrices("compatibility's gradient", *compatibility, {sets, classes, classes},
+                     "sets x classes x classes");
+  }
+  if (weights) {
+    require_matrices("weights' gradient", *weights, {count, sets, classes, classes},
+                     "kernels x sets x classes x classes");
   }
   KernelFieldGradient<T> gradient{unary ? unary->data() : nullptr, q0 ? q0->data() : nullptr,
                                   std::vector<T*>(count, nullptr),
                                   compatibility ? compatibility->data() : nullptr};
   for (std::size_t k = 0; weights && k < count; ++k) {
-    gradient.weights[k] = weights->data() + k * classes * classes;
+    gradient.weights[k] = weights->data() + k * sets * classes * classes;
   }
   const T* diff = top_diff.data();
   nb::gil_scoped_release release;
@@ -253,7 +275,7 @@ void bind(nb::module_& m, const std::string& bits) {
         "Gaussian filter of values (N, C) at features (N, d) into out (N, C).");
   m.def("mean_field_forward", &forward<T>, "unary"_a.noconvert(), "q0"_a.noconvert(), "kernels"_a,
         "weights"_a.noconvert(), "compatibility"_a.noconvert(), "mask"_a.noconvert().none(),
-        "out"_a.noconvert(), "iterations"_a, "keep_state"_a, "threads"_a,
+        "out"_a.noconvert(), "iterations"_a, "activation"_a, "keep_state"_a, "threads"_a,
         "All mean-field iterations of a batch into out; a state for backward if keep_state, else None.");
 }
 

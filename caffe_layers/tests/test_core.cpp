@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -123,22 +124,65 @@ void test_lattice_is_consistent(int dimension, double spread) {
     T sum = 0;
     for (int j = 0; j < corners; ++j) {
       const T weight = lattice.barycentric()[p * corners + j];
-      const std::int32_t v = lattice.corner()[p * corners + j];
-      in_range = in_range && v >= 0 && v < lattice.vertices() && weight > T(-1e-3) && weight < T(1.001);
+      in_range = in_range && weight > T(-1e-3) && weight < T(1.001);
       sum += weight;
     }
     sums_to_one = sums_to_one && std::abs(sum - 1) < 1e-4;
   }
   CHECK(sums_to_one);
   CHECK(in_range);
-  CHECK(lattice.row_begin()[0] == 0);
-  CHECK(lattice.row_begin()[lattice.vertices()] == points * corners);
   for (const crfrnn::BlurAxis<T>& axis : lattice.axes()) {
-    std::vector<char> seen(lattice.vertices(), 0);
-    for (std::int64_t k = 0; k < lattice.vertices(); ++k) seen[axis.order[k]] = 1;
-    bool permutation = axis.link[lattice.vertices() - 1] == T(0);
-    for (char s : seen) permutation = permutation && s;
-    CHECK(permutation);
+    std::vector<int> seen(lattice.vertices(), 0);
+    for (std::int64_t k = 0; k < axis.size(); ++k) ++seen[axis.order[k]];
+    CHECK(*std::max_element(seen.begin(), seen.end()) <= 1);
+    CHECK(axis.size() == 0 || axis.link[axis.size() - 1] == T(0));
+    for (std::int64_t k = 0; k < axis.size(); ++k) {  // no vertex without a neighbour is listed
+      CHECK(axis.link[k] != T(0) || (k > 0 && axis.link[k - 1] != T(0)));
+    }
+  }
+}
+
+// Blocks cover the points and own the vertices, each once; what they share are vertices of earlier blocks,
+// and listing it by vertex loses nothing.
+template <typename T>
+void test_blocks_are_consistent(int dimension) {
+  const std::int64_t points = 20000;
+  const std::vector<T> features = random_values<T>(points * dimension, 2.0, 16);
+  const crfrnn::PermutohedralLattice<T> lattice(features.data(), points, dimension, 2);
+  const int corners = lattice.corners();
+  std::int64_t next_point = 0;
+  std::int32_t next_vertex = 0, next_shared = 0;
+  CHECK(lattice.blocks().size() > 1);
+  for (const crfrnn::LatticeBlock& block : lattice.blocks()) {
+    CHECK(block.first_point == next_point && block.points > 0);
+    CHECK(block.first_vertex == next_vertex && block.first_shared == next_shared);
+    std::vector<char> touched(block.own + block.shares, 0);
+    bool in_range = true;
+    for (std::int64_t e = block.first_point * corners; e < (block.first_point + block.points) * corners;
+         ++e) {
+      const std::int32_t v = lattice.corner()[e];
+      in_range = in_range && v >= 0 && v < block.own + block.shares;
+      if (in_range) touched[v] = 1;
+    }
+    CHECK(in_range);
+    CHECK(std::count(touched.begin(), touched.end(), 0) == 0);
+    for (std::int32_t s = 0; s < block.shares; ++s) {
+      CHECK(lattice.shared()[block.first_shared + s] < block.first_vertex);
+    }
+    next_point += block.points;
+    next_vertex += block.own;
+    next_shared += block.shares;
+  }
+  CHECK(next_point == points && next_vertex == lattice.vertices());
+  CHECK(next_shared == static_cast<std::int32_t>(lattice.shared().size()));
+  const auto& vertices = lattice.shared_vertices();
+  CHECK(lattice.shared_place().size() == lattice.shared().size());
+  CHECK(vertices.back().first_place == next_shared);
+  for (std::size_t i = 0; i + 1 < vertices.size(); ++i) {
+    for (std::int32_t p = vertices[i].first_place; p < vertices[i + 1].first_place; ++p) {
+      CHECK(lattice.shared()[lattice.shared_place()[p]] == vertices[i].vertex);
+      CHECK(p == vertices[i].first_place || lattice.shared_place()[p - 1] < lattice.shared_place()[p]);
+    }
   }
 }
 
@@ -249,9 +293,18 @@ void test_kernel_field(crfrnn::Normalization normalization) {
     return std::make_shared<const crfrnn::GaussianKernel<T>>(order, features, normalization, 2);
   };
   const auto run = [&](std::vector<T>* d_unary) {
-    const crfrnn::KernelFieldInput<T> input{
-        1,           classes, height,          width,        unary.data(), unary.data(),
-        mask.data(), {make},  {weight.data()}, weight.data()};
+    const crfrnn::KernelFieldInput<T> input{1,
+                                            classes,
+                                            height,
+                                            width,
+                                            unary.data(),
+                                            unary.data(),
+                                            mask.data(),
+                                            {make},
+                                            {weight.data()},
+                                            weight.data(),
+                                            1,
+                                            crfrnn::Activation::kSoftmax};
     std::vector<T> out(size);
     const auto state = crfrnn::mean_field_forward<T>(input, 2, out.data(), true, 2);
     CHECK(state->kernels() == 1 && state->bytes() > 0);
@@ -298,6 +351,7 @@ int main() {
   for (int dimension : {1, 2, 3, 5, 8, 16}) {
     test_lattice_is_consistent<float>(dimension, 2.0);
     test_lattice_is_consistent<double>(dimension, 100.0);
+    test_blocks_are_consistent<float>(dimension);
     test_filter_is_independent_of_threads_and_transposed<float>(dimension);
     test_filter_is_independent_of_threads_and_transposed<double>(dimension);
   }

@@ -46,6 +46,7 @@ def mean_field_forward(
     mask: Any | None,
     out: Any,
     iterations: int,
+    activation: int,
     keep_state: bool,
     threads: int,
 ) -> MeanFieldState32 | None: ...

@@ -191,11 +191,12 @@ class DenseCRF:
                 unary,
                 unary,
                 self._kernels,
-                np.stack(self._compatibilities),
-                np.eye(self._labels, dtype=np.float32),
+                np.stack(self._compatibilities)[:, None],
+                np.eye(self._labels, dtype=np.float32)[None],
                 None,
                 out,
                 int(niter),
+                0,  # soft-max
                 False,
                 _threads(),
             )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from crfasrnn import cuda_op  # noqa: F401, makes the operators work on CUDA tensors
-from crfasrnn.mean_field_op import filter_op, mean_field_op
+from crfasrnn.bandwidths import Lattice, pair_gradient, unrolled_mean_field
+from crfasrnn.mean_field_op import filter_op, run_mean_field
 
 # By type of device. Half precision is computed in float32.
 _DTYPES = {
@@ -22,6 +24,9 @@ _DTYPES = {
 # (the paper's weighted mean), D^-1/2 on both sides.
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
 
+# How scores become the Q of the next iteration: a distribution over the classes, or max(0, score).
+ACTIVATIONS = ("softmax", "relu")
+
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
@@ -29,17 +34,28 @@ class Kernel:
 
     Attributes:
         theta_position: standard deviation of the position in pixels, one number or one per axis in the order x, y(, z, ...);
-            None if the position does not matter.
+            None if the position does not matter. A tensor (scalar or one per axis) that requires a gradient gets one.
         features: (N, d, *S) or (1, d, *S) channels compared in addition, e.g. colours, depth or normals; None for none.
-            With the position at most 16 dimensions. No gradient flows to them.
-        theta_features: standard deviation of the channels, in their units.
+            With the position at most 16 dimensions.
+        theta_features: standard deviation of the channels, in their units. A scalar tensor that requires a gradient gets one.
         normalization: one of NORMALIZATIONS.
+        learn_features: whether a gradient flows to `features`, if they require one.
+
+    With a gradient for a theta or for features, all iterations are unrolled in torch, which takes several times as long as the
+    compiled operator; the gradient is that of the Gaussian, not of the lattice (see crfasrnn.bandwidths).
     """
 
-    theta_position: float | Sequence[float] | None = None
+    theta_position: float | Sequence[float] | Tensor | None = None
     features: Tensor | None = None
-    theta_features: float = 1.0
+    theta_features: float | Tensor = 1.0
     normalization: str = "after"
+    learn_features: bool = False
+
+    def learns(self) -> bool:
+        """Whether a theta or the features want a gradient."""
+        thetas = (self.theta_position, self.theta_features)
+        wanting = [t for t in thetas if isinstance(t, Tensor)] + ([self.features] if self.learn_features else [])
+        return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in wanting)
 
 
 def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = False) -> Tensor:
@@ -47,12 +63,13 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
 
     The filter runs on the permutohedral lattice (Adams, Baek and Davis, "Fast high-dimensional filtering using the
     permutohedral lattice", Eurographics 2010); its cost grows with the dimension squared instead of exponentially.
-    It is not normalised: divide by the filter of ones for a weighted mean. Differentiable with respect to `values`;
-    the gradient is the same filter with the order of the blur axes turned round.
+    It is not normalised: divide by the filter of ones for a weighted mean. Differentiable with respect to `values`, by the same
+    filter with the order of the blur axes turned round, and to `features`, by the gradient of the Gaussian that the lattice
+    approximates (see crfasrnn.bandwidths).
 
     Args:
         values: (N, C), float32 or float64 (on CUDA devices also float16, bfloat16).
-        features: (N, d) with 1 <= d <= 16, same dtype, already divided by the standard deviations. No gradient.
+        features: (N, d) with 1 <= d <= 16, same dtype, already divided by the standard deviations.
         reverse: take the blur axes in reverse order, i.e. apply the transposed operator.
 
     Returns:
@@ -68,12 +85,32 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
         )
     values, features = _at_full_precision(values, features)
     _check_tensors(values=values, features=features)
-    if features.requires_grad:
-        raise ValueError(
-            "permutohedral_filter has no gradient with respect to its features: pass features.detach() "
-            "if they are meant to be constant"
-        )
+    if features.requires_grad and torch.is_grad_enabled():
+        return _FilterWithFeatures.apply(values, features, reverse)
     return filter_op(values, features, reverse)
+
+
+class _FilterWithFeatures(torch.autograd.Function):
+    """The filter with a gradient for its features too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, features: Tensor, reverse: bool) -> Tensor:
+        ctx.save_for_backward(values, features)
+        ctx.reverse = reverse
+        return filter_op(values, features, reverse)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+        values, features = ctx.saved_tensors
+        d_values = filter_op(grad, features, not ctx.reverse) if ctx.needs_input_grad[0] else None
+        d_features = None
+        if ctx.needs_input_grad[1]:
+            left, right, at = (t.double().T[:, None] for t in (grad, values, features))
+            lattice = Lattice(at)
+            run = (lambda x, transpose: lattice(x, not transpose)) if ctx.reverse else lattice
+            d_features = pair_gradient(run, lattice.features, left, right)[:, 0].T.to(features.dtype)
+        return d_values, d_features, None
 
 
 def mean_field(
@@ -88,6 +125,7 @@ def mean_field(
     theta_alpha: float,
     theta_beta: float,
     theta_gamma: float,
+    activation: str = "softmax",
 ) -> Tensor:
     """Mean-field inference in a fully connected CRF, as a recurrent network (Zheng et al., ICCV 2015, section 4).
 
@@ -105,13 +143,15 @@ def mean_field(
             in float32).
         q0: (N, C, H, W) scores that the first iteration soft-maxes; mostly `unary` itself.
         image: (N, K, H, W), 1 <= K <= 14, as the network sees it (no further scaling). No gradient flows to it.
-        spatial_weights: (C, C) or (1, 1, C, C), W_s.
+        spatial_weights: (C, C) or (1, 1, C, C), W_s; (iterations, C, C) if every iteration has its own (untied), which the
+            other two may then have or not.
         bilateral_weights: (C, C) or (1, 1, C, C), W_b.
         compatibility: (C, C) or (1, 1, C, C), mu; minus the identity is the Potts model.
         iterations: T >= 1. The paper trains with 5 and tests with 10.
         theta_alpha: standard deviation of the bilateral kernel in pixels.
         theta_beta: standard deviation of the bilateral kernel in units of the image.
         theta_gamma: standard deviation of the spatial kernel in pixels.
+        activation: "softmax", or "relu" for Q = max(0, scores) in its place (section 6).
 
     Returns:
         (N, C, H, W) scores, dtype of `unary`. Each image is computed on its own, with the same bits in any batch and
@@ -127,14 +167,15 @@ def mean_field(
     unary, q0, image, spatial_weights, bilateral_weights, compatibility = _at_full_precision(
         unary, q0, image, spatial_weights, bilateral_weights, compatibility
     )
-    _check_mean_field(unary, q0, image, spatial_weights, bilateral_weights, compatibility)
     _check_iterations(iterations)
+    _check_mean_field(unary, q0, image, iterations, spatial_weights, bilateral_weights, compatibility)
+    _check_activation(activation)
     thetas = {"theta_alpha": theta_alpha, "theta_beta": theta_beta, "theta_gamma": theta_gamma}
     for name, theta in thetas.items():
         _check_theta(name, theta)
     # The original has no gradient of the image either, and nets ask for one when they force backward.
     pair = [Kernel(theta_gamma), Kernel(theta_alpha, image.detach(), theta_beta)]
-    return _run(unary, q0, pair, [spatial_weights, bilateral_weights], compatibility, None, iterations)
+    return _run(unary, q0, pair, [spatial_weights, bilateral_weights], compatibility, None, iterations, activation)
 
 
 def mean_field_kernels(
@@ -146,6 +187,7 @@ def mean_field_kernels(
     *,
     iterations: int,
     mask: Tensor | None = None,
+    activation: str = "softmax",
 ) -> Tensor:
     """Mean-field inference with any kernels over any grid (Zheng et al., section 4.2): as mean_field, with
 
@@ -156,7 +198,8 @@ def mean_field_kernels(
             or more (volumes).
         q0: (N, C, *S) scores that the first iteration soft-maxes; mostly `unary` itself.
         kernels: at least one Kernel, normalised as it says.
-        weights: one (C, C) or (1, 1, C, C) matrix for each kernel.
+        weights: one (C, C) or (1, 1, C, C) matrix for each kernel; any of them, and the compatibility, may be (iterations, C, C)
+            for untied iterations.
         compatibility: (C, C) or (1, 1, C, C), mu; minus the identity is the Potts model.
         iterations: T >= 1.
         mask: (N, *S) bool, False where there is nothing, as in padding: scores and gradients are 0 there, and the other
@@ -179,8 +222,9 @@ def mean_field_kernels(
     if unary.ndim < 3 or 0 in unary.shape[1:]:
         raise ValueError(f"unary must be (N, C, *S) with nothing empty but N, got {tuple(unary.shape)}")
     _check_q0(unary, q0)
-    _check_matrices(unary, named)
     _check_iterations(iterations)
+    _check_activation(activation)
+    _check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
     if mask is not None and (mask.dtype != torch.bool or mask.shape != (unary.shape[0], *grid)):
@@ -188,7 +232,7 @@ def mean_field_kernels(
     if mask is not None and mask.device != unary.device:
         raise ValueError(f"mask is on {mask.device} but unary on {unary.device}: use mask.to(unary.device)")
     if len(grid) == 2:
-        return _run(unary, q0, checked, weights, compatibility, mask, iterations)
+        return _run(unary, q0, checked, weights, compatibility, mask, iterations, activation)
     # The core knows planes: the last axis stays, the others become one, and the position becomes features.
     width = grid[-1]
 
@@ -196,11 +240,16 @@ def mean_field_kernels(
         return tensor.reshape(*tensor.shape[:2], -1, width)
 
     flat = [
-        Kernel(features=plane(_with_position(kernel, grid, unary)), normalization=kernel.normalization)
+        Kernel(
+            features=plane(_with_position(kernel, grid, unary)),
+            normalization=kernel.normalization,
+            learn_features=kernel.learns(),
+        )
         for kernel in checked
     ]
     taken = None if mask is None else mask.reshape(len(mask), -1, width)
-    return _run(plane(unary), plane(q0), flat, weights, compatibility, taken, iterations).reshape(unary.shape)
+    scores = _run(plane(unary), plane(q0), flat, weights, compatibility, taken, iterations, activation)
+    return scores.reshape(unary.shape)
 
 
 def _with_position(kernel: Kernel, grid: tuple[int, ...], unary: Tensor) -> Tensor:
@@ -216,12 +265,15 @@ def _with_position(kernel: Kernel, grid: tuple[int, ...], unary: Tensor) -> Tens
     return torch.cat(parts, 1)
 
 
-def _per_axis(theta: float | Sequence[float], axes: int) -> tuple[float, ...]:
+def _per_axis(theta: float | Sequence[float] | Tensor, axes: int) -> tuple[Any, ...]:
+    """One theta for each axis: numbers, or scalar tensors of a tensor."""
+    if isinstance(theta, Tensor):
+        return tuple(theta.expand(axes)) if theta.ndim == 0 else tuple(theta)
     return (float(theta),) * axes if isinstance(theta, (int, float)) else tuple(float(t) for t in theta)
 
 
 def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
-    """The kernel with features that fit the scores, detached."""
+    """The kernel with features that fit the scores; detached, and with numbers for thetas, where nothing is learned."""
     name, grid, features = f"kernels[{k}]", tuple(unary.shape[2:]), kernel.features
     if kernel.normalization not in NORMALIZATIONS:
         raise ValueError(
@@ -235,17 +287,23 @@ def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
             _check_theta(f"{name}: theta_position", theta)
     elif features is None:
         raise ValueError(f"{name} compares nothing: give theta_position, features, or both")
+    learns = kernel.learns()
+    position, theta_features = kernel.theta_position, kernel.theta_features
+    if not learns:
+        if isinstance(position, Tensor):
+            position = tuple(float(t) for t in _per_axis(position, len(grid)))
+        theta_features = float(theta_features)
     if features is None:
-        return kernel
+        return Kernel(position, None, theta_features, kernel.normalization)
     _check_theta(f"{name}: theta_features", kernel.theta_features)
-    (features,) = _at_full_precision(features.detach())
+    (features,) = _at_full_precision(features if kernel.learn_features else features.detach())
     _check_tensors(unary=unary, **{f"{name}.features": features})
     if features.ndim != unary.ndim or features.shape[0] not in (1, unary.shape[0]) or tuple(features.shape[2:]) != grid:
         raise ValueError(
             f"{name}: features must be (N, d, {', '.join(map(str, grid))}) or have N = 1, as unary {tuple(unary.shape)}, "
             f"got {tuple(features.shape)}"
         )
-    return Kernel(kernel.theta_position, features, kernel.theta_features, kernel.normalization)
+    return Kernel(position, features, theta_features, kernel.normalization, kernel.learn_features)
 
 
 def _run(
@@ -256,29 +314,40 @@ def _run(
     compatibility: Tensor,
     mask: Tensor | None,
     iterations: int,
+    activation: str,
 ) -> Tensor:
     """Call the operator for planes (N, C, H, W)."""
     classes = unary.shape[1]
-    matrices = torch.stack([weight.reshape(classes, classes) for weight in weights])
-    mu = compatibility.reshape(classes, classes)
+    sets = [iterations] if any(m.ndim == 3 for m in (*weights, compatibility)) else []
+    *matrices, mu = (
+        (m if m.ndim == 3 else m.reshape(classes, classes)).expand(*sets, classes, classes)
+        for m in (*weights, compatibility)
+    )
+    stacked = torch.stack(matrices)
+    normalization = [NORMALIZATIONS.index(kernel.normalization) for kernel in kernels]
+    if any(kernel.learns() for kernel in kernels):
+        grid = tuple(unary.shape[2:])
+        coordinates = [_with_position(kernel, grid, unary) for kernel in kernels]
+        activate = (lambda scores: scores.softmax(0)) if activation == "softmax" else torch.relu
+        return unrolled_mean_field(unary, q0, coordinates, normalization, stacked, mu, mask, iterations, activate)
     nothing = unary.new_empty(1, 0, *unary.shape[2:])
     positions = [(0.0, 0.0) if k.theta_position is None else _per_axis(k.theta_position, 2) for k in kernels]
-    keep_state = torch.is_grad_enabled() and any(t.requires_grad for t in (unary, q0, matrices, mu))
-    scores, _ = mean_field_op(
+    keep_state = torch.is_grad_enabled() and any(t.requires_grad for t in (unary, q0, stacked, mu))
+    return run_mean_field(
         unary,
         q0,
         [nothing if kernel.features is None else kernel.features for kernel in kernels],
-        matrices,
+        stacked,
         mu,
         mask,
         [x for x, _ in positions],
         [y for _, y in positions],
         [float(kernel.theta_features) for kernel in kernels],
-        [NORMALIZATIONS.index(kernel.normalization) for kernel in kernels],
+        normalization,
         iterations,
         keep_state,
+        ACTIVATIONS.index(activation),
     )
-    return scores
 
 
 def _at_full_precision(*tensors: Tensor) -> list[Tensor]:
@@ -294,7 +363,12 @@ def _check_iterations(iterations: int) -> None:
         raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
 
 
-def _check_theta(name: str, theta: float) -> None:
+def _check_activation(activation: str) -> None:
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+
+
+def _check_theta(name: str, theta: float | Tensor) -> None:
     if not (math.isfinite(theta) and theta > 0):
         raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
 
@@ -316,7 +390,7 @@ def _check_tensors(**tensors: Tensor) -> None:
             )
 
 
-def _check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, *weights: Tensor) -> None:
+def _check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, iterations: int, *weights: Tensor) -> None:
     names = ("spatial_weights", "bilateral_weights", "compatibility")
     _check_tensors(unary=unary, q0=q0, image=image, **dict(zip(names, weights)))
     if unary.ndim != 4 or 0 in unary.shape[1:]:
@@ -333,7 +407,7 @@ def _check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, *weights: Tensor
             f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: height and width must be equal; "
             f"resize or crop one of them, e.g. F.interpolate(unary, size=image.shape[2:], mode='bilinear')"
         )
-    _check_matrices(unary, dict(zip(names, weights)))
+    _check_matrices(unary, iterations, dict(zip(names, weights)))
 
 
 def _check_q0(unary: Tensor, q0: Tensor) -> None:
@@ -344,12 +418,14 @@ def _check_q0(unary: Tensor, q0: Tensor) -> None:
         )
 
 
-def _check_matrices(unary: Tensor, matrices: dict[str, Tensor]) -> None:
+def _check_matrices(unary: Tensor, iterations: int, matrices: dict[str, Tensor]) -> None:
     classes = unary.shape[1]
+    square = (classes, classes)
     for name, weight in matrices.items():
-        if tuple(weight.shape) not in ((classes, classes), (1, 1, classes, classes)):
+        if tuple(weight.shape) not in (square, (1, 1, *square), (iterations, *square)):
             raise ValueError(
                 f"{name} has shape {tuple(weight.shape)}, but unary {tuple(unary.shape)} has {classes} classes: "
-                f"it must be ({classes}, {classes}) or (1, 1, {classes}, {classes}); "
+                f"it must be ({classes}, {classes}) or (1, 1, {classes}, {classes}), "
+                f"or ({iterations}, {classes}, {classes}) with a matrix for every iteration; "
                 f"torch.eye({classes}) times a factor gives one weight for all classes"
             )

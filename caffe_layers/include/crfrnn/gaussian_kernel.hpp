@@ -50,10 +50,6 @@ class GaussianKernel {
   const T* before() const { return before_.size() ? before_.data() : nullptr; }
   const T* after() const { return after_.data(); }
 
-  // Mixing the classes commutes with slicing and with the factor per point: it is done where there are fewer
-  // rows.
-  bool mixes_at_vertices() const { return lattice_.vertices() <= lattice_.points(); }
-
   // out = K in, or K^T in: channels x height x width. Pixels that are no points become 0.
   void filter(const T* in, T* out, std::int64_t channels, bool transpose, int threads) const;
 
@@ -69,5 +65,17 @@ class GaussianKernel {
 
 extern template class GaussianKernel<float>;
 extern template class GaussianKernel<double>;
+
+// The kernel of the position alone. It is the same for all images of a size: the last few over whole images
+// are kept for the next call, up to 64 MiB each.
+template <typename T>
+std::shared_ptr<const GaussianKernel<T>> position_kernel(const std::shared_ptr<const PixelOrder>& order,
+                                                         double theta_x, double theta_y,
+                                                         Normalization normalization, int threads);
+
+extern template std::shared_ptr<const GaussianKernel<float>> position_kernel(
+    const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
+extern template std::shared_ptr<const GaussianKernel<double>> position_kernel(
+    const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
 
 }  // namespace crfrnn

@@ -51,6 +51,10 @@ template <typename T>
 using KernelMaker = std::function<std::shared_ptr<const GaussianKernel<T>>(
     const std::shared_ptr<const PixelOrder>& order, std::int64_t image)>;
 
+// How scores become the Q of the next iteration: a distribution over the classes, or max(0, score) as the
+// paper's section 6 weighs it.
+enum class Activation { kSoftmax, kRelu };
+
 // The field with any kernels: arrays as in MeanFieldInput.
 template <typename T>
 struct KernelFieldInput {
@@ -62,11 +66,16 @@ struct KernelFieldInput {
   const T* q0;
   const std::uint8_t* mask;  // batch x height x width: 0 takes a pixel out of the field; or null
   std::vector<KernelMaker<T>> kernels;
-  std::vector<const T*> weights;  // one classes x classes matrix W_k for each kernel
-  const T* compatibility;
+  // For each kernel: parameter_sets matrices W_k, each classes x classes.
+  std::vector<const T*> weights;
+  const T* compatibility;  // parameter_sets x classes x classes
+  // 1: all iterations share their parameters, as in a recurrent network. Else the number of iterations: each
+  // has its own (untied).
+  int parameter_sets = 1;
+  Activation activation = Activation::kSoftmax;
 };
 
-// Where the gradients go (overwritten); null skips one.
+// Where the gradients go (overwritten), in the shapes of the inputs; null skips one.
 template <typename T>
 struct KernelFieldGradient {
   T* unary;
@@ -85,8 +94,8 @@ struct MeanFieldGradient {
   T* compatibility;
 };
 
-// What backward needs of a forward pass: per image the lattices and the Q of every iteration; the small
-// matrices. Independent of the forward call's arrays.
+// What backward needs of a forward pass: per image the lattices, and for every iteration Q at the points and
+// its filtered values at the vertices; the small matrices. Independent of the forward call's arrays.
 template <typename T>
 class MeanFieldState {
  public:
@@ -107,6 +116,7 @@ class MeanFieldState {
   virtual std::size_t bytes() const = 0;
 
   virtual std::int64_t kernels() const = 0;
+  virtual std::int64_t parameter_sets() const = 0;
   virtual std::int64_t batch() const = 0;
   virtual std::int64_t classes() const = 0;
   virtual std::int64_t height() const = 0;
@@ -126,7 +136,7 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const MeanFieldInput<T>& i
 
 // The same with any kernels. Pixels that the mask takes away have score and gradient 0 and influence nothing;
 // with different masks in a batch a maker is asked for kernels over different orders. Throws what the makers
-// throw, and std::invalid_argument for no kernels.
+// throw, and std::invalid_argument for no kernels, and for parameter_sets that are neither 1 nor iterations.
 template <typename T>
 std::unique_ptr<MeanFieldState<T>> mean_field_forward(const KernelFieldInput<T>& input, int iterations,
                                                       T* top, bool keep_state, int threads);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "crfrnn/buffer.hpp"
+#include "crfrnn/lattice_block.hpp"
 #include "crfrnn/limits.hpp"
 
 namespace crfrnn {
@@ -16,12 +17,13 @@ namespace crfrnn {
 // The padded length of a row of `channels` values.
 inline std::int64_t row_stride(std::int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
-// The vertices of the lattice ordered along one blur axis: consecutive entries are neighbours where the link
-// says so.
+// The vertices that have a neighbour along one blur axis, chain after chain of neighbours. Vertices without
+// one are blurred by leaving them as they are.
 template <typename T>
 struct BlurAxis {
-  Buffer<std::int32_t> order;  // vertices: a permutation, chain after chain
-  Buffer<T> link;  // vertices: 0.5 if order[i + 1] is the neighbour of order[i], 0 at the end of a chain
+  Buffer<std::int32_t> order;  // vertices
+  Buffer<T> link;              // 0.5 if order[i + 1] is the neighbour of order[i], 0 at the end of a chain
+  std::int64_t size() const { return static_cast<std::int64_t>(link.size()); }
 };
 
 // The part of the lattice spanned by a set of points, and the three steps of the filter on it.
@@ -42,14 +44,18 @@ class PermutohedralLattice {
   int dimension() const { return corners_ - 1; }
   int corners() const { return corners_; }  // of a simplex: dimension + 1
 
-  // The corners of the simplex around each point, points x corners, the corner of remainder 0 first.
+  // The corners of the simplex around each point, points x corners, the corner of remainder 0 first, numbered
+  // within the point's block.
   const std::int32_t* corner() const { return corner_.data(); }
   // The barycentric coordinates of each point, points x corners; they sum to 1.
   const T* barycentric() const { return barycentric_.data(); }
-  // The same relation sorted by vertex: entries row_begin()[v] .. row_begin()[v + 1] belong to vertex v.
-  const std::int32_t* row_begin() const { return row_begin_.data(); }
-  const std::int32_t* entry_point() const { return entry_point_.data(); }
-  const T* entry_weight() const { return entry_weight_.data(); }
+  // Where one block ends and the next begins depends on points() only.
+  const std::vector<LatticeBlock>& blocks() const { return blocks_; }
+  // The vertices that blocks share with earlier ones, block after block.
+  const std::vector<std::int32_t>& shared() const { return shared_; }
+  // The same by vertex: places in shared(), in ascending order; one entry more than vertices, as an end mark.
+  const std::vector<SharedVertex>& shared_vertices() const { return shared_vertices_; }
+  const std::vector<std::int32_t>& shared_place() const { return shared_place_; }
   const std::vector<BlurAxis<T>>& axes() const { return axes_; }
 
   // What slicing multiplies by, so that a wide Gaussian keeps a constant's sum: 1 / (1 + 2^-d).
@@ -68,7 +74,7 @@ class PermutohedralLattice {
  private:
   template <typename Key>
   void build(const T* features, const struct KeyLayout& layout, int threads);
-  void sort_by_vertex(int threads);
+  void index_shared_vertices();
 
   std::int64_t points_ = 0;
   std::int64_t vertices_ = 0;
@@ -76,9 +82,10 @@ class PermutohedralLattice {
   T slice_gain_ = 0;
   Buffer<std::int32_t> corner_;
   Buffer<T> barycentric_;
-  Buffer<std::int32_t> row_begin_;
-  Buffer<std::int32_t> entry_point_;
-  Buffer<T> entry_weight_;
+  std::vector<LatticeBlock> blocks_;
+  std::vector<std::int32_t> shared_;
+  std::vector<SharedVertex> shared_vertices_;
+  std::vector<std::int32_t> shared_place_;
   std::vector<BlurAxis<T>> axes_;
 };
 

@@ -1,14 +1,17 @@
 #include "crfrnn/gaussian_kernel.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "crfrnn/parallel.hpp"
-#include "kernels.hpp"
-#include "lattice_steps.hpp"
+#include "lattice_pass.hpp"
 #include "pixel_rows.hpp"
 
 namespace crfrnn {
@@ -39,7 +42,7 @@ PermutohedralLattice<T> span(const PixelOrder& order, const KernelFeatures<T>& f
   const T theta = static_cast<T>(from.theta);
   const std::int64_t plane = order.pixels();
   Buffer<T> features(order.points() * d);
-  parallel_ranges(threads, order.points(), kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(threads, order.points(), kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t p = begin; p < end; ++p) {
       T* f = features.data() + p * d;
       if (position) {
@@ -79,7 +82,7 @@ GaussianKernel<T>::GaussianKernel(std::shared_ptr<const PixelOrder> order, const
   Buffer<T> response = lattice_.ones_response(threads);
   if (normalization != Normalization::kAfter) before_ = Buffer<T>(points);
   if (normalization != Normalization::kSymmetric && before_.size()) after_ = Buffer<T>(points);
-  parallel_ranges(threads, points, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(threads, points, kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t p = begin; p < end; ++p) {
       const T one = response[p] + T(1e-20);
       switch (normalization) {
@@ -103,34 +106,57 @@ template <typename T>
 void GaussianKernel<T>::filter(const T* in, T* out, std::int64_t channels, bool transpose,
                                int threads) const {
   if (channels < 1) throw std::invalid_argument("there must be at least one channel to filter");
-  const std::int64_t stride = row_stride(channels);
-  const std::int64_t points = lattice_.points();
-  Buffer<T> rows(points * stride);
-  order_->to_rows(in, channels, T(0), rows.data(), threads);
-  Buffer<T> vertex_rows(lattice_.vertices() * stride);
-  splat<T>({{&lattice_, rows.data(), transpose ? after() : before(), vertex_rows.data()}}, stride, threads);
-  blur<T>({{&lattice_, vertex_rows.data()}}, stride, transpose, threads);
-  Buffer<T> ones;
-  const T* scale = transpose ? before() : after();
-  if (!scale) {
-    ones = Buffer<T>(points);
-    std::fill_n(ones.data(), points, T(1));
-    scale = ones.data();
+  const T* splat_scale = transpose ? after() : before();
+  const T* slice_scale = transpose ? before() : after();
+  LatticePass<T> pass({{&lattice_, splat_scale, slice_scale, T(1)}}, channels, threads);
+  pass.splat([&](std::int64_t first, std::int64_t count, T* rows) {
+    order_->to_rows(in, channels, T(0), first, count, rows);
+  });
+  pass.blur(transpose);
+  order_->clear_others(channels, out);
+  pass.slice(nullptr, [&](std::int64_t first, std::int64_t count, T* rows) {
+    order_->to_planes(rows, channels, first, count, out);
+  });
+}
+
+template <typename T>
+std::shared_ptr<const GaussianKernel<T>> position_kernel(const std::shared_ptr<const PixelOrder>& order,
+                                                         double theta_x, double theta_y,
+                                                         Normalization normalization, int threads) {
+  using Key = std::tuple<std::int64_t, std::int64_t, double, double, Normalization>;
+  using Kernel = std::shared_ptr<const GaussianKernel<T>>;
+  constexpr std::size_t kMost = 4, kMostBytes = std::size_t{64} << 20;
+  static std::mutex mutex;
+  static std::deque<std::pair<Key, Kernel>> recent;  // the last one used first
+
+  const Key key{order->height(), order->width(), theta_x, theta_y, normalization};
+  const bool whole = order->points() == order->pixels();
+  if (whole) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto at =
+        std::find_if(recent.begin(), recent.end(), [&](const auto& entry) { return entry.first == key; });
+    if (at != recent.end()) {
+      std::rotate(recent.begin(), at, at + 1);
+      return recent.front().second;
+    }
   }
-  const SliceTerm<T> term{lattice_.corner(),  lattice_.barycentric(), scale,
-                          lattice_.corners(), vertex_rows.data(),     nullptr};
-  UpdateArgs<T> args{};
-  args.terms = &term;
-  args.term_count = 1;
-  args.out = rows.data();
-  args.stride = stride;
-  args.channels = channels;
-  parallel_ranges(threads, points, kPointGrain,
-                  [&](std::int64_t begin, std::int64_t end) { kernels<T>().update(args, begin, end); });
-  order_->to_planes(rows.data(), channels, out, threads);
+  KernelFeatures<T> features;
+  features.theta_x = theta_x;
+  features.theta_y = theta_y;
+  auto kernel = std::make_shared<const GaussianKernel<T>>(order, features, normalization, threads);
+  if (whole && kernel->bytes() <= kMostBytes) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    recent.emplace_front(key, kernel);
+    if (recent.size() > kMost) recent.pop_back();
+  }
+  return kernel;
 }
 
 template class GaussianKernel<float>;
 template class GaussianKernel<double>;
+template std::shared_ptr<const GaussianKernel<float>> position_kernel(
+    const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
+template std::shared_ptr<const GaussianKernel<double>> position_kernel(
+    const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
 
 }  // namespace crfrnn

@@ -6,11 +6,14 @@
 // into the rest of the program.
 //
 // A row is the values of all channels at one point or vertex, padded to `stride` elements (a multiple of
-// kLanes).
+// kLanes). Rows of vertices are stored in groups of at most kGroup channels (the last group may be narrower):
+// all rows of the first group, then all of the second, so that with many classes the rows that are gathered
+// from still fit a cache.
 #pragma once
 
 #include <cstdint>
 
+#include "crfrnn/lattice_block.hpp"
 #include "crfrnn/limits.hpp"
 
 namespace crfrnn {
@@ -28,17 +31,47 @@ struct Simplices {
   T barycentric[kMaxDimension + 1][kEmbedPoints];
 };
 
-// splat: for v in [begin, end): out[v] = sum of weight * (scale ? scale[point] : 1) * in[point] over v's
-// entries.
+// Channels per group of vertex rows: three vectors of every instruction set, as many accumulators as fit the
+// registers.
+constexpr std::int64_t kGroup = 3 * kLanes;
+
+// gather: local = the rows of a block's own vertices, then those of the vertices it shares; times `factor`
+// (a value per channel) if given.
 template <typename T>
-struct SplatArgs {
-  const std::int32_t* row_begin;
-  const std::int32_t* entry_point;
-  const T* entry_weight;
+struct GatherArgs {
+  const T* own_rows;
+  const T* rows;
+  const std::int32_t* shared;
+  std::int64_t own;
+  std::int64_t shares;
+  const T* factor;
+  std::int64_t width;
+  T* local;
+};
+
+// slice: out[p] = base[p] + s sum_j weight[p, j] local[corner[p, j]], base null for zero, with s = scale[p],
+// or `gain` where scale is null.
+// scatter: local[corner[p, j]] += s weight[p, j] in[p].
+template <typename T>
+struct SimplexArgs {
+  const std::int32_t* corner;
+  const T* weight;
   const T* scale;
-  const T* in;
-  T* out;
-  std::int64_t stride;
+  T gain;
+  int corners;
+  std::int64_t count;   // of points
+  std::int64_t width;   // of the rows in local, and how much of a point's row is read or written
+  std::int64_t stride;  // between the rows of points
+};
+
+// merge: rows[vertex] += the rows of its places, for shared vertices [begin, end).
+template <typename T>
+struct MergeArgs {
+  const SharedVertex* vertices;
+  const std::int32_t* place;
+  const T* shared_rows;
+  T* rows;
+  std::int64_t width;
 };
 
 // blur: rows[order[i]] += link[i - 1] * rows[order[i - 1]] + link[i] * rows[order[i + 1]], all right-hand
@@ -48,53 +81,50 @@ struct BlurArgs {
   const std::int32_t* order;
   const T* link;
   T* rows;
-  std::int64_t stride;
+  std::int64_t width;
 };
 
-// One kernel's contribution to a point: scale[p] * sum_j weight[p, j] * rows[corner[p, j]], then times `mix`
-// if given.
+// mix: out[i] = in[i] * matrix, for a group of the output's channels. In place if the row is one group.
 template <typename T>
-struct SliceTerm {
-  const std::int32_t* corner;
-  const T* weight;
-  const T* scale;  // per point
-  int corners;
-  const T* rows;
-  const T* mix;  // channels x stride, input channel major, or null
-};
-
-// Forward: out = start + sum of the terms; with `softmax` its soft-max over the row.
-// Backward (q given): out = q * (s - <q, s>) with s the sum of the terms; with `total` also total += out.
-template <typename T>
-struct UpdateArgs {
-  const SliceTerm<T>* terms;
-  int term_count;
-  const T* start;
-  const T* q;
-  T* total;
-  T* out;
-  T* scratch;  // 2 * kUpdateRows rows, one scratch per concurrent call
-  std::int64_t stride;
+struct MixArgs {
+  const T* in;
+  std::int64_t in_stride;
+  const T* matrix;  // channels x matrix_stride, input channel major, from the group's first column on
+  std::int64_t matrix_stride;
   std::int64_t channels;
-  bool softmax;
+  T* out;
+  std::int64_t out_stride;
+  std::int64_t width;
 };
 
-constexpr std::int64_t kUpdateRows = 32;
+// outer: sum[c] += y[i][c] * x[i] for i in [begin, end), c < channels.
+template <typename T>
+struct OuterArgs {
+  const T* y;
+  std::int64_t y_width;
+  std::int64_t channels;
+  const T* x;
+  std::int64_t x_width;
+  T* sum;
+  std::int64_t sum_stride;
+};
 
 template <typename T>
 struct Kernels {
   // features: kEmbedPoints x d. scale: d factors of the elevation.
   void (*embed)(const T* features, int d, const T* scale, Simplices<T>* out);
-  void (*splat)(const SplatArgs<T>& args, std::int64_t begin, std::int64_t end);
+  void (*gather)(const GatherArgs<T>& args);
+  void (*slice)(const SimplexArgs<T>& args, const T* local, const T* base, T* out);
+  void (*scatter)(const SimplexArgs<T>& args, const T* in, T* local);
+  void (*merge)(const MergeArgs<T>& args, std::int64_t begin, std::int64_t end);
   void (*blur)(const BlurArgs<T>& args, std::int64_t begin, std::int64_t end);
-  // rows[i] = rows[i] * mix for i in [begin, end); scratch: 4 rows.
-  void (*mix)(T* rows, const T* mix, std::int64_t channels, std::int64_t stride, T* scratch,
-              std::int64_t begin, std::int64_t end);
-  void (*update)(const UpdateArgs<T>& args, std::int64_t begin, std::int64_t end);
-  void (*softmax)(T* rows, std::int64_t stride, std::int64_t begin, std::int64_t end);
-  // sum[c] += y[i][c] * x[i] for i in [begin, end), c < channels; sum: channels x stride.
-  void (*outer)(const T* y, const T* x, T* sum, std::int64_t channels, std::int64_t stride,
-                std::int64_t begin, std::int64_t end);
+  void (*mix)(const MixArgs<T>& args, std::int64_t begin, std::int64_t end);
+  void (*outer)(const OuterArgs<T>& args, std::int64_t begin, std::int64_t end);
+  // The following change `count` rows.
+  void (*softmax)(T* rows, std::int64_t stride, std::int64_t count);
+  // rows = q * (rows - <q, rows>), the gradient of the soft-max with result q.
+  void (*softmax_gradient)(const T* q, T* rows, std::int64_t stride, std::int64_t count);
+  void (*add)(const T* in, T* rows, std::int64_t stride, std::int64_t count);
 };
 
 // The kernels for this processor. CRFRNN_ISA=baseline|avx2 in the environment asks for a lesser set.

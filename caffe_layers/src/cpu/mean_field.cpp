@@ -8,10 +8,10 @@
 #include <string>
 #include <utility>
 
+#include "class_matrix.hpp"
 #include "crfrnn/parallel.hpp"
 #include "kernels.hpp"
-#include "lattice_steps.hpp"
-#include "mixing.hpp"
+#include "lattice_pass.hpp"
 #include "pixel_rows.hpp"
 
 namespace crfrnn {
@@ -20,155 +20,116 @@ namespace {
 template <typename T>
 using KernelList = std::vector<std::shared_ptr<const GaussianKernel<T>>>;
 
-// The arrays one image's passes work in.
+// The matrices of one set of parameters. forward[k] = -(mu W_k)^T and backward[k] = -(mu W_k).
 template <typename T>
-struct Workspace {
-  Workspace(const KernelList<T>& kernels, std::int64_t stride) {
-    for (const auto& kernel : kernels) rows.emplace_back(kernel->lattice().vertices() * stride);
-  }
-  std::vector<Buffer<T>> rows;  // per kernel: vertices x stride
-};
-
-template <typename T>
-void splat_all(const KernelList<T>& kernels, const T* in, bool transposed, std::int64_t stride,
-               std::vector<Buffer<T>>* rows, int threads) {
-  std::vector<SplatJob<T>> jobs;
-  for (std::size_t k = 0; k < kernels.size(); ++k) {
-    jobs.push_back({&kernels[k]->lattice(), in, transposed ? kernels[k]->after() : kernels[k]->before(),
-                    (*rows)[k].data()});
-  }
-  splat(jobs, stride, threads);
-}
-
-template <typename T>
-void blur_all(const KernelList<T>& kernels, bool reverse, std::int64_t stride, std::vector<Buffer<T>>* rows,
-              int threads) {
-  std::vector<BlurJob<T>> jobs;
-  for (std::size_t k = 0; k < kernels.size(); ++k)
-    jobs.push_back({&kernels[k]->lattice(), (*rows)[k].data()});
-  blur(jobs, stride, reverse, threads);
-}
-
-template <typename T>
-void mix_vertices(const KernelList<T>& kernels, const std::vector<Buffer<T>>& mix, std::int64_t classes,
-                  std::vector<Buffer<T>>* rows, int threads) {
-  const std::int64_t stride = row_stride(classes);
-  struct Job {
-    const PermutohedralLattice<T>* lattice;
-    T* rows;
-    const T* mix;
-  };
-  std::vector<Job> jobs;
-  for (std::size_t k = 0; k < kernels.size(); ++k) {
-    if (!kernels[k]->mixes_at_vertices()) continue;
-    jobs.push_back({&kernels[k]->lattice(), (*rows)[k].data(), mix[k].data()});
-  }
-  parallel_vertices(threads, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
-    Buffer<T> scratch(4 * stride);
-    crfrnn::kernels<T>().mix(job.rows, job.mix, classes, stride, scratch.data(), begin, end);
-  });
-}
-
-template <typename T>
-void update_points(const KernelList<T>& kernels, const std::vector<Buffer<T>>& mix,
-                   const std::vector<Buffer<T>>& rows, const std::vector<const T*>& scale, UpdateArgs<T> args,
-                   int threads) {
-  std::vector<SliceTerm<T>> terms;
-  std::int64_t points = 0;
-  for (std::size_t k = 0; k < kernels.size(); ++k) {
-    const PermutohedralLattice<T>& l = kernels[k]->lattice();
-    points = l.points();
-    terms.push_back({l.corner(), l.barycentric(), scale[k], l.corners(), rows[k].data(),
-                     kernels[k]->mixes_at_vertices() ? nullptr : mix[k].data()});
-  }
-  args.terms = terms.data();
-  args.term_count = static_cast<int>(terms.size());
-  parallel_ranges(threads, points, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-    Buffer<T> scratch(2 * kUpdateRows * args.stride);
-    UpdateArgs<T> mine = args;
-    mine.scratch = scratch.data();
-    crfrnn::kernels<T>().update(mine, begin, end);
-  });
-}
-
-// sums[k] += the C x C matrix sum_v y[k][v] x[k][v]^T. The order of summation is fixed: chunks, then their
-// sums.
-template <typename T>
-void add_outer_products(const KernelList<T>& kernels, const std::vector<Buffer<T>>& y,
-                        const std::vector<Buffer<T>>& x, std::int64_t classes, std::vector<Matrix>* sums,
-                        int threads) {
-  constexpr std::int64_t kChunk = 4 * kVertexGrain;
-  const std::int64_t stride = row_stride(classes);
-  for (std::size_t k = 0; k < kernels.size(); ++k) {
-    const std::int64_t vertices = kernels[k]->lattice().vertices();
-    const std::int64_t chunks = (vertices + kChunk - 1) / kChunk;
-    Buffer<T> parts(chunks * classes * stride);
-    parallel_ranges(threads, vertices, kChunk, [&](std::int64_t begin, std::int64_t end) {
-      T* part = parts.data() + begin / kChunk * classes * stride;
-      std::fill_n(part, classes * stride, T(0));
-      crfrnn::kernels<T>().outer(y[k].data(), x[k].data(), part, classes, stride, begin, end);
-    });
-    for (std::int64_t i = 0; i < chunks; ++i) {
-      for (std::int64_t r = 0; r < classes; ++r) {
-        for (std::int64_t c = 0; c < classes; ++c) {
-          (*sums)[k][r * classes + c] += parts[(i * classes + r) * stride + c];
-        }
-      }
+struct Parameters {
+  Parameters(const KernelFieldInput<T>& in, int set) {
+    const std::int64_t size = in.classes * in.classes;
+    compatibility = to_matrix(in.compatibility + set * size, in.classes);
+    for (const T* w : in.weights) {
+      weights.push_back(to_matrix(w + set * size, in.classes));
+      const Matrix both = product(compatibility, weights.back(), in.classes, -1.0);
+      forward.emplace_back(transposed(both, in.classes), in.classes);
+      backward.emplace_back(both, in.classes);
     }
   }
-}
 
-// One image's part of the state; no kernels and no q where the mask leaves no pixel.
+  Matrix compatibility;
+  std::vector<Matrix> weights;
+  std::vector<ClassMatrix<T>> forward;
+  std::vector<ClassMatrix<T>> backward;
+};
+
+// What all images of a call share.
+template <typename T>
+struct Field {
+  explicit Field(const KernelFieldInput<T>& in)
+      : classes(in.classes),
+        height(in.height),
+        width(in.width),
+        kernels(in.weights.size()),
+        activation(in.activation) {
+    for (int set = 0; set < in.parameter_sets; ++set) sets.emplace_back(in, set);
+  }
+
+  // Iterations count from 0.
+  std::size_t set_of(std::size_t iteration) const { return sets.size() == 1 ? 0 : iteration; }
+
+  // rows = Q of the scores in rows.
+  void activate(T* rows, std::int64_t stride, std::int64_t count) const {
+    if (activation == Activation::kSoftmax) {
+      crfrnn::kernels<T>().softmax(rows, stride, count);
+    } else {
+      for (std::int64_t i = 0; i < count * stride; ++i)
+        rows[i] = rows[i] < T(0) ? T(0) : rows[i];  // keeps NaN
+    }
+  }
+
+  // rows = the gradient with respect to the scores, of that with respect to Q in rows.
+  void activate_gradient(const T* q, T* rows, std::int64_t stride, std::int64_t count) const {
+    if (activation == Activation::kSoftmax) {
+      crfrnn::kernels<T>().softmax_gradient(q, rows, stride, count);
+    } else {
+      for (std::int64_t i = 0; i < count * stride; ++i) rows[i] = q[i] > T(0) ? rows[i] : T(0);
+    }
+  }
+
+  std::int64_t classes;
+  std::int64_t height;
+  std::int64_t width;
+  std::size_t kernels;
+  Activation activation;
+  std::vector<Parameters<T>> sets;
+};
+
+// One image's part of the state; no kernels and no iterations where the mask leaves no pixel.
 template <typename T>
 struct ImageState {
   std::shared_ptr<const PixelOrder> order;
   KernelList<T> kernels;
   std::vector<Buffer<T>> q;  // per iteration: points x stride
+  std::vector<typename LatticePass<T>::Rows>
+      filtered;  // per iteration and kernel: Q at the vertices, blurred
 };
+
+// Per kernel and set: sum_t sum_points G_t F_k^T, from which the gradients of all matrices follow.
+using Correlations = std::vector<std::vector<Matrix>>;
 
 template <typename T>
 class State final : public MeanFieldState<T> {
  public:
-  State(const KernelFieldInput<T>& in, std::shared_ptr<const Mixing<T>> mixing)
-      : height_(in.height), width_(in.width), mixing_(std::move(mixing)) {}
+  explicit State(std::shared_ptr<const Field<T>> field) : field_(std::move(field)) {}
 
   void add(ImageState<T> image) { images_.push_back(std::move(image)); }
 
   using MeanFieldState<T>::backward;
   void backward(const T* top_diff, const KernelFieldGradient<T>& gradient, int threads) const override {
-    const std::int64_t classes = mixing_->classes;
-    const std::int64_t size = classes * height_ * width_;
+    const std::int64_t classes = field_->classes;
+    const std::int64_t size = classes * field_->height * field_->width;
     const auto wanted = [](const T* p) { return p != nullptr; };
     const bool weights =
         gradient.compatibility || std::any_of(gradient.weights.begin(), gradient.weights.end(), wanted);
-    // sum_t sum_points G_t F_k^T, from which the gradients of all matrices follow.
-    std::vector<Matrix> correlation(mixing_->weight.size(), Matrix(classes * classes, 0.0));
+    Correlations correlation(field_->sets.size(),
+                             std::vector<Matrix>(field_->kernels, Matrix(classes * classes, 0.0)));
     for (std::size_t n = 0; n < images_.size(); ++n) {
       image_backward(images_[n], top_diff + n * size, gradient.unary ? gradient.unary + n * size : nullptr,
                      gradient.q0 ? gradient.q0 + n * size : nullptr, weights ? &correlation : nullptr,
                      threads);
     }
-    const Matrix mu_transposed = transposed(mixing_->compatibility, classes);
-    Matrix d_mu(classes * classes, 0.0);
-    for (std::size_t k = 0; k < correlation.size(); ++k) {
-      if (gradient.weights[k]) {
-        const Matrix d = product(mu_transposed, correlation[k], classes, -1.0);
-        std::transform(d.begin(), d.end(), gradient.weights[k], [](double x) { return static_cast<T>(x); });
-      }
-      const Matrix d = product(correlation[k], transposed(mixing_->weight[k], classes), classes, -1.0);
-      for (std::size_t i = 0; i < d.size(); ++i) d_mu[i] += d[i];
-    }
-    if (gradient.compatibility) {
-      std::transform(d_mu.begin(), d_mu.end(), gradient.compatibility,
-                     [](double x) { return static_cast<T>(x); });
+    for (std::size_t set = 0; set < field_->sets.size(); ++set) {
+      set_gradients(field_->sets[set], correlation[set], set * classes * classes, gradient);
     }
   }
 
   std::size_t bytes() const override {
     std::size_t sum = 0;
-    std::set<const GaussianKernel<T>*> counted;  // images may share a kernel
+    std::set<const void*> counted;  // images may share a kernel, iterations rows
     for (const ImageState<T>& image : images_) {
       for (const Buffer<T>& q : image.q) sum += q.bytes();
+      for (const auto& rows : image.filtered) {
+        for (const auto& of_kernel : rows)
+          sum += counted.insert(of_kernel.get()).second ? of_kernel->bytes() : 0;
+      }
       for (const auto& kernel : image.kernels) {
         if (counted.insert(kernel.get()).second) sum += kernel->bytes();
       }
@@ -176,99 +137,142 @@ class State final : public MeanFieldState<T> {
     return sum;
   }
 
-  std::int64_t kernels() const override { return static_cast<std::int64_t>(mixing_->weight.size()); }
+  std::int64_t kernels() const override { return static_cast<std::int64_t>(field_->kernels); }
+  std::int64_t parameter_sets() const override { return static_cast<std::int64_t>(field_->sets.size()); }
   std::int64_t batch() const override { return static_cast<std::int64_t>(images_.size()); }
-  std::int64_t classes() const override { return mixing_->classes; }
-  std::int64_t height() const override { return height_; }
-  std::int64_t width() const override { return width_; }
+  std::int64_t classes() const override { return field_->classes; }
+  std::int64_t height() const override { return field_->height; }
+  std::int64_t width() const override { return field_->width; }
 
  private:
-  void image_backward(const ImageState<T>& image, const T* top_diff, T* d_unary, T* d_q0,
-                      std::vector<Matrix>* correlation, int threads) const {
-    const std::int64_t classes = mixing_->classes;
-    const PixelOrder& order = *image.order;
-    const std::int64_t points = order.points();
-    const std::int64_t stride = row_stride(classes);
-    Buffer<T> g(points * stride);  // with respect to the scores of iteration t
-    order.to_rows(top_diff, classes, T(0), g.data(), threads);
-    Buffer<T> total(d_unary ? points * stride : 0);
-    if (d_unary) std::copy_n(g.data(), g.size(), total.data());
-    Workspace<T> work(image.kernels, stride);
-    Workspace<T> filtered(correlation ? image.kernels : KernelList<T>(), stride);
-    // The transposed filter splats with the factor after slicing and slices with the one before splatting.
-    Buffer<T> ones(points);
-    std::fill_n(ones.data(), points, T(1));
-    std::vector<const T*> scale;
-    for (const auto& kernel : image.kernels) {
-      scale.push_back(kernel->before() ? kernel->before() : ones.data());
+  // The matrices' gradients of one set, written `offset` elements into where the gradients go.
+  void set_gradients(const Parameters<T>& parameters, const std::vector<Matrix>& correlation,
+                     std::size_t offset, const KernelFieldGradient<T>& gradient) const {
+    const std::int64_t classes = field_->classes;
+    const auto write = [&](const Matrix& d, T* to) {
+      std::transform(d.begin(), d.end(), to + offset, [](double x) { return static_cast<T>(x); });
+    };
+    const Matrix mu_transposed = transposed(parameters.compatibility, classes);
+    Matrix d_mu(classes * classes, 0.0);
+    for (std::size_t k = 0; k < correlation.size(); ++k) {
+      if (gradient.weights[k])
+        write(product(mu_transposed, correlation[k], classes, -1.0), gradient.weights[k]);
+      const Matrix d = product(correlation[k], transposed(parameters.weights[k], classes), classes, -1.0);
+      for (std::size_t i = 0; i < d.size(); ++i) d_mu[i] += d[i];
     }
-    for (std::size_t t = image.q.size(); t-- > 0;) {
-      splat_all(image.kernels, g.data(), true, stride, &work.rows, threads);
-      if (correlation) {
-        splat_all(image.kernels, image.q[t].data(), false, stride, &filtered.rows, threads);
-        blur_all(image.kernels, false, stride, &filtered.rows, threads);
-        add_outer_products(image.kernels, work.rows, filtered.rows, classes, correlation, threads);
-      }
-      if (t == 0 && !d_q0) break;
-      blur_all(image.kernels, true, stride, &work.rows, threads);
-      mix_vertices(image.kernels, mixing_->backward, classes, &work.rows, threads);
-      UpdateArgs<T> args{};
-      args.q = image.q[t].data();
-      args.total = t > 0 && d_unary ? total.data() : nullptr;
-      args.out = g.data();
-      args.stride = stride;
-      args.channels = classes;
-      update_points(image.kernels, mixing_->backward, work.rows, scale, args, threads);
-    }
-    if (d_q0) order.to_planes(g.data(), classes, d_q0, threads);
-    if (d_unary) order.to_planes(total.data(), classes, d_unary, threads);
+    if (gradient.compatibility) write(d_mu, gradient.compatibility);
   }
 
-  std::int64_t height_;
-  std::int64_t width_;
-  std::shared_ptr<const Mixing<T>> mixing_;
+  void image_backward(const ImageState<T>& image, const T* top_diff, T* d_unary, T* d_q0,
+                      Correlations* correlation, int threads) const {
+    const std::int64_t classes = field_->classes;
+    const PixelOrder& order = *image.order;
+    const std::int64_t stride = row_stride(classes);
+    if (d_unary) order.clear_others(classes, d_unary);
+    if (d_q0) order.clear_others(classes, d_q0);
+    if (image.q.empty()) return;
+    Buffer<T> total(d_unary ? order.points() * stride : 0);  // d_unary, as rows
+    // The transposed filter splats with the factor after slicing and slices with the one before splatting.
+    std::vector<LatticeTerm<T>> terms;
+    std::vector<const PermutohedralLattice<T>*> lattices;
+    for (const auto& kernel : image.kernels) {
+      terms.push_back({&kernel->lattice(), kernel->after(), kernel->before(), T(1)});
+      lattices.push_back(&kernel->lattice());
+    }
+    LatticePass<T> pass(terms, classes, threads);
+    // Rows are the gradient with respect to the scores of iteration t, from the last to the first.
+    pass.splat([&](std::int64_t first, std::int64_t count, T* rows) {
+      order.to_rows(top_diff, classes, T(0), first, count, rows);
+      if (d_unary) std::copy_n(rows, count * stride, total.data() + first * stride);
+    });
+    for (std::size_t t = image.q.size(); t-- > 0;) {
+      const std::size_t set = field_->set_of(t);
+      if (correlation) {
+        add_outer_products<T>(lattices, pass.rows(), image.filtered[t], classes, &(*correlation)[set],
+                              threads);
+      }
+      if (t == 0 && !d_q0) break;
+      pass.blur(true);
+      pass.mix(field_->sets[set].backward);
+      const T* q = image.q[t].data();
+      if (t == 0) {
+        pass.slice(nullptr, [&](std::int64_t first, std::int64_t count, T* rows) {
+          field_->activate_gradient(q + first * stride, rows, stride, count);
+          order.to_planes(rows, classes, first, count, d_q0);
+        });
+      } else {
+        pass.step(nullptr, [&](std::int64_t first, std::int64_t count, T* rows) {
+          field_->activate_gradient(q + first * stride, rows, stride, count);
+          if (d_unary) kernels_of().add(rows, total.data() + first * stride, stride, count);
+        });
+      }
+    }
+    if (!d_unary) return;
+    parallel_ranges(threads, order.points(), kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
+      order.to_planes(total.data() + begin * stride, classes, begin, end - begin, d_unary);
+    });
+  }
+
+  static const Kernels<T>& kernels_of() { return crfrnn::kernels<T>(); }
+
+  std::shared_ptr<const Field<T>> field_;
   std::vector<ImageState<T>> images_;
 };
 
+// Fills top, and the state's rows if it is given.
 template <typename T>
-void image_forward(const KernelList<T>& kernels, const Mixing<T>& mixing, const PixelOrder& order,
-                   const T* unary, const T* q0, int iterations, T* top, std::vector<Buffer<T>>* keep,
-                   int threads) {
-  const std::int64_t classes = mixing.classes;
-  const std::int64_t points = order.points();
+void image_forward(const Field<T>& field, const KernelList<T>& kernels, const PixelOrder& order,
+                   const T* unary, const T* q0, int iterations, T* top, ImageState<T>* state, int threads) {
+  const std::int64_t classes = field.classes;
   const std::int64_t stride = row_stride(classes);
   constexpr T kNever = -std::numeric_limits<T>::infinity();
-  Buffer<T> unary_rows(points * stride);
-  order.to_rows(unary, classes, kNever, unary_rows.data(), threads);
-  Buffer<T> q(points * stride);
-  if (q0 != unary) order.to_rows(q0, classes, kNever, q.data(), threads);
-  parallel_ranges(threads, points, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-    if (q0 == unary) {
-      std::copy(unary_rows.data() + begin * stride, unary_rows.data() + end * stride,
-                q.data() + begin * stride);
-    }
-    crfrnn::kernels<T>().softmax(q.data(), stride, begin, end);
-  });
-  Workspace<T> work(kernels, stride);
-  std::vector<const T*> scale;
-  for (const auto& kernel : kernels) scale.push_back(kernel->after());
-  for (int t = 1; t <= iterations; ++t) {
-    splat_all(kernels, q.data(), false, stride, &work.rows, threads);
-    blur_all(kernels, false, stride, &work.rows, threads);
-    mix_vertices(kernels, mixing.forward, classes, &work.rows, threads);
-    if (keep) {
-      keep->push_back(std::move(q));
-      q = Buffer<T>(points * stride);
-    }
-    UpdateArgs<T> args{};
-    args.start = unary_rows.data();
-    args.out = q.data();
-    args.stride = stride;
-    args.channels = classes;
-    args.softmax = t < iterations;
-    update_points(kernels, mixing.forward, work.rows, scale, args, threads);
+  Buffer<T> unary_rows(order.points() * stride);
+  std::vector<LatticeTerm<T>> terms;
+  for (const auto& kernel : kernels) {
+    terms.push_back({&kernel->lattice(), kernel->before(), kernel->after(), T(1)});
   }
-  order.to_planes(q.data(), classes, top, threads);
+  LatticePass<T> pass(terms, classes, threads);
+  // Scores to Q, which the state keeps.
+  T* q = nullptr;
+  const auto activate = [&](std::int64_t first, std::int64_t count, T* rows) {
+    field.activate(rows, stride, count);
+    if (q) std::copy_n(rows, count * stride, q + first * stride);
+  };
+  const auto next_q = [&] {
+    if (!state) return;
+    state->q.emplace_back(order.points() * stride);
+    q = state->q.back().data();
+  };
+  next_q();
+  pass.splat([&](std::int64_t first, std::int64_t count, T* rows) {
+    T* start = unary_rows.data() + first * stride;
+    order.to_rows(unary, classes, kNever, first, count, start);
+    if (q0 == unary) {
+      std::copy_n(start, count * stride, rows);
+    } else {
+      order.to_rows(q0, classes, kNever, first, count, rows);
+    }
+    activate(first, count, rows);
+  });
+  order.clear_others(classes, top);
+  for (int t = 0; t < iterations; ++t) {
+    pass.blur(false);
+    const std::vector<ClassMatrix<T>>& matrices = field.sets[field.set_of(t)].forward;
+    if (state) {
+      state->filtered.emplace_back();
+      pass.mix(matrices, &state->filtered.back());
+    } else {
+      pass.mix(matrices);
+    }
+    if (t + 1 < iterations) {
+      next_q();
+      pass.step(unary_rows.data(), activate);
+    } else {
+      pass.slice(unary_rows.data(), [&](std::int64_t first, std::int64_t count, T* rows) {
+        order.to_planes(rows, classes, first, count, top);
+      });
+    }
+  }
 }
 
 void check_theta(const char* name, double theta) {
@@ -293,8 +297,13 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const KernelFieldInput<T>&
     throw std::invalid_argument("the number of iterations must be at least 1, got " +
                                 std::to_string(iterations));
   }
-  const auto mixing = std::make_shared<const Mixing<T>>(input);
-  auto state = keep_state ? std::make_unique<State<T>>(input, mixing) : nullptr;
+  if (input.parameter_sets != 1 && input.parameter_sets != iterations) {
+    throw std::invalid_argument("there are " + std::to_string(input.parameter_sets) +
+                                " sets of parameters, but " + std::to_string(iterations) +
+                                " iterations: give one set for all, or one for each");
+  }
+  const auto field = std::make_shared<const Field<T>>(input);
+  auto state = keep_state ? std::make_unique<State<T>>(field) : nullptr;
   const std::int64_t plane = input.height * input.width;
   const std::int64_t size = input.classes * plane;
   std::shared_ptr<const PixelOrder> order;
@@ -306,8 +315,8 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const KernelFieldInput<T>&
     image.order = order;
     if (order->points() > 0) {
       for (const KernelMaker<T>& make : input.kernels) image.kernels.push_back(make(order, n));
-      image_forward(image.kernels, *mixing, *order, input.unary + n * size, input.q0 + n * size, iterations,
-                    top + n * size, keep_state ? &image.q : nullptr, threads);
+      image_forward(*field, image.kernels, *order, input.unary + n * size, input.q0 + n * size, iterations,
+                    top + n * size, keep_state ? &image : nullptr, threads);
     } else {
       std::fill_n(top + n * size, size, T(0));
     }
@@ -327,14 +336,8 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const MeanFieldInput<T>& i
   check_theta("theta_beta", thetas.beta);
   check_theta("theta_gamma", thetas.gamma);
   using Order = std::shared_ptr<const PixelOrder>;
-  std::shared_ptr<const GaussianKernel<T>> shared;  // the spatial kernel is the same for all images
   const KernelMaker<T> spatial = [&](const Order& order, std::int64_t) {
-    if (!shared) {
-      KernelFeatures<T> features;
-      features.theta_x = features.theta_y = thetas.gamma;
-      shared = std::make_shared<const GaussianKernel<T>>(order, features, Normalization::kAfter, threads);
-    }
-    return shared;
+    return position_kernel<T>(order, thetas.gamma, thetas.gamma, Normalization::kAfter, threads);
   };
   const KernelMaker<T> bilateral = [&](const Order& order, std::int64_t n) {
     const T* image = input.image + n * input.image_channels * order->pixels();
@@ -350,7 +353,9 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const MeanFieldInput<T>& i
                                                    nullptr,
                                                    {spatial, bilateral},
                                                    {input.spatial, input.bilateral},
-                                                   input.compatibility},
+                                                   input.compatibility,
+                                                   1,
+                                                   Activation::kSoftmax},
                                iterations, top, keep_state, threads);
 }
 

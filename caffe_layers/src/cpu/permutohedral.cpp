@@ -10,15 +10,42 @@
 
 #include "crfrnn/parallel.hpp"
 #include "kernels.hpp"
-#include "lattice_steps.hpp"
+#include "lattice_pass.hpp"
 #include "vertex_table.hpp"
 
 namespace crfrnn {
 namespace {
 
-// Points whose vertices are numbered together before the numbers of all blocks are merged. A constant: the
-// numbering must not depend on the number of threads.
-constexpr std::int64_t kBlockPoints = 4096;
+// Points per block. Rows of 24 floats for the vertices of a block of 4096 points of a photograph take about
+// 400 KB: they fit the second-level cache. Few points make smaller blocks, or threads would have nothing to
+// do. It must not depend on the number of threads.
+std::int64_t block_points(std::int64_t points) {
+  constexpr std::int64_t kMost = 4096, kLeast = 256, kBlocks = 32;
+  const std::int64_t wanted = (points / kBlocks + kLeast - 1) / kLeast * kLeast;
+  return std::min(kMost, std::max(kLeast, wanted));
+}
+
+// The vertices that have a neighbour, chain after chain. next[v] is the neighbour of v or -1; links never
+// form a ring.
+template <typename T>
+BlurAxis<T> link_chains(const std::int32_t* next, std::int64_t vertices) {
+  std::vector<char> follows(vertices, 0);
+  for (std::int64_t v = 0; v < vertices; ++v) {
+    if (next[v] >= 0) follows[next[v]] = 1;
+  }
+  std::int64_t linked = 0;
+  for (std::int64_t v = 0; v < vertices; ++v) linked += next[v] >= 0 || follows[v];
+  BlurAxis<T> axis{Buffer<std::int32_t>(linked), Buffer<T>(linked)};
+  std::int64_t k = 0;
+  for (std::int64_t head = 0; head < vertices; ++head) {
+    if (follows[head] || next[head] < 0) continue;
+    for (std::int32_t v = static_cast<std::int32_t>(head); v >= 0; v = next[v]) {
+      axis.order[k] = v;
+      axis.link[k++] = next[v] >= 0 ? T(0.5) : T(0);
+    }
+  }
+  return axis;
+}
 
 // Beyond this many lattice units T cannot tell apart points of one simplex (and the rounding in embed()
 // breaks down).
@@ -106,19 +133,19 @@ KeyLayout key_layout(const Range<T>& range, const std::array<T, kMaxDimension>& 
 }
 
 template <typename Key>
-struct Block {
+struct BlockKeys {
   std::vector<Key> keys;             // in order of first touch
-  std::vector<std::int32_t> number;  // of each key in the whole lattice
+  std::vector<std::int32_t> number;  // of each key in the block, own vertices first
 };
 
 // Embeds points [begin, end) and numbers the corners within the block.
 template <typename T, typename Key>
 void embed_block(const T* features, const KeyLayout& layout, const T* scale, std::int64_t begin,
-                 std::int64_t end, std::int32_t* corner, T* barycentric, Block<Key>* block) {
+                 std::int64_t end, std::int32_t* corner, T* barycentric, BlockKeys<Key>* block) {
   const int d = layout.dimension;
   const int corners = d + 1;
   const Kernels<T>& k = kernels<T>();
-  VertexTable<Key> table(2048);
+  VertexTable<Key> table(end - begin);
   const Key origin = Key::origin(layout);
   Key ones;
   std::vector<Key> back(corners);
@@ -193,7 +220,6 @@ PermutohedralLattice<T>::PermutohedralLattice(const T* features, std::int64_t po
   } else {
     build<WideKey>(features, layout, threads);
   }
-  sort_by_vertex(threads);
 }
 
 template <typename T>
@@ -204,21 +230,38 @@ void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, 
   corner_ = Buffer<std::int32_t>(points_ * corners_);
   barycentric_ = Buffer<T>(points_ * corners_);
 
-  std::vector<Block<Key>> blocks((points_ + kBlockPoints - 1) / kBlockPoints);
-  parallel_ranges(threads, points_, kBlockPoints, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t grain = block_points(points_);
+  std::vector<BlockKeys<Key>> blocks((points_ + grain - 1) / grain);
+  parallel_ranges(threads, points_, grain, [&](std::int64_t begin, std::int64_t end) {
     embed_block(features, layout, scale.data(), begin, end, corner_.data(), barycentric_.data(),
-                &blocks[begin / kBlockPoints]);
+                &blocks[begin / grain]);
   });
-  std::size_t bound = 0;
-  for (const Block<Key>& block : blocks) bound += block.keys.size();
-  VertexTable<Key> table(bound);
-  for (Block<Key>& block : blocks) {
-    block.number.reserve(block.keys.size());
-    for (const Key& key : block.keys) block.number.push_back(table.insert(key));
+  std::size_t touched = 0;
+  for (const BlockKeys<Key>& block : blocks) touched += block.keys.size();
+  VertexTable<Key> table(touched);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    std::vector<std::int32_t>& number = blocks[i].number;
+    number.reserve(blocks[i].keys.size());
+    LatticeBlock block{};
+    block.first_point = static_cast<std::int64_t>(i) * grain;
+    block.points = std::min(grain, points_ - block.first_point);
+    block.first_vertex = static_cast<std::int32_t>(table.keys().size());
+    block.first_shared = static_cast<std::int32_t>(shared_.size());
+    for (const Key& key : blocks[i].keys) number.push_back(table.insert(key));
+    block.own = static_cast<std::int32_t>(table.keys().size()) - block.first_vertex;
+    for (std::int32_t& vertex : number) {
+      if (vertex >= block.first_vertex) {
+        vertex -= block.first_vertex;
+      } else {
+        shared_.push_back(vertex);
+        vertex = block.own + block.shares++;
+      }
+    }
+    blocks_.push_back(block);
   }
   vertices_ = static_cast<std::int64_t>(table.keys().size());
-  parallel_ranges(threads, points_, kBlockPoints, [&](std::int64_t begin, std::int64_t end) {
-    const std::vector<std::int32_t>& number = blocks[begin / kBlockPoints].number;
+  parallel_ranges(threads, points_, grain, [&](std::int64_t begin, std::int64_t end) {
+    const std::vector<std::int32_t>& number = blocks[begin / grain].number;
     for (std::int64_t i = begin * corners_; i < end * corners_; ++i) corner_[i] = number[corner_[i]];
   });
 
@@ -236,63 +279,57 @@ void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, 
       for (int axis = 0; axis < corners_; ++axis) next[axis][v] = table.find(table.keys()[v] + step[axis]);
     }
   });
-  parallel_for(threads, corners_, [&](std::int64_t axis) {
-    axes_[axis].order = Buffer<std::int32_t>(vertices_);
-    axes_[axis].link = Buffer<T>(vertices_);
-    link_chains(next[axis].data(), vertices_, &axes_[axis]);
+  parallel_for(threads, corners_ + 1, [&](std::int64_t task) {
+    if (task < corners_) {
+      axes_[task] = link_chains<T>(next[task].data(), vertices_);
+    } else {
+      index_shared_vertices();
+    }
   });
 }
 
 template <typename T>
-void PermutohedralLattice<T>::sort_by_vertex(int threads) {
-  row_begin_ = Buffer<std::int32_t>(vertices_ + 1);
-  entry_point_ = Buffer<std::int32_t>(points_ * corners_);
-  entry_weight_ = Buffer<T>(points_ * corners_);
-  Buffer<std::int32_t> cursor(vertices_);
-  // A counting sort; every task reads all entries and keeps those of its range of vertices.
-  const std::int64_t grain = (vertices_ + threads - 1) / threads;
-  parallel_ranges(threads, vertices_, grain, [&](std::int64_t begin, std::int64_t end) {
-    std::fill(cursor.data() + begin, cursor.data() + end, 0);
-    const std::uint32_t width = static_cast<std::uint32_t>(end - begin);
-    for (std::int64_t e = 0; e < points_ * corners_; ++e) {
-      const std::uint32_t v = static_cast<std::uint32_t>(corner_[e] - begin);
-      if (v < width) ++cursor[begin + v];
-    }
-  });
+void PermutohedralLattice<T>::index_shared_vertices() {
+  std::vector<std::int32_t> count(vertices_, 0);
+  for (const std::int32_t vertex : shared_) ++count[vertex];
   std::int32_t sum = 0;
   for (std::int64_t v = 0; v < vertices_; ++v) {
-    row_begin_[v] = sum;
-    sum += cursor[v];
-    cursor[v] = row_begin_[v];
+    if (count[v] == 0) continue;
+    shared_vertices_.push_back({static_cast<std::int32_t>(v), sum});
+    sum += std::exchange(count[v], sum);  // from now on where the next place of v goes
   }
-  row_begin_[vertices_] = sum;
-  parallel_ranges(threads, vertices_, grain, [&](std::int64_t begin, std::int64_t end) {
-    const std::uint32_t width = static_cast<std::uint32_t>(end - begin);
-    for (std::int64_t p = 0, e = 0; p < points_; ++p) {
-      for (int j = 0; j < corners_; ++j, ++e) {
-        const std::uint32_t v = static_cast<std::uint32_t>(corner_[e] - begin);
-        if (v >= width) continue;
-        const std::int32_t at = cursor[begin + v]++;
-        entry_point_[at] = static_cast<std::int32_t>(p);
-        entry_weight_[at] = barycentric_[e];
-      }
-    }
-  });
+  shared_vertices_.push_back({static_cast<std::int32_t>(vertices_), sum});
+  shared_place_.resize(shared_.size());
+  for (std::size_t place = 0; place < shared_.size(); ++place) {
+    shared_place_[count[shared_[place]]++] = static_cast<std::int32_t>(place);
+  }
 }
 
 template <typename T>
 Buffer<T> PermutohedralLattice<T>::ones_response(int threads) const {
   // One channel: a scalar pass is cheaper than a row of kLanes.
+  const std::int64_t blocks = static_cast<std::int64_t>(blocks_.size());
   Buffer<T> mass(vertices_);
-  parallel_ranges(threads, vertices_, kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t v = begin; v < end; ++v) {
-      T sum = 0;
-      for (std::int32_t e = row_begin_[v]; e < row_begin_[v + 1]; ++e) sum += entry_weight_[e];
-      mass[v] = sum;
-    }
+  Buffer<T> shared_mass(shared_.size());
+  parallel_for(threads, blocks, [&](std::int64_t i) {
+    const LatticeBlock& block = blocks_[i];
+    std::vector<T> sum(block.own + block.shares, T(0));
+    const std::int64_t begin = block.first_point * corners_, end = begin + block.points * corners_;
+    for (std::int64_t e = begin; e < end; ++e) sum[corner_[e]] += barycentric_[e];
+    std::copy_n(sum.data(), block.own, mass.data() + block.first_vertex);
+    std::copy_n(sum.data() + block.own, block.shares, shared_mass.data() + block.first_shared);
   });
+  for (std::size_t i = 0; i + 1 < shared_vertices_.size(); ++i) {
+    const std::int32_t last = shared_vertices_[i + 1].first_place;
+    for (std::int32_t p = shared_vertices_[i].first_place; p < last; ++p) {
+      mass[shared_vertices_[i].vertex] += shared_mass[shared_place_[p]];
+    }
+  }
   for (const BlurAxis<T>& axis : axes_) {
-    parallel_chains(threads, axis, vertices_, [&](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(threads, axis.size(), kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
+      begin = chain_start(axis, begin);
+      end = chain_start(axis, end);
+      if (begin == end) return;
       T before = 0, back = 0, here = mass[axis.order[begin]];
       for (std::int64_t k = begin; k < end; ++k) {
         const T after = k + 1 < end ? mass[axis.order[k + 1]] : T(0);
@@ -304,11 +341,17 @@ Buffer<T> PermutohedralLattice<T>::ones_response(int threads) const {
     });
   }
   Buffer<T> response(points_);
-  parallel_ranges(threads, points_, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
+  parallel_for(threads, blocks, [&](std::int64_t i) {
+    const LatticeBlock& block = blocks_[i];
+    std::vector<T> local(block.own + block.shares);
+    std::copy_n(mass.data() + block.first_vertex, block.own, local.data());
+    for (std::int32_t s = 0; s < block.shares; ++s) {
+      local[block.own + s] = mass[shared_[block.first_shared + s]];
+    }
+    for (std::int64_t p = block.first_point; p < block.first_point + block.points; ++p) {
       T sum = 0;
       for (int j = 0; j < corners_; ++j)
-        sum += barycentric_[p * corners_ + j] * mass[corner_[p * corners_ + j]];
+        sum += barycentric_[p * corners_ + j] * local[corner_[p * corners_ + j]];
       response[p] = slice_gain_ * sum;
     }
   });
@@ -320,38 +363,26 @@ void PermutohedralLattice<T>::filter(const T* in, T* out, std::int64_t channels,
                                      int threads) const {
   if (channels < 1) throw std::invalid_argument("there must be at least one channel to filter");
   const std::int64_t stride = row_stride(channels);
-  Buffer<T> rows(points_ * stride);
-  parallel_ranges(threads, points_, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
-      std::copy_n(in + p * channels, channels, rows.data() + p * stride);
-      std::fill_n(rows.data() + p * stride + channels, stride - channels, T(0));
+  LatticePass<T> pass({{this, nullptr, nullptr, slice_gain_}}, channels, threads);
+  pass.splat([&](std::int64_t first, std::int64_t count, T* rows) {
+    for (std::int64_t p = 0; p < count; ++p) {
+      std::copy_n(in + (first + p) * channels, channels, rows + p * stride);
+      std::fill_n(rows + p * stride + channels, stride - channels, T(0));
     }
   });
-  Buffer<T> vertex_rows(vertices_ * stride);
-  splat<T>({{this, rows.data(), nullptr, vertex_rows.data()}}, stride, threads);
-  blur<T>({{this, vertex_rows.data()}}, stride, reverse, threads);
-  Buffer<T> gain(points_);
-  std::fill_n(gain.data(), points_, slice_gain_);
-  const SliceTerm<T> term{corner_.data(), barycentric_.data(), gain.data(),
-                          corners_,       vertex_rows.data(),  nullptr};
-  UpdateArgs<T> args{};
-  args.terms = &term;
-  args.term_count = 1;
-  args.out = rows.data();
-  args.stride = stride;
-  args.channels = channels;
-  parallel_ranges(threads, points_, kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-    kernels<T>().update(args, begin, end);
-    for (std::int64_t p = begin; p < end; ++p) {
-      std::copy_n(rows.data() + p * stride, channels, out + p * channels);
+  pass.blur(reverse);
+  pass.slice(nullptr, [&](std::int64_t first, std::int64_t count, T* rows) {
+    for (std::int64_t p = 0; p < count; ++p) {
+      std::copy_n(rows + p * stride, channels, out + (first + p) * channels);
     }
   });
 }
 
 template <typename T>
 std::size_t PermutohedralLattice<T>::bytes() const {
-  std::size_t sum = corner_.bytes() + barycentric_.bytes() + row_begin_.bytes() + entry_point_.bytes() +
-                    entry_weight_.bytes();
+  std::size_t sum = corner_.bytes() + barycentric_.bytes() + blocks_.size() * sizeof(LatticeBlock) +
+                    (shared_.size() + shared_place_.size()) * sizeof(std::int32_t) +
+                    shared_vertices_.size() * sizeof(SharedVertex);
   for (const BlurAxis<T>& axis : axes_) sum += axis.order.bytes() + axis.link.bytes();
   return sum;
 }

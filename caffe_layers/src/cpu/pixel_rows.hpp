@@ -5,15 +5,13 @@
 #include <cstdint>
 
 #include "crfrnn/buffer.hpp"
-#include "crfrnn/parallel.hpp"
 #include "crfrnn/permutohedral.hpp"
-#include "lattice_steps.hpp"
 
 namespace crfrnn {
 
-// The order in which pixels become points: tile by tile, so that points with neighbouring numbers share
-// lattice vertices in both directions of the image. Pixels that a mask takes away become no points at all,
-// which is what makes their influence exactly nothing.
+// The order in which pixels become points: tile by tile of 64 x 64 pixels, so that the points of a block of
+// the lattice lie close to each other in both directions of the image, and small tiles within the tiles.
+// Pixels that a mask takes away become no points at all, which is what makes their influence exactly nothing.
 class PixelOrder {
  public:
   // mask: height x width, 0 for pixels that are no points; null keeps all.
@@ -22,18 +20,17 @@ class PixelOrder {
         pixel_(points_),
         height_(height),
         width_(width) {
-    constexpr std::int64_t kTile = 16;
     std::int64_t point = 0;
-    for (std::int64_t top = 0; top < height; top += kTile) {
-      for (std::int64_t left = 0; left < width; left += kTile) {
-        for (std::int64_t y = top; y < std::min(height, top + kTile); ++y) {
-          for (std::int64_t x = left; x < std::min(width, left + kTile); ++x) {
-            if (mask && mask[y * width + x] == 0) continue;
-            pixel_[point++] = static_cast<std::int32_t>(y * width + x);
-          }
+    const auto add = [&](std::int64_t y, std::int64_t x) {
+      if (!mask || mask[y * width + x] != 0) pixel_[point++] = static_cast<std::int32_t>(y * width + x);
+    };
+    for_tiles(64, 0, height, 0, width, [&](auto top, auto bottom, auto left, auto right) {
+      for_tiles(16, top, bottom, left, right, [&](auto y0, auto y1, auto x0, auto x1) {
+        for (std::int64_t y = y0; y < y1; ++y) {
+          for (std::int64_t x = x0; x < x1; ++x) add(y, x);
         }
-      }
-    }
+      });
+    });
   }
 
   std::int64_t points() const { return points_; }
@@ -44,37 +41,50 @@ class PixelOrder {
   std::int64_t x(std::int64_t point) const { return pixel_[point] % width_; }
   std::int64_t y(std::int64_t point) const { return pixel_[point] / width_; }
 
-  // rows (points x stride) from planes (channels x pixels); the padding of each row becomes `padding`.
+  // Rows of points [first, first + count) from planes (channels x pixels); the padding of each row becomes
+  // `padding`.
   template <typename T>
-  void to_rows(const T* planes, std::int64_t channels, T padding, T* rows, int threads) const {
-    const std::int64_t stride = row_stride(channels);
-    const std::int64_t plane = pixels();
-    parallel_ranges(threads, points(), kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t p = begin; p < end; ++p) {
-        T* row = rows + p * stride;
-        const T* from = planes + pixel_[p];
-        for (std::int64_t c = 0; c < channels; ++c) row[c] = from[c * plane];
-        for (std::int64_t c = channels; c < stride; ++c) row[c] = padding;
-      }
-    });
+  void to_rows(const T* planes, std::int64_t channels, T padding, std::int64_t first, std::int64_t count,
+               T* rows) const {
+    const std::int64_t stride = row_stride(channels), plane = pixels();
+    for (std::int64_t p = 0; p < count; ++p) {  // channels inside: their cache misses overlap
+      T* row = rows + p * stride;
+      const T* from = planes + pixel_[first + p];
+      for (std::int64_t c = 0; c < channels; ++c) row[c] = from[c * plane];
+      for (std::int64_t c = channels; c < stride; ++c) row[c] = padding;
+    }
   }
 
-  // planes from rows; pixels that are no points become 0.
+  // The planes' pixels of points [first, first + count) from their rows.
   template <typename T>
-  void to_planes(const T* rows, std::int64_t channels, T* planes, int threads) const {
-    const std::int64_t stride = row_stride(channels);
-    const std::int64_t plane = pixels();
-    if (points() < plane) std::fill_n(planes, channels * plane, T(0));
-    parallel_ranges(threads, points(), kPointGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t p = begin; p < end; ++p) {
-        const T* row = rows + p * stride;
-        T* to = planes + pixel_[p];
-        for (std::int64_t c = 0; c < channels; ++c) to[c * plane] = row[c];
-      }
-    });
+  void to_planes(const T* rows, std::int64_t channels, std::int64_t first, std::int64_t count,
+                 T* planes) const {
+    const std::int64_t stride = row_stride(channels), plane = pixels();
+    for (std::int64_t p = 0; p < count; ++p) {
+      const T* row = rows + p * stride;
+      T* to = planes + pixel_[first + p];
+      for (std::int64_t c = 0; c < channels; ++c) to[c * plane] = row[c];
+    }
+  }
+
+  // Sets the pixels of all planes that are no points to 0.
+  template <typename T>
+  void clear_others(std::int64_t channels, T* planes) const {
+    if (points() < pixels()) std::fill_n(planes, channels * pixels(), T(0));
   }
 
  private:
+  // Calls body(top, bottom, left, right) for the tiles of an area.
+  template <typename Body>
+  static void for_tiles(std::int64_t size, std::int64_t top, std::int64_t bottom, std::int64_t left,
+                        std::int64_t right, const Body& body) {
+    for (std::int64_t y = top; y < bottom; y += size) {
+      for (std::int64_t x = left; x < right; x += size) {
+        body(y, std::min(bottom, y + size), x, std::min(right, x + size));
+      }
+    }
+  }
+
   std::int64_t points_;
   Buffer<std::int32_t> pixel_;
   std::int64_t height_;

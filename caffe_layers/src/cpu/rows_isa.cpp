@@ -37,78 +37,161 @@ inline const Vec<T>* vec(const T* p) {
   return reinterpret_cast<const Vec<T>*>(p);
 }
 
-template <typename T>
-inline void prefetch_row(const T* row, int vectors) {
-  for (int i = 0; i < vectors;
-       i += static_cast<int>(64 / (sizeof(T) * kLanes) ? 64 / (sizeof(T) * kLanes) : 1)) {
-    __builtin_prefetch(row + i * kLanes);
-  }
+// Row by row look-ahead: far enough for the third-level cache, near enough for the first level to keep them.
+constexpr Index kAhead = 12;
+
+template <typename T, int V>
+inline void prefetch_row(const T* row) {
+  for (int i = 0; i < V; i += static_cast<int>(64 / sizeof(Vec<T>))) __builtin_prefetch(row + i * kLanes);
 }
 
-// Calls f<vectors>(first element) over the columns of a row, three vectors at a time: as many accumulators as
-// fit the registers of every instruction set, and few enough columns for the rows of many classes to stay in
-// the cache.
+// Calls f(Vectors<n>()) for a group of n vectors.
 template <int kV>
-struct Columns {
-  static constexpr int kVectors = kV;
+struct Vectors {
+  static constexpr int kCount = kV;
 };
 
 template <typename F>
-inline void for_columns(Index stride, const F& f) {
-  Index column = 0;
-  for (; column + 3 * kLanes <= stride; column += 3 * kLanes) f(Columns<3>(), column);
-  if (stride - column == 2 * kLanes) f(Columns<2>(), column);
-  if (stride - column == kLanes) f(Columns<1>(), column);
+inline void for_width(Index width, const F& f) {
+  if (width == 3 * kLanes) {
+    f(Vectors<3>());
+  } else if (width == 2 * kLanes) {
+    f(Vectors<2>());
+  } else {
+    f(Vectors<1>());
+  }
 }
 
-// ---------------------------------------------------------------------------------------------------- splat,
-// blur
+// -------------------------------------------------------------------------------- between vertices and
+// points
 
-template <typename T, int V, bool Scaled>
-void splat_columns(const SplatArgs<T>& a, Index begin, Index end, Index column) {
-  constexpr Index kAhead = 12;
-  const T* in = a.in + column;
-  const Index last = a.row_begin[end];
-  for (Index v = begin; v < end; ++v) {
-    Vec<T> sum[V] = {};
-    for (Index e = a.row_begin[v]; e < a.row_begin[v + 1]; ++e) {
-      if (e + kAhead < last) prefetch_row(in + a.entry_point[e + kAhead] * a.stride, V);
-      const Index point = a.entry_point[e];
-      const Vec<T>* row = vec(in + point * a.stride);
-      T weight = a.entry_weight[e];
-      if (Scaled) weight *= a.scale[point];
-      for (int i = 0; i < V; ++i) sum[i] += weight * row[i];
-    }
-    Vec<T>* out = vec(a.out + v * a.stride + column);
-    for (int i = 0; i < V; ++i) out[i] = sum[i];
+template <typename T, int V>
+void gather_rows(const GatherArgs<T>& a) {
+  Vec<T> factor[V];
+  for (int i = 0; i < V; ++i) factor[i] = a.factor ? vec(a.factor)[i] : Vec<T>{} + T(1);
+  Vec<T>* local = vec(a.local);
+  const Vec<T>* own = vec(a.own_rows);
+  for (Index k = 0; k < a.own * V; k += V) {
+    for (int i = 0; i < V; ++i) local[k + i] = factor[i] * own[k + i];
+  }
+  local += a.own * V;
+  for (Index k = 0; k < a.shares; ++k) {
+    if (k + kAhead < a.shares) prefetch_row<T, V>(a.rows + a.shared[k + kAhead] * (V * kLanes));
+    const Vec<T>* row = vec(a.rows + a.shared[k] * (V * kLanes));
+    for (int i = 0; i < V; ++i) local[k * V + i] = factor[i] * row[i];
   }
 }
 
 template <typename T>
-void splat(const SplatArgs<T>& a, Index begin, Index end) {
-  for_columns(a.stride, [&](auto columns, Index column) {
-    constexpr int kV = decltype(columns)::kVectors;
-    if (a.scale) {
-      splat_columns<T, kV, true>(a, begin, end, column);
+void gather(const GatherArgs<T>& a) {
+  for_width(a.width, [&](auto vectors) { gather_rows<T, decltype(vectors)::kCount>(a); });
+}
+
+// Corners is the number of corners of a simplex, or 0 for any.
+template <typename T, int V, int Corners>
+void slice_points(const SimplexArgs<T>& a, const T* local, const T* base, T* out) {
+  const int corners = Corners > 0 ? Corners : a.corners;
+  for (Index p = 0; p < a.count; ++p) {
+    const std::int32_t* corner = a.corner + p * corners;
+    const T* weight = a.weight + p * corners;
+    Vec<T> s[V] = {};
+    for (int j = 0; j < corners; ++j) {
+      const Vec<T>* row = vec(local + Index{corner[j]} * (V * kLanes));
+      for (int i = 0; i < V; ++i) s[i] += weight[j] * row[i];
+    }
+    const T scale = a.scale ? a.scale[p] : a.gain;
+    Vec<T>* o = vec(out + p * a.stride);
+    if (base) {
+      const Vec<T>* b = vec(base + p * a.stride);
+      for (int i = 0; i < V; ++i) o[i] = b[i] + scale * s[i];
     } else {
-      splat_columns<T, kV, false>(a, begin, end, column);
+      for (int i = 0; i < V; ++i) o[i] = scale * s[i];
+    }
+  }
+}
+
+template <typename T, int V, int Corners>
+void scatter_points(const SimplexArgs<T>& a, const T* in, T* local) {
+  const int corners = Corners > 0 ? Corners : a.corners;
+  for (Index p = 0; p < a.count; ++p) {
+    const std::int32_t* corner = a.corner + p * corners;
+    const T* weight = a.weight + p * corners;
+    const T scale = a.scale ? a.scale[p] : a.gain;
+    Vec<T> x[V];
+    for (int i = 0; i < V; ++i) x[i] = scale * vec(in + p * a.stride)[i];
+    for (int j = 0; j < corners; ++j) {
+      Vec<T>* row = vec(local + Index{corner[j]} * (V * kLanes));
+      for (int i = 0; i < V; ++i) row[i] += weight[j] * x[i];
+    }
+  }
+}
+
+// Calls f(Vectors<width>(), Corners<n>()): the usual dimensions with the loop over the corners unrolled.
+template <int kN>
+struct Corners {
+  static constexpr int kCount = kN;
+};
+
+template <typename T, typename F>
+inline void for_simplices(const SimplexArgs<T>& a, const F& f) {
+  for_width(a.width, [&](auto vectors) {
+    if (a.corners == 3) {
+      f(vectors, Corners<3>());
+    } else if (a.corners == 6) {
+      f(vectors, Corners<6>());
+    } else {
+      f(vectors, Corners<0>());
     }
   });
 }
 
+template <typename T>
+void slice(const SimplexArgs<T>& a, const T* local, const T* base, T* out) {
+  for_simplices(a, [&](auto vectors, auto corners) {
+    slice_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, local, base, out);
+  });
+}
+
+template <typename T>
+void scatter(const SimplexArgs<T>& a, const T* in, T* local) {
+  for_simplices(a, [&](auto vectors, auto corners) {
+    scatter_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, in, local);
+  });
+}
+
+template <typename T>
+void merge(const MergeArgs<T>& a, Index begin, Index end) {
+  for_width(a.width, [&](auto vectors) {
+    constexpr int kV = decltype(vectors)::kCount;
+    const Index last = a.vertices[end].first_place;
+    for (Index v = begin; v < end; ++v) {
+      Vec<T>* row = vec(a.rows + a.vertices[v].vertex * Index{kV * kLanes});
+      Vec<T> sum[kV];
+      for (int i = 0; i < kV; ++i) sum[i] = row[i];
+      for (Index e = a.vertices[v].first_place; e < a.vertices[v + 1].first_place; ++e) {
+        if (e + kAhead < last) prefetch_row<T, kV>(a.shared_rows + a.place[e + kAhead] * Index{kV * kLanes});
+        const Vec<T>* part = vec(a.shared_rows + a.place[e] * Index{kV * kLanes});
+        for (int i = 0; i < kV; ++i) sum[i] += part[i];
+      }
+      for (int i = 0; i < kV; ++i) row[i] = sum[i];
+    }
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------- blur
+
 template <typename T, int V>
-void blur_columns(const BlurArgs<T>& a, Index begin, Index end, Index column) {
-  constexpr Index kAhead = 12;
-  T* rows = a.rows + column;
+void blur_rows(const BlurArgs<T>& a, Index begin, Index end) {
+  constexpr Index kWidth = V * kLanes;
   Vec<T> before[V] = {}, here[V], after[V] = {};
   T back = 0;
-  Vec<T>* row = vec(rows + a.order[begin] * a.stride);
+  Vec<T>* row = vec(a.rows + a.order[begin] * kWidth);
   for (int i = 0; i < V; ++i) here[i] = row[i];
   for (Index k = begin; k < end; ++k) {
-    if (k + kAhead < end) prefetch_row(rows + a.order[k + kAhead] * a.stride, V);
+    if (k + kAhead < end) prefetch_row<T, V>(a.rows + a.order[k + kAhead] * kWidth);
     // The row after the range belongs to another thread.
     const Index next_k = k + 1 < end ? k + 1 : k;
-    Vec<T>* next = vec(rows + a.order[next_k] * a.stride);
+    Vec<T>* next = vec(a.rows + a.order[next_k] * kWidth);
     for (int i = 0; i < V; ++i) after[i] = next[i];
     const T forth = a.link[k];
     for (int i = 0; i < V; ++i) row[i] = here[i] + back * before[i] + forth * after[i];
@@ -122,47 +205,36 @@ void blur_columns(const BlurArgs<T>& a, Index begin, Index end, Index column) {
 template <typename T>
 void blur(const BlurArgs<T>& a, Index begin, Index end) {
   if (begin == end) return;
-  for_columns(a.stride, [&](auto columns, Index column) {
-    blur_columns<T, decltype(columns)::kVectors>(a, begin, end, column);
-  });
+  for_width(a.width, [&](auto vectors) { blur_rows<T, decltype(vectors)::kCount>(a, begin, end); });
 }
 
 // --------------------------------------------------------------------------------------------------------
 // mixing
 
 template <typename T, int V, int R>
-inline void mix_rows(const T* in, const T* mix, Index channels, Index stride, T* out) {
+inline void mix_rows(const MixArgs<T>& a, Index first) {
+  const T* in = a.in + first * a.in_stride;
   Vec<T> sum[R][V] = {};
-  for (Index c = 0; c < channels; ++c) {
-    const Vec<T>* m = vec(mix + c * stride);
+  for (Index c = 0; c < a.channels; ++c) {
+    const Vec<T>* m = vec(a.matrix + c * a.matrix_stride);
     for (int r = 0; r < R; ++r) {
-      const T x = in[r * stride + c];
+      const T x = in[r * a.in_stride + c];
       for (int i = 0; i < V; ++i) sum[r][i] += x * m[i];
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int i = 0; i < V; ++i) vec(out + r * stride)[i] = sum[r][i];
+    for (int i = 0; i < V; ++i) vec(a.out + (first + r) * a.out_stride)[i] = sum[r][i];
   }
-}
-
-template <typename T, int R>
-inline void mix_block(T* rows, const T* mix, Index channels, Index stride, T* scratch) {
-  const T* in = rows;
-  if (stride > 3 * kLanes) {
-    // Several column groups: the first result must not overwrite what the second reads.
-    for (Index i = 0; i < R * stride; ++i) scratch[i] = rows[i];
-    in = scratch;
-  }
-  for_columns(stride, [&](auto columns, Index column) {
-    mix_rows<T, decltype(columns)::kVectors, R>(in, mix + column, channels, stride, rows + column);
-  });
 }
 
 template <typename T>
-void mix(T* rows, const T* mix, Index channels, Index stride, T* scratch, Index begin, Index end) {
-  Index i = begin;
-  for (; i + 4 <= end; i += 4) mix_block<T, 4>(rows + i * stride, mix, channels, stride, scratch);
-  for (; i < end; ++i) mix_block<T, 1>(rows + i * stride, mix, channels, stride, scratch);
+void mix(const MixArgs<T>& a, Index begin, Index end) {
+  for_width(a.width, [&](auto vectors) {
+    constexpr int kV = decltype(vectors)::kCount;
+    Index i = begin;
+    for (; i + 4 <= end; i += 4) mix_rows<T, kV, 4>(a, i);
+    for (; i < end; ++i) mix_rows<T, kV, 1>(a, i);
+  });
 }
 
 // -------------------------------------------------------------------------------------------------------
@@ -198,9 +270,10 @@ inline Vec<double> exp_below_zero(Vec<double> x) {
 
 template <typename T>
 inline T reduce_max(Vec<T> v) {
-  T m = v[0];
-  for (int i = 1; i < kLanes; ++i) m = v[i] > m ? v[i] : m;
-  return m;
+  T half[kLanes / 2];
+  for (int i = 0; i < kLanes / 2; ++i) half[i] = v[i] > v[i + 4] ? v[i] : v[i + 4];
+  const T a = half[0] > half[2] ? half[0] : half[2], b = half[1] > half[3] ? half[1] : half[3];
+  return a > b ? a : b;
 }
 
 template <typename T>
@@ -208,8 +281,10 @@ inline T reduce_sum(Vec<T> v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
-template <typename T>
-inline void softmax_row(T* row, Index vectors) {
+// Vectors is the number of vectors of a row, or 0 for any.
+template <typename T, int Vectors>
+inline void softmax_row(T* row, Index any_vectors) {
+  const Index vectors = Vectors > 0 ? Vectors : any_vectors;
   Vec<T>* v = vec(row);
   Vec<T> high = v[0];
   for (Index i = 1; i < vectors; ++i) high = v[i] > high ? v[i] : high;
@@ -225,135 +300,76 @@ inline void softmax_row(T* row, Index vectors) {
 }
 
 template <typename T>
-void softmax(T* rows, Index stride, Index begin, Index end) {
-  for (Index i = begin; i < end; ++i) softmax_row(rows + i * stride, stride / kLanes);
-}
-
-// ----------------------------------------------------------------------------------------------------------
-// slice
-
-template <typename T, int V>
-inline void slice_row(const SliceTerm<T>& term, Index point, Index stride, Index column, Vec<T>* sum) {
-  const std::int32_t* corner = term.corner + point * term.corners;
-  const T* weight = term.weight + point * term.corners;
-  const T* rows = term.rows + column;
-  Vec<T> s[V] = {};
-  for (int j = 0; j < term.corners; ++j) {
-    const Vec<T>* row = vec(rows + corner[j] * stride);
-    for (int i = 0; i < V; ++i) s[i] += weight[j] * row[i];
-  }
-  const T scale = term.scale[point];
-  for (int i = 0; i < V; ++i) sum[i] += scale * s[i];
-}
-
-// out rows [0, count) = start (or zero) + the terms that were mixed at the vertices, or that one term which
-// was not.
-template <typename T>
-void slice_block(const UpdateArgs<T>& a, const SliceTerm<T>* only, const T* start, Index first, Index count,
-                 T* out) {
-  for_columns(a.stride, [&](auto columns, Index column) {
-    constexpr int kV = decltype(columns)::kVectors;
-    for (Index p = 0; p < count; ++p) {
-      Vec<T> sum[kV] = {};
-      if (start) {
-        const Vec<T>* s = vec(start + (first + p) * a.stride + column);
-        for (int i = 0; i < kV; ++i) sum[i] = s[i];
-      }
-      if (only) {
-        slice_row<T, kV>(*only, first + p, a.stride, column, sum);
-      } else {
-        for (int t = 0; t < a.term_count; ++t) {
-          if (!a.terms[t].mix) slice_row<T, kV>(a.terms[t], first + p, a.stride, column, sum);
-        }
-      }
-      Vec<T>* o = vec(out + p * a.stride + column);
-      for (int i = 0; i < kV; ++i) o[i] = sum[i];
-    }
-  });
-}
-
-template <typename T>
-void update_block(const UpdateArgs<T>& a, Index first, Index count) {
-  const Index vectors = a.stride / kLanes;
-  T* out = a.out + first * a.stride;
-  slice_block<T>(a, nullptr, a.start, first, count, out);
-  for (int t = 0; t < a.term_count; ++t) {
-    if (!a.terms[t].mix) continue;
-    T* sliced = a.scratch;
-    slice_block<T>(a, &a.terms[t], nullptr, first, count, sliced);
-    mix<T>(sliced, a.terms[t].mix, a.channels, a.stride, a.scratch + kUpdateRows * a.stride, 0, count);
-    for (Index i = 0; i < count * vectors; ++i) vec(out)[i] += vec(sliced)[i];
-  }
-  if (a.q) {
-    for (Index p = 0; p < count; ++p) {
-      Vec<T>* s = vec(out + p * a.stride);
-      const Vec<T>* q = vec(a.q + (first + p) * a.stride);
-      Vec<T> dot = {};
-      for (Index i = 0; i < vectors; ++i) dot += q[i] * s[i];
-      const T inner = reduce_sum<T>(dot);
-      for (Index i = 0; i < vectors; ++i) s[i] = q[i] * (s[i] - inner);
-      if (a.total) {
-        Vec<T>* total = vec(a.total + (first + p) * a.stride);
-        for (Index i = 0; i < vectors; ++i) total[i] += s[i];
-      }
-    }
-  } else if (a.softmax) {
-    softmax<T>(out, a.stride, 0, count);
+void softmax(T* rows, Index stride, Index count) {
+  if (stride == kGroup) {
+    for (Index i = 0; i < count; ++i) softmax_row<T, 3>(rows + i * stride, 3);
+  } else {
+    for (Index i = 0; i < count; ++i) softmax_row<T, 0>(rows + i * stride, stride / kLanes);
   }
 }
 
 template <typename T>
-void update(const UpdateArgs<T>& a, Index begin, Index end) {
-  for (Index first = begin; first < end; first += kUpdateRows) {
-    update_block<T>(a, first, end - first < kUpdateRows ? end - first : kUpdateRows);
+void softmax_gradient(const T* q, T* rows, Index stride, Index count) {
+  const Index vectors = stride / kLanes;
+  for (Index p = 0; p < count; ++p) {
+    Vec<T>* s = vec(rows + p * stride);
+    const Vec<T>* probability = vec(q + p * stride);
+    Vec<T> dot = {};
+    for (Index i = 0; i < vectors; ++i) dot += probability[i] * s[i];
+    const T inner = reduce_sum<T>(dot);
+    for (Index i = 0; i < vectors; ++i) s[i] = probability[i] * (s[i] - inner);
   }
+}
+
+template <typename T>
+void add(const T* in, T* rows, Index stride, Index count) {
+  for (Index i = 0; i < count * stride / kLanes; ++i) vec(rows)[i] += vec(in)[i];
 }
 
 // ------------------------------------------------------------------------------------------------- outer
 // products
 
 template <typename T, int V, int R>
-inline void outer_block(const T* y, const T* x, T* sum, Index stride, Index rows) {
+inline void outer_block(const OuterArgs<T>& a, Index channel, Index first, Index rows) {
+  const T* y = a.y + first * a.y_width + channel;
+  const T* x = a.x + first * (V * kLanes);
+  T* sum = a.sum + channel * a.sum_stride;
   Vec<T> s[R][V];
   for (int r = 0; r < R; ++r) {
-    for (int i = 0; i < V; ++i) s[r][i] = vec(sum + r * stride)[i];
+    for (int i = 0; i < V; ++i) s[r][i] = vec(sum + r * a.sum_stride)[i];
   }
   for (Index k = 0; k < rows; ++k) {
-    const Vec<T>* xs = vec(x + k * stride);
+    const Vec<T>* xs = vec(x + k * (V * kLanes));
     for (int r = 0; r < R; ++r) {
-      const T factor = y[k * stride + r];
+      const T factor = y[k * a.y_width + r];
       for (int i = 0; i < V; ++i) s[r][i] += factor * xs[i];
     }
   }
   for (int r = 0; r < R; ++r) {
-    for (int i = 0; i < V; ++i) vec(sum + r * stride)[i] = s[r][i];
+    for (int i = 0; i < V; ++i) vec(sum + r * a.sum_stride)[i] = s[r][i];
   }
 }
 
 template <typename T>
-void outer(const T* y, const T* x, T* sum, Index channels, Index stride, Index begin, Index end) {
+void outer(const OuterArgs<T>& a, Index begin, Index end) {
   constexpr Index kRows = 128;  // of both operands stay in the first-level cache while all columns are done
-  for (Index first = begin; first < end; first += kRows) {
-    const Index rows = end - first < kRows ? end - first : kRows;
-    for_columns(stride, [&](auto columns, Index column) {
-      constexpr int kV = decltype(columns)::kVectors;
-      const T* xs = x + first * stride + column;
+  for_width(a.x_width, [&](auto vectors) {
+    constexpr int kV = decltype(vectors)::kCount;
+    for (Index first = begin; first < end; first += kRows) {
+      const Index rows = end - first < kRows ? end - first : kRows;
       Index c = 0;
-      for (; c + 4 <= channels; c += 4) {
-        outer_block<T, kV, 4>(y + first * stride + c, xs, sum + c * stride + column, stride, rows);
-      }
-      for (; c < channels; ++c) {
-        outer_block<T, kV, 1>(y + first * stride + c, xs, sum + c * stride + column, stride, rows);
-      }
-    });
-  }
+      for (; c + 4 <= a.channels; c += 4) outer_block<T, kV, 4>(a, c, first, rows);
+      for (; c < a.channels; ++c) outer_block<T, kV, 1>(a, c, first, rows);
+    }
+  });
 }
 
 }  // namespace
 
 template <typename T>
 Kernels<T> table() {
-  return {embed<T>, splat<T>, blur<T>, mix<T>, update<T>, softmax<T>, outer<T>};
+  return {embed<T>, gather<T>, slice<T>,   scatter<T>,          merge<T>, blur<T>,
+          mix<T>,   outer<T>,  softmax<T>, softmax_gradient<T>, add<T>};
 }
 
 template Kernels<float> table<float>();

@@ -1,0 +1,347 @@
+#include "lattice_pass.hpp"
+
+#include <algorithm>
+
+namespace crfrnn {
+namespace {
+
+// Points that are sliced, changed and splatted together if a row is one group: their rows stay in the
+// first-level cache. Rows of several groups go by whole blocks, group after group.
+constexpr std::int64_t kPartPoints = 64;
+
+// Vertices whose rows of several groups are brought together to be mixed.
+constexpr std::int64_t kMixRows = 64;
+
+// Runs body(job, begin, end) over ranges of the items of all jobs in one parallel region, since every region
+// ends with all threads waiting for the slowest.
+template <typename Job, typename Body>
+void parallel_jobs(int threads, const std::vector<Job>& jobs, const Body& body) {
+  std::vector<std::int64_t> first_task{0};
+  for (const Job& job : jobs) {
+    first_task.push_back(first_task.back() + (job.items + kVertexGrain - 1) / kVertexGrain);
+  }
+  parallel_for(threads, first_task.back(), [&](std::int64_t task) {
+    std::size_t i = 0;
+    while (task >= first_task[i + 1]) ++i;
+    const std::int64_t begin = (task - first_task[i]) * kVertexGrain;
+    body(jobs[i], begin, std::min(jobs[i].items, begin + kVertexGrain));
+  });
+}
+
+template <typename T>
+std::int64_t most_vertices(const PermutohedralLattice<T>& lattice) {
+  std::int64_t most = 0;
+  for (const LatticeBlock& block : lattice.blocks())
+    most = std::max<std::int64_t>(most, block.own + block.shares);
+  return most;
+}
+
+}  // namespace
+
+template <typename T>
+LatticePass<T>::LatticePass(std::vector<LatticeTerm<T>> terms, std::int64_t channels, int threads)
+    : terms_(std::move(terms)),
+      mixing_(terms_.size()),
+      channels_(channels),
+      stride_(row_stride(channels)),
+      groups_(group_count(stride_)),
+      threads_(threads),
+      rows_(terms_.size()),
+      next_(terms_.size()),
+      shared_rows_(terms_.size()) {}
+
+template <typename T>
+void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool splats) {
+  if (splats) {
+    for (std::size_t k = 0; k < terms_.size(); ++k) {
+      const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+      if (!next_[k] || next_[k].use_count() > 1) {
+        next_[k] = std::make_shared<Buffer<T>>(lattice.vertices() * stride_);
+      }
+      if (shared_rows_[k].size() == 0) shared_rows_[k] = Buffer<T>(lattice.shared().size() * stride_);
+    }
+  }
+  const std::vector<LatticeBlock>& blocks = terms_[0].lattice->blocks();
+  const std::int64_t part = groups_ == 1 ? kPartPoints : blocks[0].points;
+  parallel_for(threads_, static_cast<std::int64_t>(blocks.size()), [&](std::int64_t i) {
+    Scratch scratch = take_scratch(part);
+    const std::int64_t end = blocks[i].first_point + blocks[i].points;
+    for (std::int64_t first = blocks[i].first_point; first < end; first += part) {
+      const std::int64_t count = std::min(part, end - first);
+      const bool begins = first == blocks[i].first_point, ends = first + count == end;
+      if (slices) {
+        const T* base = start ? start + first * stride_ : nullptr;
+        for (std::size_t k = 0; k < terms_.size(); ++k) {
+          slice_points(k, terms_[k].lattice->blocks()[i], first, count, base, begins, &scratch);
+          base = scratch.rows.data();
+        }
+      }
+      change(first, count, scratch.rows.data());
+      if (!splats) continue;
+      for (std::size_t k = 0; k < terms_.size(); ++k) {
+        scatter_points(k, terms_[k].lattice->blocks()[i], first, count, begins, ends, &scratch);
+      }
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(scratch));
+  });
+  if (!splats) return;
+  std::swap(rows_, next_);
+  merge_shared();
+}
+
+template <typename T>
+typename LatticePass<T>::Scratch LatticePass<T>::take_scratch(std::int64_t points) {
+  Scratch scratch;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!idle_.empty()) {
+      scratch = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  if (scratch.from.empty()) {
+    scratch.rows = Buffer<T>(points * stride_);
+    for (const LatticeTerm<T>& term : terms_) {
+      const std::int64_t size = most_vertices(*term.lattice) * std::min(stride_, kGroup);
+      scratch.from.emplace_back(size);
+      scratch.to.emplace_back(size);
+    }
+  }
+  const bool mixes = std::any_of(mixing_.begin(), mixing_.end(), [](const Mixing& m) { return m.matrix; });
+  if (mixes && scratch.mixed.size() == 0) {
+    scratch.unmixed = Buffer<T>(points * stride_);
+    scratch.mixed = Buffer<T>(points * stride_);
+  }
+  return scratch;
+}
+
+template <typename T>
+SimplexArgs<T> LatticePass<T>::simplices(std::size_t term, std::int64_t first, std::int64_t count,
+                                         std::int64_t group) const {
+  const PermutohedralLattice<T>& lattice = *terms_[term].lattice;
+  SimplexArgs<T> args{};
+  args.corner = lattice.corner() + first * lattice.corners();
+  args.weight = lattice.barycentric() + first * lattice.corners();
+  args.corners = lattice.corners();
+  args.count = count;
+  args.width = group_width(stride_, group);
+  args.stride = stride_;
+  return args;
+}
+
+template <typename T>
+void LatticePass<T>::gather_block(std::size_t k, const LatticeBlock& block, std::int64_t group,
+                                  Scratch* scratch) const {
+  const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+  const T* rows = rows_[k]->data() + group * kGroup * lattice.vertices();
+  GatherArgs<T> args{};
+  args.width = group_width(stride_, group);
+  args.rows = rows;
+  args.own_rows = rows + block.first_vertex * args.width;
+  args.own = block.own;
+  args.shared = lattice.shared().data() + block.first_shared;
+  args.shares = block.shares;
+  args.factor = mixing_[k].factor ? mixing_[k].factor + group * kGroup : nullptr;
+  args.local = scratch->from[k].data();
+  kernels<T>().gather(args);
+}
+
+// scratch.rows = base + the term. base is null, or scratch.rows itself.
+template <typename T>
+void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
+                                  std::int64_t count, const T* base, bool begins, Scratch* scratch) const {
+  const LatticeTerm<T>& term = terms_[k];
+  T* rows = scratch->rows.data();
+  const T* matrix = mixing_[k].matrix;
+  T* out = matrix ? scratch->unmixed.data() : rows;
+  for (std::int64_t g = 0; g < groups_; ++g) {
+    if (groups_ > 1 || begins) gather_block(k, block, g, scratch);
+    SimplexArgs<T> args = simplices(k, first, count, g);
+    args.scale = term.slice_scale ? term.slice_scale + first : nullptr;
+    args.gain = term.slice_gain;
+    const T* from = base && !matrix ? base + g * kGroup : nullptr;
+    kernels<T>().slice(args, scratch->from[k].data(), from, out + g * kGroup);
+  }
+  if (!matrix) return;
+  T* mixed = base ? scratch->mixed.data() : rows;
+  for (std::int64_t g = 0; g < groups_; ++g) {
+    kernels<T>().mix({scratch->unmixed.data(), stride_, matrix + g * kGroup, stride_, channels_,
+                      mixed + g * kGroup, stride_, group_width(stride_, g)},
+                     0, count);
+  }
+  if (!base) return;
+  if (base != rows) std::copy_n(base, count * stride_, rows);
+  kernels<T>().add(mixed, rows, stride_, count);
+}
+
+template <typename T>
+void LatticePass<T>::scatter_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
+                                    std::int64_t count, bool begins, bool ends, Scratch* scratch) {
+  T* local = scratch->to[k].data();
+  for (std::int64_t g = 0; g < groups_; ++g) {
+    SimplexArgs<T> args = simplices(k, first, count, g);
+    args.scale = terms_[k].splat_scale ? terms_[k].splat_scale + first : nullptr;
+    args.gain = 1;
+    if (groups_ > 1 || begins) std::fill_n(local, (block.own + block.shares) * args.width, T(0));
+    kernels<T>().scatter(args, scratch->rows.data() + g * kGroup, local);
+    if (groups_ > 1 || ends) store_block(k, block, g, *scratch);
+  }
+}
+
+template <typename T>
+void LatticePass<T>::store_block(std::size_t k, const LatticeBlock& block, std::int64_t group,
+                                 const Scratch& scratch) {
+  const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+  const std::int64_t width = group_width(stride_, group);
+  const T* local = scratch.to[k].data();
+  T* own = next_[k]->data() + group * kGroup * lattice.vertices() + block.first_vertex * width;
+  T* shared = shared_rows_[k].data() + group * kGroup * static_cast<std::int64_t>(lattice.shared().size()) +
+              block.first_shared * width;
+  std::copy_n(local, block.own * width, own);
+  std::copy_n(local + block.own * width, block.shares * width, shared);
+}
+
+template <typename T>
+void LatticePass<T>::merge_shared() {
+  struct Job {
+    std::int64_t items;
+    MergeArgs<T> args;
+  };
+  std::vector<Job> jobs;
+  for (std::size_t k = 0; k < terms_.size(); ++k) {
+    const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+    const std::int64_t places = static_cast<std::int64_t>(lattice.shared().size());
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      jobs.push_back({static_cast<std::int64_t>(lattice.shared_vertices().size()) - 1,
+                      {lattice.shared_vertices().data(), lattice.shared_place().data(),
+                       shared_rows_[k].data() + g * kGroup * places,
+                       rows_[k]->data() + g * kGroup * lattice.vertices(), group_width(stride_, g)}});
+    }
+  }
+  parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
+    kernels<T>().merge(job.args, begin, end);
+  });
+}
+
+template <typename T>
+void LatticePass<T>::blur(bool reverse) {
+  struct Job {
+    std::int64_t items;
+    const BlurAxis<T>* axis;
+    T* rows;
+    std::int64_t width;
+  };
+  int most = 0;
+  for (const LatticeTerm<T>& term : terms_) most = std::max(most, term.lattice->corners());
+  for (int step = 0; step < most; ++step) {
+    std::vector<Job> jobs;
+    for (std::size_t k = 0; k < terms_.size(); ++k) {
+      const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+      if (step >= lattice.corners()) continue;
+      const BlurAxis<T>& axis = lattice.axes()[reverse ? lattice.corners() - 1 - step : step];
+      for (std::int64_t g = 0; g < groups_; ++g) {
+        jobs.push_back({axis.size(), &axis, rows_[k]->data() + g * kGroup * lattice.vertices(),
+                        group_width(stride_, g)});
+      }
+    }
+    parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
+      kernels<T>().blur({job.axis->order.data(), job.axis->link.data(), job.rows, job.width},
+                        chain_start(*job.axis, begin), chain_start(*job.axis, end));
+    });
+  }
+}
+
+template <typename T>
+void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep) {
+  struct Job {
+    std::int64_t items;
+    const T* from;
+    T* to;
+    const T* matrix;
+  };
+  if (keep) *keep = rows();
+  std::vector<Job> jobs;
+  for (std::size_t k = 0; k < terms_.size(); ++k) {
+    const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+    mixing_[k] = {};
+    if (matrices[k].diagonal()) {
+      mixing_[k].factor = matrices[k].diagonal();
+    } else if (lattice.vertices() > lattice.points()) {
+      mixing_[k].matrix = matrices[k].data();
+    } else {
+      const T* from = rows_[k]->data();
+      if (keep) rows_[k] = std::make_shared<Buffer<T>>(rows_[k]->size());
+      jobs.push_back({lattice.vertices(), from, rows_[k]->data(), matrices[k].data()});
+    }
+  }
+  parallel_jobs(threads_, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
+    if (groups_ == 1) {
+      kernels<T>().mix({job.from, stride_, job.matrix, stride_, channels_, job.to, stride_, stride_}, begin,
+                       end);
+      return;
+    }
+    Buffer<T> unmixed(kMixRows * stride_);
+    for (std::int64_t first = begin; first < end; first += kMixRows) {
+      const std::int64_t count = std::min(kMixRows, end - first);
+      for (std::int64_t g = 0; g < groups_; ++g) {
+        const std::int64_t width = group_width(stride_, g);
+        const T* rows = job.from + g * kGroup * job.items + first * width;
+        for (std::int64_t v = 0; v < count; ++v) {
+          std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
+        }
+      }
+      for (std::int64_t g = 0; g < groups_; ++g) {
+        const std::int64_t width = group_width(stride_, g);
+        kernels<T>().mix({unmixed.data(), stride_, job.matrix + g * kGroup, stride_, channels_,
+                          job.to + g * kGroup * job.items + first * width, width, width},
+                         0, count);
+      }
+    }
+  });
+}
+
+template <typename T>
+void add_outer_products(const std::vector<const PermutohedralLattice<T>*>& lattices,
+                        const typename LatticePass<T>::Rows& y, const typename LatticePass<T>::Rows& x,
+                        std::int64_t channels, std::vector<std::vector<double>>* sums, int threads) {
+  constexpr std::int64_t kChunk = 4 * kVertexGrain;
+  const std::int64_t stride = row_stride(channels);
+  const std::int64_t groups = group_count(stride);
+  for (std::size_t k = 0; k < lattices.size(); ++k) {
+    const std::int64_t vertices = lattices[k]->vertices();
+    const std::int64_t chunks = (vertices + kChunk - 1) / kChunk;
+    Buffer<T> parts(chunks * channels * stride);
+    parallel_ranges(threads, vertices, kChunk, [&](std::int64_t begin, std::int64_t end) {
+      T* part = parts.data() + begin / kChunk * channels * stride;
+      std::fill_n(part, channels * stride, T(0));
+      for (std::int64_t gy = 0; gy < groups; ++gy) {
+        for (std::int64_t gx = 0; gx < groups; ++gx) {
+          const std::int64_t first = gy * kGroup;
+          kernels<T>().outer({y[k]->data() + first * vertices, group_width(stride, gy),
+                              std::min(kGroup, channels - first), x[k]->data() + gx * kGroup * vertices,
+                              group_width(stride, gx), part + first * stride + gx * kGroup, stride},
+                             begin, end);
+        }
+      }
+    });
+    for (std::int64_t i = 0; i < chunks; ++i) {
+      for (std::int64_t r = 0; r < channels; ++r) {
+        for (std::int64_t c = 0; c < channels; ++c) {
+          (*sums)[k][r * channels + c] += parts[(i * channels + r) * stride + c];
+        }
+      }
+    }
+  }
+}
+
+template class LatticePass<float>;
+template class LatticePass<double>;
+template void add_outer_products<float>(const std::vector<const PermutohedralLattice<float>*>&,
+                                        const LatticePass<float>::Rows&, const LatticePass<float>::Rows&,
+                                        std::int64_t, std::vector<std::vector<double>>*, int);
+template void add_outer_products<double>(const std::vector<const PermutohedralLattice<double>*>&,
+                                         const LatticePass<double>::Rows&, const LatticePass<double>::Rows&,
+                                         std::int64_t, std::vector<std::vector<double>>*, int);
+
+}  // namespace crfrnn
