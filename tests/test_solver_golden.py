@@ -23,7 +23,7 @@ CASES = [
 @pytest.mark.skipif(not CASES, reason="golden/solver not found")
 @pytest.mark.parametrize("case", CASES, ids=[path.stem for path in CASES])
 def test_weights_losses_and_rates(
-    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    case: Path, compute: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for source in case.parent.iterdir():
         if source.suffix in (".prototxt", ".h5", ".txt", ".caffemodel"):
