@@ -71,6 +71,8 @@ def main() -> None:
         convert = [sys.executable, str(REPOSITORY / "scripts" / "stock_prototxt.py"), str(arguments.model), str(model)]
         if subprocess.run(convert).returncode:
             sys.exit(1)
+        with model.open("a") as file:
+            file.write("force_backward: true\n")  # else our net, which nobody trains, leaves the backward pass out
         preloaded = threads | {"LD_PRELOAD": str(arguments.plugin)}
         theirs = caffe_time([str(genuine)], model, arguments.iterations, preloaded)
         ours = caffe_time([sys.executable, "-m", "caffe"], model, arguments.iterations, threads)

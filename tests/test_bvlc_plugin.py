@@ -338,7 +338,7 @@ def test_nets_that_genuine_caffe_would_compute_differently_are_not_rewritten(tmp
 
 FORK_FIELD = "optional MultiStageMeanfieldParameter multi_stage_meanfield_param = 100000;"
 # What a layer needs of Caffe; compiling all of it would take minutes.
-FORK_SOURCES = ("blob", "common", "layer", "syncedmem", "util/math_functions")
+FORK_SOURCES = ("blob", "common", "layer", "layers/split_layer", "syncedmem", "util/math_functions")
 FORK_LIBRARIES = ("glog", "gflags", "protobuf", "boost_system", "boost_thread", "openblas")
 
 
@@ -394,3 +394,14 @@ def test_plugin_does_nothing_in_other_programs(genuine: Genuine, tmp_path: Path)
     output = run("cat", "/proc/self/maps", cwd=tmp_path, env={"LD_PRELOAD": str(genuine.plugin)})
     assert "libcrfrnn_caffe.so" in output
     assert "libcaffe.so" not in output
+
+
+def test_loaded_in_python_the_plugin_brings_its_caffe(genuine: Genuine, tmp_path: Path) -> None:
+    """As pycaffe's users load it, before `import caffe`."""
+    program = (
+        f"import ctypes; ctypes.CDLL('{genuine.plugin}', ctypes.RTLD_GLOBAL); print(open('/proc/self/maps').read())"
+    )
+    output = run(sys.executable, "-c", program, cwd=tmp_path)
+    assert "libcrfrnn_caffe_layer.so" in output
+    assert f"{genuine.root}/.temp_release/lib/libcaffe.so" in output
+    assert "not registered" not in output
