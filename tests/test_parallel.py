@@ -91,6 +91,37 @@ def test_two_processes_are_one_with_twice_the_batch(workplace: Path) -> None:
     assert len(re.findall("Snapshotting to", logs["two"])) == 1
 
 
+def test_two_processes_resume_where_each_was(workplace: Path) -> None:
+    text = (workplace / "half.prototxt").read_text().replace("scale: 0.01", "scale: 0.01 crop_size: 5 mirror: true")
+    (workplace / "half.prototxt").write_text(text.replace("batch_size: 1", "batch_size: 1 rand_skip: 9"))
+    train = command(workplace, "half", "pair", several=True)
+    solver = workplace / "pair_solver.prototxt"
+    solver.write_text(solver.read_text() + " snapshot: 5")
+    ends = []
+    for more in ([], ["-snapshot", "pair_iter_5.solverstate"]):
+        done = subprocess.run(
+            [*train, *more], cwd=workplace, env=environment(), capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        ends.append(model_file.read_model(workplace / "pair_iter_10.caffemodel"))
+        (workplace / "pair_iter_10.caffemodel").unlink()
+    for a, b in zip(*ends, strict=True):
+        for x, y in zip(a.blobs, b.blobs, strict=True):
+            np.testing.assert_array_equal(x, y)
+    # Alone, one cannot be where two were.
+    alone = subprocess.run(
+        [*command(workplace, "half", "pair"), "-snapshot", "pair_iter_5.solverstate"],
+        cwd=workplace,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert alone.returncode == 0, alone.stderr
+    assert "was written by 2 process(es), this run has 1" in alone.stderr
+
+
 def test_a_lost_process_ends_the_run(workplace: Path) -> None:
     with subprocess.Popen(
         command(workplace, "half", "lost", iterations=10**8, several=True),
