@@ -4,9 +4,11 @@
 // entries of a vertex keep the order of their points: a result does not depend on what else is in the batch.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "arena.hpp"
@@ -447,7 +449,8 @@ Lattice<T> lay_out_lattice(const Points<T>& points, Normalization normalization,
   lattice.entries = lattice.points * lattice.corners;
   lattice.most_vertices = vertex_bound(points, positions);
   lattice.most_pieces = std::min(lattice.entries, lattice.most_vertices + lattice.entries / kPieceEntries);
-  lattice.key_bits = positions.bits;
+  // The device may round an extent up where the host rounds it down: a bit more for each of two coordinates.
+  lattice.key_bits = std::min(kKeyBits, positions.bits + 2);
   lattice.counts = arena->take<Counts>(1);
   lattice.corner = arena->take<std::int32_t>(lattice.entries);
   lattice.barycentric = arena->take<T>(lattice.entries);

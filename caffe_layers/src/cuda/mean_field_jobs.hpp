@@ -1,6 +1,7 @@
 // The passes of mean_field.hpp as a sequence of jobs.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
