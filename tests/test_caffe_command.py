@@ -186,6 +186,29 @@ def test_interrupt_snapshots_and_stops(workplace: Path) -> None:
     assert model_file.read_solver_state(states[0]).iter == int(re.findall(r"\d+", states[0].name)[0])
 
 
+def test_hangup_snapshots_and_goes_on(workplace: Path) -> None:
+    text = (workplace / "solver.prototxt").read_text().replace("max_iter: 12", "max_iter: 1000000")
+    (workplace / "solver.prototxt").write_text(text.replace("snapshot: 6", "snapshot: 1000000"))
+    seen = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "caffe", "train", "-solver", "solver.prototxt"],
+        cwd=workplace,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Iteration 9 (" in line:
+                process.send_signal(signal.SIGHUP)
+            if "Snapshotting solver state" in line:
+                seen.append(line)
+            if seen and "iter/s" in line:  # it trains on
+                break
+        process.kill()
+        process.communicate()
+    assert len(list(workplace.glob("tiny_iter_*.solverstate"))) == 1
+
+
 def test_prefix_is_what_log_parsers_read(workplace: Path) -> None:
     log = run("train", "-solver", "solver.prototxt", cwd=workplace)
     line = next(line for line in log.splitlines() if "Iteration 3 (" in line)

@@ -27,7 +27,7 @@ class GlogFormatter(logging.Formatter):
         micros = int(record.created % 1 * 1e6)
         letter = "F" if record.levelno >= logging.CRITICAL else record.levelname[0]
         stamp = time.strftime("%m%d %H:%M:%S", now)
-        module = "caffe" if record.module == "cli" else record.module  # tools/caffe.cpp in Caffe
+        module = "caffe" if record.module in ("cli", "flags") else record.module  # tools/caffe.cpp in Caffe
         source = f"{module}.cpp:{record.lineno}"
         return f"{letter}{stamp}.{micros:06d} {os.getpid():5d} {source}] {record.getMessage()}"
 
