@@ -11,7 +11,7 @@ set -euo pipefail
 
 version=9.0.2
 checksum=c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a
-packages="build-essential pkg-config protobuf-compiler libprotobuf-dev libboost-system-dev libboost-filesystem-dev
+packages="build-essential cmake pkg-config protobuf-compiler libprotobuf-dev libboost-system-dev libboost-filesystem-dev
   libboost-thread-dev libboost-regex-dev libgoogle-glog-dev libgflags-dev libhdf5-dev libopenblas-dev"
 root=${CRFASRNN_TEST_CAFFE:-${XDG_CACHE_HOME:-$HOME/.cache}/crfasrnn/caffe-$version}
 
