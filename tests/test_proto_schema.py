@@ -159,6 +159,12 @@ def test_the_meanfield_layer_has_the_forks_fields() -> None:
         "spatial_filter_weights_str": 19,
         "bilateral_filter_weights_str": 20,
         "force_cpu": 29,
+        # Ours, where no fork has numbers.
+        "kernel_weights": 100,
+        "symmetric_compatibility": 101,
+        "activation": 102,
+        "untied": 103,
+        "learn_bandwidths": 104,
     }
     empty = caffe_pb2.MultiStageMeanfieldParameter()
     assert empty.IsInitialized()

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from caffe.errors import CaffeError
 from caffe.layers.base import Shape, TorchLayer
 from caffe.proto import caffe_pb2
-from crfasrnn.ops import mean_field
+from crfasrnn.ops import Kernel, mean_field_kernels
 
 _PAR_FILE_LIMIT = 1 << 20
 
@@ -30,6 +30,12 @@ class MultiStageMeanfieldLayer(TorchLayer):
     spatial_filter_weight / bilateral_filter_weight (1); without either, from the files spatial.par / bilateral.par beside the
     prototxt, where there are such (one number per class, as the fork of 2015 had it). compatibility_mode POTTS is the only
     one; threshold and force_cpu are read and have no effect, as in the original.
+
+    Variants that the original does not have: kernel_weights PER_CLASS or SHARED (the kernels' weights count by their diagonal, or
+    by its mean, alone), symmetric_compatibility, activation RELU (Q = max(0, scores), section 6), untied (every iteration has
+    parameters of its own, section 7.1: the blobs are num_iterations x 1 x C x C), learn_bandwidths (a fourth blob with the natural
+    logarithms of theta_alpha, theta_beta and theta_gamma, in this order; several times slower). A Potts model that is not
+    learned needs no option: give the compatibility lr_mult 0.
     """
 
     type = "MultiStageMeanfield"
@@ -48,8 +54,12 @@ class MultiStageMeanfieldLayer(TorchLayer):
             raise CaffeError(f"layer '{self.name}': {self._blob(0)} must be N x C x H x W, not {bottom[0]}.")
         classes = bottom[0][1]
         starts = [torch.tensor(self._diagonal(kernel, classes)) for kernel in ("spatial", "bilateral")]
+        shape = (self._options.num_iterations if self._options.untied else 1, 1, classes, classes)
         for diagonal in (*starts, -torch.ones(classes)):
-            self.blobs.add_blob(1, 1, classes, classes).tensor = torch.diag(diagonal).view(1, 1, classes, classes)
+            self.blobs.add_blob(*shape).tensor = torch.diag(diagonal).repeat(*shape[:2], 1, 1)
+        if self._options.learn_bandwidths:
+            thetas = (self._options.theta_alpha, self._options.theta_beta, self._options.theta_gamma)
+            self.blobs.add_blob(3).tensor = torch.tensor(thetas).log()
 
     def _read_options(self) -> caffe_pb2.MultiStageMeanfieldParameter:
         text = self.layer_param.python_param.param_str
@@ -104,22 +114,37 @@ class MultiStageMeanfieldLayer(TorchLayer):
 
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         unary, q0, image = bottom
-        spatial, bilateral, compatibility = params
+        spatial, bilateral, compatibility = (blob[:, 0] if self._options.untied else blob[0, 0] for blob in params[:3])
         options = self._options
-        return [
-            mean_field(
-                unary,
-                q0,
-                image,
-                spatial,
-                bilateral,
-                compatibility,
-                iterations=options.num_iterations,
-                theta_alpha=options.theta_alpha,
-                theta_beta=options.theta_beta,
-                theta_gamma=options.theta_gamma,
-            )
-        ]
+        weights = [self._counting(spatial), self._counting(bilateral)]
+        if options.symmetric_compatibility:
+            compatibility = (compatibility + compatibility.mT) / 2
+        alpha, beta, gamma = (
+            params[3].exp()
+            if options.learn_bandwidths
+            else (options.theta_alpha, options.theta_beta, options.theta_gamma)
+        )
+        # The original has no gradient of the image, and nets ask for one when they force backward.
+        kernels = [Kernel(gamma), Kernel(alpha, image.detach(), beta)]
+        scores = mean_field_kernels(
+            unary,
+            q0,
+            kernels,
+            weights,
+            compatibility,
+            iterations=options.num_iterations,
+            activation="relu" if options.activation == options.RELU else "softmax",
+        )
+        return [scores]
+
+    def _counting(self, weights: torch.Tensor) -> torch.Tensor:
+        """Weights ((T,) C, C) of a kernel with what the option kernel_weights leaves of them."""
+        if self._options.kernel_weights == self._options.FULL:
+            return weights
+        diagonal = weights.diagonal(dim1=-2, dim2=-1)
+        if self._options.kernel_weights == self._options.SHARED:
+            diagonal = diagonal.mean(-1, keepdim=True).expand(diagonal.shape)
+        return torch.diag_embed(diagonal)
 
     def allow_force_backward(self, bottom_index: int) -> bool:
         return bottom_index != 2

@@ -69,6 +69,16 @@ class Features:
 
 KernelSpec = Spatial | Bilateral | Features
 
+
+def _thetas(kernel: KernelSpec) -> list[float | tuple[float, ...]]:
+    """The standard deviations that a kernel has, in the order of its attributes."""
+    if isinstance(kernel, Spatial):
+        return [kernel.theta]
+    if isinstance(kernel, Bilateral):
+        return [kernel.theta_alpha, kernel.theta_beta]
+    return [kernel.theta] if kernel.theta_position is None else [kernel.theta, kernel.theta_position]
+
+
 DEFAULT_KERNELS: tuple[KernelSpec, ...] = (Spatial(), Bilateral())
 
 
@@ -88,6 +98,11 @@ class CrfRnn(nn.Module):
         weights: "full" (C x C for each kernel), "per_class" (its diagonal alone, section 4.2) or "shared" (one number).
         compatibility: "full" (learned, section 4.3), "symmetric" (learned, kept symmetric), or "potts" (fixed to minus the
             identity: different labels for alike pixels cost the same for any two classes).
+        activation: "softmax", or "relu" for Q = max(0, scores) between iterations (section 6).
+        untied: whether every iteration has weights and a compatibility of its own (section 7.1); parameters then have a leading
+            axis of `iterations`, which cannot be changed afterwards.
+        learn_bandwidths: whether the standard deviations are learned too: `log_thetas` holds the natural logarithms, kernel by
+            kernel in the order of the kernels' attributes. Several times slower.
 
     Raises:
         ValueError: an option is not one of these.
@@ -101,6 +116,9 @@ class CrfRnn(nn.Module):
         *,
         weights: str = "full",
         compatibility: str = "full",
+        activation: str = "softmax",
+        untied: bool = False,
+        learn_bandwidths: bool = False,
     ) -> None:
         super().__init__()
         if num_classes < 1:
@@ -114,10 +132,17 @@ class CrfRnn(nn.Module):
         self.num_classes = num_classes
         self.kernels = tuple(kernels)
         self.iterations = iterations
+        self.activation = activation
+        self._sets = (iterations,) if untied else ()
         self._shape_of_weights = weights
         self._kind_of_compatibility = compatibility
         self.weights = nn.ParameterList([nn.Parameter(self._start(kernel.weight)) for kernel in kernels])
-        potts = -torch.eye(num_classes)
+        self.log_thetas = nn.ParameterList(
+            [nn.Parameter(torch.tensor(t).log()) for kernel in kernels for t in _thetas(kernel)]
+            if learn_bandwidths
+            else []
+        )
+        potts = -torch.eye(num_classes).repeat(*self._sets, 1, 1)
         if compatibility == "potts":
             # No part of the state: there is nothing to save, and a full matrix must not slip in.
             self.register_buffer("compatibility", potts, persistent=False)
@@ -126,16 +151,26 @@ class CrfRnn(nn.Module):
 
     def _start(self, weight: float) -> Tensor:
         if self._shape_of_weights == "shared":
-            return torch.tensor(float(weight))
-        diagonal = torch.full((self.num_classes,), float(weight))
-        return diagonal if self._shape_of_weights == "per_class" else torch.diag(diagonal)
+            return torch.full(self._sets, float(weight))
+        diagonal = torch.full((*self._sets, self.num_classes), float(weight))
+        return diagonal if self._shape_of_weights == "per_class" else torch.diag_embed(diagonal)
 
     def matrices(self) -> tuple[list[Tensor], Tensor]:
-        """The W_k of all kernels and mu as C x C matrices, functions of the parameters."""
-        eye = torch.eye(self.num_classes, dtype=self.compatibility.dtype, device=self.compatibility.device)
-        weights = [w if w.ndim == 2 else eye * w for w in self.weights]
+        """The W_k of all kernels and mu as (C, C), untied (iterations, C, C), functions of the parameters."""
+        weights = list(self.weights)
+        if self._shape_of_weights == "shared":
+            weights = [w[..., None].expand(*self._sets, self.num_classes) for w in weights]
+        if self._shape_of_weights != "full":
+            weights = [torch.diag_embed(w) for w in weights]
         mu = self.compatibility
-        return weights, (mu + mu.T) / 2 if self._kind_of_compatibility == "symmetric" else mu
+        return weights, (mu + mu.mT) / 2 if self._kind_of_compatibility == "symmetric" else mu
+
+    def _bandwidths(self) -> list[list[float | tuple[float, ...] | Tensor]]:
+        """The thetas of every kernel in the order of _thetas: numbers, or what the learned logarithms say."""
+        learned = iter(self.log_thetas)
+        return [
+            [next(learned).exp() if len(self.log_thetas) else t for t in _thetas(kernel)] for kernel in self.kernels
+        ]
 
     def forward(
         self,
@@ -162,35 +197,48 @@ class CrfRnn(nn.Module):
         """
         if unary.ndim < 3 or unary.shape[1] != self.num_classes:
             raise ValueError(f"unary must be (N, {self.num_classes}, ...), got {tuple(unary.shape)}")
-        kernels = [self._kernel(kernel, unary, image, extra) for kernel in self.kernels]
+        kernels = [
+            self._kernel(kernel, thetas, unary, image, extra)
+            for kernel, thetas in zip(self.kernels, self._bandwidths(), strict=True)
+        ]
         weights, mu = self.matrices()
         count = self.iterations if iterations is None else iterations
         start = unary if q0 is None else q0
-        return mean_field_kernels(unary, start, kernels, weights, mu, iterations=count, mask=mask)
+        if self._sets and count != self._sets[0]:
+            raise ValueError(f"this module's {self._sets[0]} iterations are untied: it cannot run {count}")
+        return mean_field_kernels(
+            unary, start, kernels, weights, mu, iterations=count, mask=mask, activation=self.activation
+        )
 
     def _kernel(
-        self, kernel: KernelSpec, unary: Tensor, image: Tensor | None, extra: Tensor | Mapping[str, Tensor] | None
+        self,
+        kernel: KernelSpec,
+        thetas: Sequence[float | tuple[float, ...] | Tensor],
+        unary: Tensor,
+        image: Tensor | None,
+        extra: Tensor | Mapping[str, Tensor] | None,
     ) -> Kernel:
         if isinstance(kernel, Spatial):
-            return Kernel(kernel.theta, normalization=kernel.normalization)
+            return Kernel(thetas[0], normalization=kernel.normalization)
         if isinstance(kernel, Bilateral):
             if image is None:
                 raise ValueError(f"{kernel} needs an image: forward(unary, image)")
-            return Kernel(kernel.theta_alpha, image.to(unary.dtype), kernel.theta_beta, kernel.normalization)
+            return Kernel(thetas[0], image.to(unary.dtype), thetas[1], kernel.normalization)
         channels = extra.get(kernel.name) if isinstance(extra, Mapping) else extra
         if channels is None:
             raise ValueError(f"{kernel} needs its channels: forward(unary, image, extra={{{kernel.name!r}: ...}})")
         channels = channels.to(unary.dtype)
+        position = thetas[1] if len(thetas) > 1 else None
         if isinstance(kernel.theta, (int, float)):
-            return Kernel(kernel.theta_position, channels, float(kernel.theta), kernel.normalization)
+            return Kernel(position, channels, thetas[0], kernel.normalization)
         count = len(kernel.theta)
         if channels.ndim < 3 or channels.shape[1] != count or not min(kernel.theta, default=0) > 0:
             raise ValueError(
                 f"{kernel} must have a positive theta for each channel, and {kernel.name!r} is {tuple(channels.shape)}"
             )
-        thetas = torch.tensor(kernel.theta, dtype=unary.dtype, device=unary.device)
-        scaled = channels / thetas.view(1, -1, *[1] * (channels.ndim - 2))
-        return Kernel(kernel.theta_position, scaled, 1.0, kernel.normalization)
+        per_channel = torch.as_tensor(thetas[0], dtype=unary.dtype, device=unary.device)
+        scaled = channels / per_channel.view(1, -1, *[1] * (channels.ndim - 2))
+        return Kernel(position, scaled, 1.0, kernel.normalization, learn_features=len(self.log_thetas) > 0)
 
     def extra_repr(self) -> str:
         """What print() shows."""
@@ -234,8 +282,9 @@ class CrfRnn(nn.Module):
         write_model(path, net, [blobs])
 
     def _blobs(self) -> list[Tensor]:
-        if self._shape_of_weights != "full" or self._kind_of_compatibility != "full":
+        if self._shape_of_weights != "full" or self._kind_of_compatibility != "full" or self._sets:
             raise ValueError(
-                "Caffe's layer has full matrices: make CrfRnn with weights='full' and compatibility='full'"
+                "Caffe's layer has full matrices for all iterations: make CrfRnn with weights='full', compatibility='full' "
+                "and untied=False"
             )
         return [*self.weights, self.compatibility]
