@@ -2,101 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 
 from caffe.files import atomic_path
-from caffe.net_spec import NetSpec, Top
 
-from . import crfrnn, ends, fcn, slim, solvers
+from . import recipes
 
 VOC_CLASSES = 21
 SLIM_CLASSES = 7
 
-Body = Callable[[NetSpec, int], Top]
+# Folder and file name -> recipe: the published networks for the 21 classes of PASCAL VOC, the slim ones for any number.
+FILES = {
+    "voc21": {name: name for name in ("fcn32s", "fcn16s", "fcn8s", "crfrnn")},
+    "slim": {"fcn8s": "slim-fcn8s", "crfrnn": "slim-crfrnn"},
+}
+WORK = {"voc21": "work/voc21", "slim": "work"}
 
 
-def with_crf(body: Body, iterations: int, **options: Any) -> Body:
-    """The network `body` followed by the CRF."""
-    return lambda n, classes: crfrnn.mean_field(n, body(n, classes), classes, iterations, **options)
-
-
-def deploy(name: str, body: Body, num_classes: int) -> Any:
-    """The network that segments an image given in blob `data`."""
-    n = NetSpec()
-    ends.deploy_input(n)
-    body(n, num_classes)
-    return _named(n, name)
-
-
-def train(name: str, body: Body, num_classes: int, folder: str, normalize: bool) -> Any:
-    """The network that `caffe train` learns from the databases in `folder`."""
-    n = NetSpec()
-    ends.lmdb_input(n, folder)
-    ends.loss(n, body(n, num_classes), normalize)
-    return _named(n, name)
-
-
-def validate(name: str, body: Body, num_classes: int, folder: str, normalize: bool) -> Any:
-    """The training network on other images, with the accuracy."""
-    n = NetSpec()
-    ends.lmdb_input(n, folder)
-    scores = body(n, num_classes)
-    ends.accuracy(n, scores)
-    ends.loss(n, scores, normalize)
-    return _named(n, name)
-
-
-def _named(n: NetSpec, name: str) -> Any:
-    net = n.to_proto()
-    net.name = name
-    return net
-
-
-def voc21() -> Iterator[tuple[str, Any]]:
-    """The published networks for the 21 classes of PASCAL VOC: (file name, message)."""
-    # FCN-32s, 16s and 8s are trained one from the other, at the rates of Long et al.; CRF-RNN then from FCN-8s.
-    family: dict[str, tuple[str, Body, Body, float]] = {
-        "fcn32s": ("FCN-32s", fcn.fcn32s, fcn.fcn32s, 1e-10),
-        "fcn16s": ("FCN-16s", fcn.fcn16s, fcn.fcn16s, 1e-12),
-        "fcn8s": ("FCN-8s", fcn.fcn8s, fcn.fcn8s, 1e-14),
-        "crfrnn": (
-            "FCN-8s + CRF-RNN",
-            with_crf(fcn.fcn8s, crfrnn.ITERATIONS_TRAIN),
-            with_crf(fcn.fcn8s, crfrnn.ITERATIONS_DEPLOY),
-            1e-13,
-        ),
-    }
-    for name, (title, learned, deployed, base_lr) in family.items():
-        yield f"{name}_deploy", deploy(title, deployed, VOC_CLASSES)
-        yield f"{name}_train", train(title, learned, VOC_CLASSES, "work/voc21/train", normalize=False)
-        yield f"{name}_val", validate(title, learned, VOC_CLASSES, "work/voc21/val", normalize=False)
-        yield f"{name}_solver", solvers.published(f"prototxt/voc21/{name}", f"work/voc21/{name}", base_lr)
-
-
-def slim_family(num_classes: int = SLIM_CLASSES) -> Iterator[tuple[str, Any]]:
-    """The slim networks for any number of classes: (file name, message)."""
-    # With the loss averaged over the pixels, these factors move the kernels about as fast as 10000, 10000, 1000 do
-    # at the published rate of 1e-13 and momentum 0.99 with the loss summed over 250000 pixels.
-    rates = (50, 50, 5)
-    family: dict[str, tuple[str, Body, Body, float, int]] = {
-        "fcn8s": ("FCN-8s slim", slim.fcn8s, slim.fcn8s, 2e-4, 3500),
-        "crfrnn": (
-            "FCN-8s slim + CRF-RNN",
-            with_crf(slim.fcn8s, crfrnn.ITERATIONS_TRAIN, rates=rates),
-            with_crf(slim.fcn8s, crfrnn.ITERATIONS_DEPLOY, rates=rates),
-            5e-5,
-            1000,
-        ),
-    }
-    for name, (title, learned, deployed, base_lr, max_iter) in family.items():
-        yield f"{name}_deploy", deploy(title, deployed, num_classes)
-        yield f"{name}_train", train(title, learned, num_classes, "work/train", normalize=True)
-        yield f"{name}_val", validate(title, learned, num_classes, "work/val", normalize=True)
-        yield f"{name}_solver", solvers.slim(f"prototxt/slim/{name}", f"work/{name}", base_lr, max_iter)
+def family(folder: str, num_classes: int) -> Iterator[tuple[str, Any]]:
+    """The definitions of one folder of prototxt/: (file name, message)."""
+    work, options = WORK[folder], recipes.Options()
+    for file, name in FILES[folder].items():
+        made_by = recipes.recipe(name)
+        yield f"{file}_deploy", recipes.deploy_net(made_by, num_classes, options)
+        yield f"{file}_train", recipes.train_net(made_by, num_classes, options, f"{work}/train")
+        yield f"{file}_val", recipes.val_net(made_by, num_classes, options, f"{work}/val")
+        yield f"{file}_solver", made_by.solver(f"prototxt/{folder}/{file}", f"{work}/{file}", made_by.base_lr)
 
 
 def render(message: Any, program: str) -> str:
@@ -109,8 +44,8 @@ def render(message: Any, program: str) -> str:
 def files(slim_classes: int = SLIM_CLASSES) -> dict[str, str]:
     """Path below prototxt/ -> text of the file."""
     made = {}
-    for folder, messages in (("voc21", voc21()), ("slim", slim_family(slim_classes))):
-        for name, message in messages:
+    for folder, num_classes in (("voc21", VOC_CLASSES), ("slim", slim_classes)):
+        for name, message in family(folder, num_classes):
             if name.endswith("_solver"):
                 program = "solvers.py"
             elif folder == "slim":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
@@ -23,6 +24,32 @@ class Kernels:
     bilateral_weight: float = 5
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What the paper's section 7.1 varies, and the activation of section 6.
+
+    kernel_weights: "FULL" (the released layer's C x C matrices), "PER_CLASS" or "SHARED".
+    compatibility: "full", "symmetric", or "potts" (not learned).
+    untied: every iteration has parameters of its own.
+    activation: "SOFTMAX" or "RELU".
+    """
+
+    kernel_weights: str = "FULL"
+    compatibility: str = "full"
+    untied: bool = False
+    activation: str = "SOFTMAX"
+
+    def fields(self) -> dict[str, Any]:
+        """What differs from the released layer, for multi_stage_meanfield_param."""
+        fields = {
+            "kernel_weights": self.kernel_weights,
+            "symmetric_compatibility": self.compatibility == "symmetric",
+            "untied": self.untied,
+            "activation": self.activation,
+        }
+        return {name: value for name, value in fields.items() if value not in (False, "FULL", "SOFTMAX")}
+
+
 def mean_field(
     n: NetSpec,
     scores: Top,
@@ -30,19 +57,22 @@ def mean_field(
     iterations: int,
     rates: Sequence[float] = (10000, 10000, 1000),
     kernels: Kernels | None = None,
+    variant: Variant | None = None,
 ) -> Top:
     """Add `inference1`: `iterations` mean-field updates of the scores, steered by the image; returns blob `pred`.
 
     rates: learning-rate factors of the spatial weights, the bilateral weights and the compatibilities.
     """
-    kernels = kernels or Kernels()
+    kernels, variant = kernels or Kernels(), variant or Variant()
+    if variant.compatibility == "potts":
+        rates = (*rates[:2], 0)
     n.unary, n.Q0 = L.Split(scores, ntop=2, name="splitting")
     n.pred = L.MultiStageMeanfield(
         n.unary,
         n.Q0,
         n.data,
         name="inference1",
-        param=[{"lr_mult": rate} for rate in rates],
+        param=[{"lr_mult": rate} if rate else {"lr_mult": 0, "decay_mult": 0} for rate in rates],
         multi_stage_meanfield_param={
             "num_iterations": iterations,
             "compatibility_mode": "POTTS",
@@ -52,6 +82,7 @@ def mean_field(
             "theta_gamma": kernels.theta_gamma,
             "spatial_filter_weights_str": _per_class(kernels.spatial_weight, num_classes),
             "bilateral_filter_weights_str": _per_class(kernels.bilateral_weight, num_classes),
+            **variant.fields(),
         },
     )
     return n.pred

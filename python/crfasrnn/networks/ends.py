@@ -31,9 +31,13 @@ def lmdb_input(n: NetSpec, folder: str) -> Top:
     return n.data
 
 
-def loss(n: NetSpec, scores: Top, normalize: bool) -> None:
-    """Soft-max loss over all pixels but the ignored ones, summed (the papers' choice) or averaged over the pixels."""
-    n.loss = L.SoftmaxWithLoss(scores, n.label, loss_param={"ignore_label": IGNORE_LABEL, "normalize": normalize})
+def loss(n: NetSpec, scores: Top, normalize: bool, robust: bool = False) -> None:
+    """Soft-max loss over all pixels but the ignored ones, summed (the papers' choice) or averaged over the pixels.
+
+    robust: the robust log-likelihood of Krähenbühl and Koltun (2013) instead.
+    """
+    layer = L.RobustLogLikelihoodLoss if robust else L.SoftmaxWithLoss
+    n.loss = layer(scores, n.label, loss_param={"ignore_label": IGNORE_LABEL, "normalize": normalize})
 
 
 def accuracy(n: NetSpec, scores: Top) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 
-from .vgg import conv, learning, trunk
+from .vgg import conv, learning, narrowed, trunk
 
 # conv1_1 pads by 100 pixels, so every map is larger than what it is laid over; where the two coincide follows from the
 # paddings, kernels and strides in between (tests/test_prototxt_current.py derives the numbers).
@@ -36,45 +36,48 @@ def upsample(bottom: Top, num_classes: int, factor: int, rate: float, bias: bool
     )
 
 
-def coarse_score(n: NetSpec, num_classes: int) -> Top:
-    """The classifier turned convolution: scores at 1/32 of the padded image's size, blob `score`."""
-    pool5 = trunk(n, n.data, first_pad=PAD)
-    n.fc6 = conv(pool5, 4096, kernel_size=7, pad=0)
+def coarse_score(n: NetSpec, num_classes: int, width: float) -> Top:
+    """The classifier turned convolution: scores at 1/32 of the padded image's size, blob `score`.
+
+    width: factor of the number of channels; the released weights fit 1 only.
+    """
+    pool5 = trunk(n, n.data, first_pad=PAD, width=width)
+    n.fc6 = conv(pool5, narrowed(4096, width), kernel_size=7, pad=0)
     n.relu6 = L.ReLU(n.fc6, in_place=True)
     n.drop6 = L.Dropout(n.fc6, dropout_ratio=0.5, in_place=True)
-    n.fc7 = conv(n.fc6, 4096, kernel_size=1, pad=0)
+    n.fc7 = conv(n.fc6, narrowed(4096, width), kernel_size=1, pad=0)
     n.relu7 = L.ReLU(n.fc7, in_place=True)
     n.drop7 = L.Dropout(n.fc7, dropout_ratio=0.5, in_place=True)
     n.score = conv(n.fc7, num_classes, kernel_size=1, pad=0, name="score-fr")
     return n.score
 
 
-def fused_pool4(n: NetSpec, num_classes: int) -> Top:
+def fused_pool4(n: NetSpec, num_classes: int, width: float) -> Top:
     """The coarse scores at twice the size plus those of pool4, blob `score-fused`."""
-    n["score2"] = upsample(coarse_score(n, num_classes), num_classes, factor=2, rate=1, bias=True)
+    n["score2"] = upsample(coarse_score(n, num_classes, width), num_classes, factor=2, rate=1, bias=True)
     n["score-pool4"] = conv(n.pool4, num_classes, kernel_size=1, pad=0)
     n["score-pool4c"] = crop(n["score-pool4"], n["score2"], OFFSET_POOL4)
     n["score-fused"] = L.Eltwise(n["score2"], n["score-pool4c"])
     return n["score-fused"]
 
 
-def fcn32s(n: NetSpec, num_classes: int) -> Top:
+def fcn32s(n: NetSpec, num_classes: int, width: float = 1) -> Top:
     """Scores of every pixel from pool5 alone."""
-    n.bigscore = upsample(coarse_score(n, num_classes), num_classes, factor=32, rate=0, name="upsample32")
+    n.bigscore = upsample(coarse_score(n, num_classes, width), num_classes, factor=32, rate=0, name="upsample32")
     n.coarse = crop(n.bigscore, n.data, OFFSET_32S)
     return n.coarse
 
 
-def fcn16s(n: NetSpec, num_classes: int) -> Top:
+def fcn16s(n: NetSpec, num_classes: int, width: float = 1) -> Top:
     """Scores of every pixel from pool5 and pool4."""
-    n.bigscore = upsample(fused_pool4(n, num_classes), num_classes, factor=16, rate=0, name="upsample16")
+    n.bigscore = upsample(fused_pool4(n, num_classes, width), num_classes, factor=16, rate=0, name="upsample16")
     n.coarse = crop(n.bigscore, n.data, OFFSET_16S)
     return n.coarse
 
 
-def fcn8s(n: NetSpec, num_classes: int) -> Top:
+def fcn8s(n: NetSpec, num_classes: int, width: float = 1) -> Top:
     """Scores of every pixel from pool5, pool4 and pool3."""
-    n["score4"] = upsample(fused_pool4(n, num_classes), num_classes, factor=2, rate=1)
+    n["score4"] = upsample(fused_pool4(n, num_classes, width), num_classes, factor=2, rate=1)
     n["score-pool3"] = conv(n.pool3, num_classes, kernel_size=1, pad=0)
     n["score-pool3c"] = crop(n["score-pool3"], n["score4"], OFFSET_POOL3)
     n["score-final"] = L.Eltwise(n["score4"], n["score-pool3c"])

@@ -14,7 +14,7 @@ from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 
 from .fcn import crop
-from .vgg import conv, learning, trunk
+from .vgg import conv, learning, narrowed, trunk
 
 FROZEN_BLOCKS = (1, 2, 3)
 HEAD_WIDTH = 512
@@ -59,14 +59,15 @@ def score(bottom: Top, num_classes: int, **more: str) -> Top:
     return conv(bottom, num_classes, kernel_size=1, pad=0, rate=NEW_LAYER_RATE, weight_filler=filler, **more)
 
 
-def fcn8s(n: NetSpec, num_classes: int) -> Top:
-    """Scores of every pixel, blob `coarse`, N x num_classes x H x W."""
-    pool5 = trunk(n, n.data, frozen=FROZEN_BLOCKS)
+def fcn8s(n: NetSpec, num_classes: int, width: float = 1) -> Top:
+    """Scores of every pixel, blob `coarse`, N x num_classes x H x W. width: factor of the number of channels."""
+    pool5 = trunk(n, n.data, frozen=FROZEN_BLOCKS, width=width)
+    head_width = narrowed(HEAD_WIDTH, width)
     n["scale-pool5"] = scaled(pool5, SCALE_POOL5)
-    n.fc6 = head(n["scale-pool5"], HEAD_WIDTH, kernel_size=3, dilation=2)
+    n.fc6 = head(n["scale-pool5"], head_width, kernel_size=3, dilation=2)
     n.relu6 = L.ReLU(n.fc6, in_place=True)
     n.drop6 = L.Dropout(n.fc6, dropout_ratio=0.5, in_place=True)
-    n.fc7 = head(n.fc6, HEAD_WIDTH, kernel_size=1)
+    n.fc7 = head(n.fc6, head_width, kernel_size=1)
     n.relu7 = L.ReLU(n.fc7, in_place=True)
     n.drop7 = L.Dropout(n.fc7, dropout_ratio=0.5, in_place=True)
     n.score = score(n.fc7, num_classes, name="score-fr")

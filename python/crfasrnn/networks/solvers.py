@@ -31,7 +31,7 @@ def solver(nets: str, work: str, **settings: Any) -> Any:
     return message
 
 
-def published(nets: str, work: str, base_lr: float) -> Any:
+def published(nets: str, work: str, base_lr: float, max_iter: int = 100000) -> Any:
     """Training as in the papers: one image per step, summed loss, momentum 0.99, a fixed and tiny learning rate."""
     return solver(
         nets,
@@ -39,7 +39,7 @@ def published(nets: str, work: str, base_lr: float) -> Any:
         base_lr=base_lr,
         lr_policy="fixed",
         momentum=0.99,
-        max_iter=100000,
+        max_iter=max_iter,
         test_iter=736,
         test_interval=10000,
         snapshot=4000,
@@ -47,7 +47,7 @@ def published(nets: str, work: str, base_lr: float) -> Any:
     )
 
 
-def slim(nets: str, work: str, base_lr: float, max_iter: int) -> Any:
+def slim(nets: str, work: str, base_lr: float, max_iter: int = 3500) -> Any:
     """Training of the slim networks: loss averaged over the pixels, one image per step, rate falling to zero."""
     return solver(
         nets,
@@ -62,3 +62,8 @@ def slim(nets: str, work: str, base_lr: float, max_iter: int) -> Any:
         snapshot=500,
         average_loss=20,
     )
+
+
+def slim_short(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:
+    """The same for a network that is trained on from another."""
+    return slim(nets, work, base_lr, max_iter)

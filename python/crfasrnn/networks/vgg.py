@@ -28,17 +28,25 @@ def max_pool(bottom: Top) -> Top:
     return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=2, stride=2)
 
 
-def trunk(n: NetSpec, bottom: Top, first_pad: int = 1, frozen: Collection[int] = ()) -> Top:
+def narrowed(channels: int, width: float) -> int:
+    """So many channels times `width`, at least one."""
+    return max(1, round(channels * width))
+
+
+def trunk(n: NetSpec, bottom: Top, first_pad: int = 1, frozen: Collection[int] = (), width: float = 1) -> Top:
     """Add the thirteen convolutions and five poolings, under their published names; returns pool5.
 
     first_pad: padding of conv1_1 (100 in the published networks, so that images of any size survive the 7x7 fc6).
     frozen: the blocks (1 to 5) that keep their weights.
+    width: factor of the number of channels; VGG-16's weights fit 1 only.
     """
     for block, widths in enumerate(BLOCKS, 1):
         rate = (0, 0) if block in frozen else (1, 2)
-        for index, width in enumerate(widths, 1):
+        for index, channels in enumerate(widths, 1):
             pad = first_pad if (block, index) == (1, 1) else 1
-            n[f"conv{block}_{index}"] = bottom = conv(bottom, width, kernel_size=3, pad=pad, rate=rate)
+            n[f"conv{block}_{index}"] = bottom = conv(
+                bottom, narrowed(channels, width), kernel_size=3, pad=pad, rate=rate
+            )
             n[f"relu{block}_{index}"] = bottom = L.ReLU(bottom, in_place=True)
         n[f"pool{block}"] = bottom = max_pool(bottom)
     return bottom

@@ -1,0 +1,148 @@
+"""Training recipes: which network is learned from which other one, at which rates (Long et al. 2015; Zheng et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from caffe.errors import CaffeError
+from caffe.net_spec import NetSpec, Top
+
+from . import crfrnn, ends, fcn, slim, solvers
+
+CRF_LAYER = "inference1"
+
+Body = Callable[[NetSpec, int, float], Top]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained.
+
+    title: the network's name. body: adds the layers from `data` to the scores.
+    start: the recipe whose result it starts from; None for the weights of an image classifier's trunk.
+    solver: makes the SolverParameter from the nets' path, the snapshots' path, base_lr and, if it differs, max_iter.
+    normalize: the loss is the mean over the pixels, not the sum.
+    crf_rates: learning-rate factors of the CRF's three blobs; None for a network without CRF.
+    frozen: the CRF alone is learned; the network beneath runs as in testing.
+    """
+
+    title: str
+    body: Body
+    start: str | None
+    solver: Callable[..., Any]
+    base_lr: float
+    normalize: bool
+    crf_rates: Sequence[float] | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an experiment changes in a recipe.
+
+    width: factor of the number of channels. iterations: of mean field in training. deploy_iterations: and in testing (None:
+    10, or as in training where the iterations are untied). variant: of the CRF. robust: the robust log-likelihood as loss.
+    """
+
+    width: float = 1
+    iterations: int = crfrnn.ITERATIONS_TRAIN
+    deploy_iterations: int | None = None
+    variant: crfrnn.Variant = field(default_factory=crfrnn.Variant)
+    robust: bool = False
+
+    @property
+    def iterations_in_testing(self) -> int:
+        """How many mean-field iterations the deploy net has."""
+        if self.variant.untied:
+            return self.iterations
+        return self.deploy_iterations or crfrnn.ITERATIONS_DEPLOY
+
+
+# With the loss averaged over the pixels, these factors move the kernels about as fast as 10000, 10000, 1000 do
+# at the published rate of 1e-13 and momentum 0.99 with the loss summed over 250000 pixels.
+_PUBLISHED_RATES, _SLIM_RATES = (10000, 10000, 1000), (50, 50, 5)
+_FCN_LR, _CRF_LR = 2e-4, 5e-5
+_SLIM_LONGER: dict[str, Any] = {"solver": solvers.slim_short, "base_lr": _CRF_LR, "normalize": True}
+
+RECIPES: dict[str, Recipe] = {
+    # FCN-32s, 16s and 8s are trained one from the other, at the rates of Long et al.; CRF-RNN then from FCN-8s.
+    "fcn32s": Recipe("FCN-32s", fcn.fcn32s, None, solvers.published, 1e-10, False),
+    "fcn16s": Recipe("FCN-16s", fcn.fcn16s, "fcn32s", solvers.published, 1e-12, False),
+    "fcn8s": Recipe("FCN-8s", fcn.fcn8s, "fcn16s", solvers.published, 1e-14, False),
+    "fcn8s-longer": Recipe("FCN-8s, trained on", fcn.fcn8s, "fcn8s", solvers.published, 1e-14, False),
+    "crfrnn": Recipe("FCN-8s + CRF-RNN", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES),
+    "crf-only": Recipe(
+        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES, True
+    ),
+    "slim-fcn8s": Recipe("FCN-8s slim", slim.fcn8s, None, solvers.slim, _FCN_LR, True),
+    # As many steps, at the same rates, as the CRF-RNN gets: what the CRF layer adds is the difference to this one.
+    "slim-fcn8s-longer": Recipe("FCN-8s slim, trained on", slim.fcn8s, "slim-fcn8s", **_SLIM_LONGER),
+    "slim-crfrnn": Recipe(
+        "FCN-8s slim + CRF-RNN", slim.fcn8s, "slim-fcn8s", **_SLIM_LONGER, crf_rates=_SLIM_RATES
+    ),
+    "slim-crf-only": Recipe(
+        "FCN-8s slim + CRF-RNN, CRF learned", slim.fcn8s, "slim-fcn8s", **_SLIM_LONGER, crf_rates=_SLIM_RATES, frozen=True
+    ),
+}  # fmt: skip
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; raises CaffeError with the known ones."""
+    if name not in RECIPES:
+        raise CaffeError(f"no recipe {name!r}: one of {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def deploy_net(made_by: Recipe, num_classes: int, options: Options) -> Any:
+    """The network that segments an image given in blob `data`."""
+    n = NetSpec()
+    ends.deploy_input(n)
+    _scores(n, made_by, num_classes, options, options.iterations_in_testing)
+    return _named(n, made_by)
+
+
+def train_net(made_by: Recipe, num_classes: int, options: Options, folder: str) -> Any:
+    """The network that the solver learns from the databases in `folder`."""
+    n = NetSpec()
+    ends.lmdb_input(n, folder)
+    scores = _scores(n, made_by, num_classes, options, options.iterations)
+    ends.loss(n, scores, made_by.normalize, options.robust)
+    net = _named(n, made_by)
+    return _frozen(net) if made_by.frozen else net
+
+
+def val_net(made_by: Recipe, num_classes: int, options: Options, folder: str) -> Any:
+    """The training network on other images, with the accuracy."""
+    n = NetSpec()
+    ends.lmdb_input(n, folder)
+    scores = _scores(n, made_by, num_classes, options, options.iterations)
+    ends.accuracy(n, scores)
+    ends.loss(n, scores, made_by.normalize, options.robust)
+    return _named(n, made_by)
+
+
+def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: Options, iterations: int) -> Top:
+    scores = made_by.body(n, num_classes, options.width)
+    if made_by.crf_rates is None:
+        return scores
+    return crfrnn.mean_field(n, scores, num_classes, iterations, made_by.crf_rates, variant=options.variant)
+
+
+def _frozen(net: Any) -> Any:
+    """The net learning nothing but the CRF, without the dropout that would disturb what the CRF sees."""
+    for index in reversed(range(len(net.layer))):
+        layer = net.layer[index]
+        if layer.type == "Dropout":
+            del net.layer[index]
+        elif layer.name != CRF_LAYER:
+            for param in layer.param:
+                param.lr_mult, param.decay_mult = 0, 0
+    return net
+
+
+def _named(n: NetSpec, made_by: Recipe) -> Any:
+    net = n.to_proto()
+    net.name = made_by.title
+    return net
