@@ -116,6 +116,29 @@ def test_any_kernels_equal_cpu(grid: tuple[int, ...], normalization: str) -> Non
     assert_close([run(Tensor.cuda)], [run(lambda t: t)], 1e-10)
 
 
+@pytest.mark.parametrize("activation", ["softmax", "relu"])
+def test_untied_iterations_and_activations_equal_cpu(activation: str) -> None:
+    def run(move: Callable[[Tensor], Tensor]) -> Tensors:
+        scores, image = move(draw(1, 4, 9, 8)), move(draw(1, 3, 9, 8, seed=9) * 20)
+        matrices = [move(draw(3, 4, 4, seed=seed) / 4) for seed in (1, 2, 3)]
+        leaves = [t.clone().requires_grad_() for t in (scores, scores, *matrices)]
+        out = mean_field(*leaves[:2], image, *leaves[2:], iterations=3, activation=activation, **THETAS)
+        return [out.detach(), *torch.autograd.grad(out, leaves, move(draw(*out.shape, seed=4)))]
+
+    assert_close(run(Tensor.cuda), run(lambda t: t), 1e-10)
+
+
+def test_gradients_of_bandwidths_equal_cpu() -> None:
+    def run(move: Callable[[Tensor], Tensor]) -> Tensors:
+        thetas = [move(torch.tensor(value, dtype=torch.float64)).requires_grad_() for value in (2.0, 8.0, 15.0)]
+        kernels = [Kernel(thetas[0]), Kernel(thetas[1], move(draw(1, 3, 9, 8, seed=9) * 20), thetas[2])]
+        unary, eye = move(draw(1, 4, 9, 8)), move(torch.eye(4).double())
+        out = mean_field_kernels(unary, unary, kernels, [eye, eye], -eye, iterations=2)
+        return [out.detach(), *torch.autograd.grad(out, thetas, move(draw(*out.shape, seed=4)))]
+
+    assert_close(run(Tensor.cuda), run(lambda t: t), 1e-8)
+
+
 def test_vertices_of_many_entries() -> None:
     inputs = example(1, 3, 100, 120)
     inputs[2].zero_()

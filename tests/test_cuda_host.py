@@ -44,6 +44,7 @@ def arguments(
     dtype: torch.dtype = torch.float32,
     keep_state: bool = True,
     iterations: int = 3,
+    activation: int = 0,
 ) -> list[Any]:
     """Of the operator: a spatial, a bilateral and a kernel of one channel that the batch shares; full random matrices."""
     like: dict[str, Any] = {"dtype": dtype}
@@ -55,12 +56,12 @@ def arguments(
     taken = draw(batch, height, width, seed=5) > -0.5 if mask else None
     unary, q0 = draw(batch, classes, height, width, seed=6, **like), draw(batch, classes, height, width, seed=7, **like)
     thetas = [2.0, 8.0, 0.0], [3.0, 8.0, 0.0], [1.0, 15.0, 0.1]
-    return [unary, q0, features, weights, mu, taken, *thetas, [normalization] * 3, iterations, keep_state]
+    return [unary, q0, features, weights, mu, taken, *thetas, [normalization] * 3, iterations, keep_state, activation]
 
 
 def call(args: list[Any]) -> tuple[Any, ...]:
     """What backward is told of the forward pass."""
-    return [f.shape[1] for f in args[2]], args[6], args[7], args[9], args[10]
+    return [f.shape[1] for f in args[2]], args[6], args[7], args[9], args[10], args[4].ndim == 3
 
 
 def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:
@@ -71,9 +72,9 @@ def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:
 
 
 def both_passes_of_cpu(args: list[Any]) -> list[Tensor]:
-    scores, state = mean_field_op(*args, 0)
+    scores, state = mean_field_op(*args)
     grad = draw(*scores.shape, seed=8, dtype=scores.dtype)
-    return [scores, *mean_field_backward_op(grad, state, ALL, *call(args), False)]
+    return [scores, *mean_field_backward_op(grad, state, ALL, *call(args))]
 
 
 def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
@@ -98,7 +99,7 @@ def test_golden(path: Path) -> None:
     position = [meta["theta_gamma"], meta["theta_alpha"]]
     features = [image.new_empty(1, 0, *image.shape[2:]), image]
     scales = position, position, [1.0, meta["theta_beta"]]
-    args = [unary, q0, features, weights, mu.reshape(mu.shape[-2:]), None, *scales, [2, 2], meta["T"], True]
+    args = [unary, q0, features, weights, mu.reshape(mu.shape[-2:]), None, *scales, [2, 2], meta["T"], True, 0]
     top, d_unary, d_q0, d_weights, d_mu = both_passes(args, torch.from_numpy(case["top_diff"]))
     # Image sizes that are no multiple of 4: see tests/test_mean_field.py.
     odd = image.shape[2] * image.shape[3] % 4 != 0
@@ -150,7 +151,7 @@ def test_a_thousand_classes() -> None:
     args = arguments(1, 1028, 1, 3, dtype=torch.float64, iterations=2, keep_state=False)
     args[2], args[3] = args[2][1:2], args[3][1:2]
     args[6:10] = [values[1:2] for values in args[6:10]]
-    assert_close([cuda_op.forward(core, *args)[0]], [mean_field_op(*args, 0)[0]], 1e-11)
+    assert_close([cuda_op.forward(core, *args)[0]], [mean_field_op(*args)[0]], 1e-11)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (16, 15)], ids=str)
@@ -186,9 +187,9 @@ def test_features_too_far_apart_to_pack() -> None:
     assert_close([out], [filter_op(values, features, False)], 1e-12)
 
 
-def formula(args: list[Any], activation: int) -> Tensor:
+def formula(args: list[Any]) -> Tensor:
     """The recurrence for one image in plain differentiable torch, over the kernels' dense matrices."""
-    unary, q0, features, weights, mu, _, _, _, theta, _, iterations, *_ = args
+    unary, q0, features, weights, mu, _, _, _, theta, _, iterations, _, activation = args
     matrices = []
     for channels, width in zip(features, theta, strict=True):
         at = channels[0].flatten(1).T / width
@@ -206,19 +207,17 @@ def formula(args: list[Any], activation: int) -> Tensor:
 @pytest.mark.parametrize("activation", [0, 1], ids=["softmax", "relu"])
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_activations_and_untied_iterations_equal_the_formula(untied: bool, activation: int, iterations: int) -> None:
-    args = arguments(1, 5, 6, 7, dtype=torch.float64, iterations=iterations)
+    args = arguments(1, 5, 6, 7, dtype=torch.float64, iterations=iterations, activation=activation)
     args[2] = [channels.clone() for channels in args[2][1:]]
     args[3] = args[3][1:]
     args[6:10] = [[0.0, 0.0], [0.0, 0.0], [15.0, 0.1], [2, 2]]
     if untied:
         args[3] = draw(2, iterations, 5, 5, seed=11, dtype=torch.float64) / 3
         args[4] = draw(iterations, 5, 5, seed=12, dtype=torch.float64) / 3
-    scores, state = cuda_op.forward(core, *args, activation)
     leaves = [args[i].clone().requires_grad_() for i in (0, 1, 3, 4)]
-    truth = formula([*leaves[:2], args[2], *leaves[2:], *args[5:]], activation)
-    grad = draw(*scores.shape, seed=8, dtype=torch.float64)
-    results = cuda_op.backward(core, grad, state, ALL, *call(args), untied)
-    assert_close([scores, *results], [truth.detach(), *torch.autograd.grad(truth, leaves, grad)], 1e-11)
+    truth = formula([*leaves[:2], args[2], *leaves[2:], *args[5:]])
+    grad = draw(*truth.shape, seed=8, dtype=torch.float64)
+    assert_close(both_passes(args, grad), [truth.detach(), *torch.autograd.grad(truth, leaves, grad)], 1e-11)
 
 
 def test_one_gradient_alone_is_that_of_all() -> None:
@@ -235,7 +234,7 @@ def test_one_gradient_alone_is_that_of_all() -> None:
 def test_without_state_the_scores_are_the_same() -> None:
     args = arguments(2, 5, 8, 9)
     with_state, _ = cuda_op.forward(core, *args)
-    without, state = cuda_op.forward(core, *args[:-1], False)
+    without, state = cuda_op.forward(core, *args[:-2], False, 0)
     assert torch.equal(with_state, without)
     assert state.untyped_storage().nbytes() == 1
 
@@ -299,7 +298,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_memory(shape: tuple[int, ...], keep_state: bool) -> None:
     for mask in (False, True):
         args = arguments(*shape, mask=mask, keep_state=keep_state)
-        expected = both_passes_of_cpu([*args[:-1], True])
+        expected = both_passes_of_cpu([*args[:-2], True, 0])
         if keep_state:
             assert_close(both_passes(args), expected, 1e-5)
         else:

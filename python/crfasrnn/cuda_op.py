@@ -64,7 +64,7 @@ def forward(
     normalization: Sequence[int],
     iterations: int,
     keep_state: bool,
-    activation: int = 0,
+    activation: int,
 ) -> tuple[Tensor, Tensor]:
     """Scores and state; arguments as mean_field_op's, and the compiled module that computes."""
     scores, start, w, mu, *channels = (_prepared(t) for t in (unary, q0, weights, compatibility, *features))
@@ -98,19 +98,21 @@ def backward(
     theta_y: Sequence[float],
     normalization: Sequence[int],
     iterations: int,
-    untied: bool = False,
+    untied: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of unary, q0, weights and compatibility; those that are not wanted are empty."""
+    """The gradients of unary, q0, weights and compatibility; those that are not wanted are empty.
+
+    The activation is part of the state.
+    """
     diff = _prepared(grad)
-    sets = iterations if untied else 1
-    matrix = (*([sets] if untied else []), grad.shape[1], grad.shape[1])
-    shapes = (grad.shape, grad.shape, (len(channels), *matrix), matrix)
+    sets = iterations if untied else 0
+    shapes = mean_field_op.gradient_shapes(grad, len(channels), sets)
     results = [diff.new_empty(shape if needed else (0,)) for shape, needed in zip(shapes, wanted)]
     if not grad.shape[0]:
         return tuple(result.zero_().to(grad.dtype) for result in results)  # type: ignore[return-value]
     kernels = [(0, d, False, x, y, 1.0, n) for d, x, y, n in zip(channels, theta_x, theta_y, normalization)]
     with _device(grad) as stream:
-        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels, sets, False)
+        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels, sets or 1, False)
         state_bytes, _ = field.forward_memory(True)
         if state.untyped_storage().nbytes() < state_bytes:
             raise RuntimeError(mean_field_op.STATE_IS_GONE)
