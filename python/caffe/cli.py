@@ -148,7 +148,7 @@ def train(flags: Flags) -> int:
     backend = "nccl" if mode.device().type == "cuda" else "gloo"
     with (
         parallel.group(backend) if parallel.launched() else nullcontext(),
-        _signals({"SIGINT": flags.sigint_effect, "SIGHUP": flags.sighup_effect}) as requested,
+        Signals({"SIGINT": flags.sigint_effect, "SIGHUP": flags.sighup_effect}) as requested,
     ):
         solver = get_solver(param)
         solver.requested_action = requested
@@ -165,7 +165,7 @@ def train(flags: Flags) -> int:
     return 0
 
 
-class _signals:
+class Signals:
     """While active, note SIGINT and SIGHUP; calling it tells (once) what the last one asks for, by the flags' effects."""
 
     def __init__(self, effects: dict[str, str]) -> None:
