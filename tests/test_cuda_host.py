@@ -381,6 +381,7 @@ def test_empty_batch() -> None:
         ({6: [-1.0, 8.0, 0.0]}, "theta of the position must be finite"),
         ({8: [1.0, 0.0, 0.1]}, "theta of the features must be finite"),
         ({9: [4, 0, 0]}, "normalization must be 0 to 3"),
+        ({12: 2}, "activation must be 0 or 1"),
         ({10: 0}, "iterations must be at least 1"),
         ({3: torch.zeros(3, 2, 3, 3), 4: torch.zeros(2, 3, 3)}, "2 sets of parameters, but 3 iterations"),
     ],
@@ -394,7 +395,7 @@ def test_errors(change: dict[int, Any], words: str) -> None:
 
 
 def test_too_many_points_are_refused_before_memory_is_asked_for() -> None:
-    field = core.Field32(3, 1, 20000, 20000, 1, [(0, 3, False, 3.0, 3.0, 1.0, 2)], 1, False)
+    field = core.Field32(3, 1, 20000, 20000, 1, [(0, 3, False, 3.0, 3.0, 1.0, 2)], 1, 0)
     with pytest.raises(ValueError, match="compute fewer images at a time"):
         field.forward_memory(False)
 
@@ -408,7 +409,7 @@ def test_a_copied_state_is_refused() -> None:
 
 def test_memory_of_the_spatial_kernel_is_bounded_by_its_grid() -> None:
     """500 x 500 pixels, theta 3: 32,592 vertices, room for less than a tenth of the 750,000 corners."""
-    spatial = core.Field32(1, 21, 500, 500, 10, [(0, 0, False, 3.0, 3.0, 1.0, 2)], 1, False)
+    spatial = core.Field32(1, 21, 500, 500, 10, [(0, 0, False, 3.0, 3.0, 1.0, 2)], 1, 0)
     _, workspace = spatial.forward_memory(False)
     q_and_scores = 2 * 500 * 500 * 24 * 4
     assert workspace < q_and_scores + 80e6

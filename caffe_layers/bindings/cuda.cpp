@@ -32,7 +32,7 @@ using KernelTuple = std::tuple<Address, std::int64_t, bool, double, double, doub
 
 template <typename T>
 Field<T> field(std::int64_t batch, std::int64_t classes, std::int64_t height, std::int64_t width,
-               int iterations, const std::vector<KernelTuple>& kernels, int parameter_sets, bool relu) {
+               int iterations, const std::vector<KernelTuple>& kernels, int parameter_sets, int activation) {
   Field<T> made{};
   made.batch = batch;
   made.classes = classes;
@@ -40,7 +40,10 @@ Field<T> field(std::int64_t batch, std::int64_t classes, std::int64_t height, st
   made.width = width;
   made.iterations = iterations;
   made.parameter_sets = parameter_sets;
-  made.relu = relu;
+  if (activation < 0 || activation > static_cast<int>(Activation::kRelu)) {
+    throw std::invalid_argument("activation must be 0 or 1, got " + std::to_string(activation));
+  }
+  made.activation = static_cast<Activation>(activation);
   for (const auto& [values, channels, shared, theta_x, theta_y, theta, normalization] : kernels) {
     if (normalization < 0 || normalization > static_cast<int>(Normalization::kSymmetric)) {
       throw std::invalid_argument("normalization must be 0 to 3, got " + std::to_string(normalization));
@@ -96,7 +99,7 @@ void bind(nb::module_& m, const std::string& bits) {
   const auto released = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Field<T>>(m, ("Field" + bits).c_str(), "Sizes and kernels of a field.")
       .def(nb::new_(&field<T>), "batch"_a, "classes"_a, "height"_a, "width"_a, "iterations"_a, "kernels"_a,
-           "parameter_sets"_a, "relu"_a)
+           "parameter_sets"_a, "activation"_a)
       .def(
           "forward_memory",
           [](const Field<T>& self, bool keep_state) {

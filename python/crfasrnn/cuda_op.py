@@ -78,7 +78,7 @@ def forward(
         for f, x, y, t, n in zip(channels, theta_x, theta_y, theta, normalization)
     ]
     with _device(unary) as stream:
-        field = _typed(core, "Field", scores)(*scores.shape, iterations, kernels, _sets(mu), activation == 1)
+        field = _typed(core, "Field", scores)(*scores.shape, iterations, kernels, _sets(mu), activation)
         state_bytes, work_bytes = field.forward_memory(keep_state)
         state, work = _bytes(unary, state_bytes), _bytes(unary, work_bytes)
         field.forward(
@@ -112,7 +112,7 @@ def backward(
         return tuple(result.zero_().to(grad.dtype) for result in results)  # type: ignore[return-value]
     kernels = [(0, d, False, x, y, 1.0, n) for d, x, y, n in zip(channels, theta_x, theta_y, normalization)]
     with _device(grad) as stream:
-        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels, sets or 1, False)
+        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels, sets or 1, 0)
         state_bytes, _ = field.forward_memory(True)
         if state.untyped_storage().nbytes() < state_bytes:
             raise RuntimeError(mean_field_op.STATE_IS_GONE)

@@ -130,9 +130,9 @@ Points<T> kernel_points(const Field<T>& field, const Kernel<T>& kernel) {
 template <typename T>
 struct Kept {
   std::vector<Lattice<T>> lattices;
-  T* weights;        // kernels x parameter_sets x classes x classes
-  T* compatibility;  // parameter_sets x classes x classes
-  std::int32_t* relu;
+  T* weights;          // kernels x parameter_sets x classes x classes
+  T* compatibility;    // parameter_sets x classes x classes
+  std::int32_t* relu;  // 1 if that is the activation
   // Mixing matrices, for every set of parameters one for each kernel.
   std::vector<std::vector<Chunk<T>*>> forward;
   std::vector<std::vector<Chunk<T>*>> backward;
@@ -382,7 +382,7 @@ std::vector<const T*> after(const std::vector<Lattice<T>>& lattices) {
 
 template <typename T>
 Finish activation(const Field<T>& field) {
-  return field.relu ? Finish::kRelu : Finish::kSoftmax;
+  return field.activation == Activation::kRelu ? Finish::kRelu : Finish::kSoftmax;
 }
 
 template <typename T>
@@ -419,7 +419,8 @@ void mean_field_forward(const Field<T>& field, T* top, std::int32_t* status, voi
   const RowShape shape(field.classes);
   const std::int64_t points = points_of(field);
 
-  backend.launch(std::vector<Fill>{{status, kFine, field.batch}, {kept.relu, field.relu ? 1 : 0, 1}},
+  backend.launch(std::vector<Fill>{{status, kFine, field.batch},
+                                   {kept.relu, field.activation == Activation::kRelu ? 1 : 0, 1}},
                  field.batch);
   for (std::size_t k = 0; k < field.kernels.size(); ++k) {
     const Kernel<T>& kernel = field.kernels[k];

@@ -65,7 +65,7 @@ struct Field {
   const T* compatibility;  // parameter_sets x classes x classes
   // 1: all iterations share their parameters. Else the number of iterations: each has its own (untied).
   int parameter_sets = 1;
-  bool relu = false;  // Q = max(0, score) in place of the soft-max (the paper's section 6)
+  Activation activation = Activation::kSoftmax;
 };
 
 // Bytes that a forward pass needs: `state` stays as it is until the last backward pass, `workspace` is free
@@ -95,7 +95,7 @@ template <typename T>
 std::size_t backward_memory(const Field<T>& field, bool weights);
 
 // Gradients as in MeanFieldState::backward. `field` describes what was given to forward; its arrays and
-// `relu` are not read: the state has them.
+// `activation` are not read: the state has them.
 template <typename T>
 void mean_field_backward(const Field<T>& field, const void* state, const T* top_diff,
                          const KernelFieldGradient<T>& gradient, void* workspace, Stream stream);
