@@ -26,6 +26,22 @@ def positive(text: str) -> int:
     return number
 
 
+def positive_count(text: str) -> int:
+    """A number of steps."""
+    number = int(text) if text.isdecimal() else 0
+    if not 0 < number < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps, 1 to 2147483647")
+    return number
+
+
+def class_count(text: str) -> int:
+    """A number of classes."""
+    number = int(text) if text.isdecimal() else 0
+    if not 2 <= number <= 255:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to 255")
+    return number
+
+
 def size(text: str) -> int | str:
     """'native' or a number of pixels."""
     return text if text == "native" else positive(text)

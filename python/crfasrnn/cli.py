@@ -12,14 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import arguments as options
-from . import cli_data, cli_evaluate, cli_figures, cli_tune
-
-
-def _class_count(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if not 2 <= number <= 255:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to 255")
-    return number
+from . import cli_data, cli_evaluate, cli_figures, cli_train, cli_tune
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("image", type=Path, metavar="IMAGE", help="the photograph")
     refine.add_argument("prediction", type=Path, metavar="LABELS_OR_PROBS", help="PNG of labels, or .npy of C x H x W")
     refine.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write")
-    refine.add_argument("--classes", type=_class_count, help="number of labels of a label map (those that occur)")
+    refine.add_argument("--classes", type=options.class_count, help="number of labels of a label map (those that occur)")
     refine.add_argument("--certainty", type=float, default=0.7, help="of each label of a label map (0.7)")
     refine.add_argument("--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them")
     refine.add_argument("--iterations", type=options.positive, help="of mean field (10)")
@@ -49,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_data.add_commands(commands)
     cli_figures.add_commands(commands)
     cli_tune.add_commands(commands)
+    cli_train.add_commands(commands)
     return parser
 
 

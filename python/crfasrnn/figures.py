@@ -1,9 +1,10 @@
-"""The paper's figures: results side by side on images chosen by rule (Fig. 4), and what the CRF learned (Fig. 5)."""
+"""The paper's figures: results side by side on images chosen by rule (Fig. 4), what the CRF learned (Fig. 5), and curves."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,89 @@ def draw_crf(path: str | os.PathLike[str], parameters: CrfParameters, names: Seq
     bars.invert_yaxis()
     bars.set_title("kernel weights (diagonal)", fontsize=10)
     bars.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, fontsize=8)
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a training's log tells: iteration -> loss, and iteration -> mean IU on the validation images."""
+
+    loss: dict[int, float]
+    mean_iu: dict[int, float]
+
+
+def read_curves(path: str | os.PathLike[str]) -> Curves:
+    """The curves of a JSON log (`crfasrnn train`, `caffe train -log_json`); where a resumed run repeats iterations the later count.
+
+    Raises CaffeError if it cannot be read. Lines that are cut off or of another kind do not count.
+    """
+    curves = Curves({}, {})
+    try:
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                _add_event(curves, line)
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CaffeError(f"cannot read log {os.fspath(path)!r}: {problem}") from problem
+    return curves
+
+
+def _add_event(curves: Curves, line: str) -> None:
+    try:
+        event = json.loads(line)
+        kind, iteration = event["event"], int(event["iteration"])
+        if kind == "train":
+            curves.loss[iteration] = float(event["loss"])
+        elif kind == "validation":
+            curves.mean_iu[iteration] = float(event["mean_iu"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+
+
+def draw_training(path: str | os.PathLike[str], trainings: Mapping[str, Curves]) -> None:
+    """Write the loss and, where it was measured, the mean IU of each training over its iterations, one panel each."""
+    figure, axes = _figure(1, len(trainings), 1 + 5 * len(trainings), 4)
+    for ax, (title, curves) in zip(axes[0], trainings.items()):
+        ax.plot(list(curves.loss), list(curves.loss.values()), color="tab:blue", linewidth=1, label="loss")
+        ax.set(title=title, xlabel="iteration", ylabel="loss")
+        ax.grid(alpha=0.3)
+        if curves.mean_iu:
+            right = ax.twinx()
+            values = [100 * value for value in curves.mean_iu.values()]
+            right.plot(list(curves.mean_iu), values, "o-", color="tab:orange", markersize=4)
+            right.set_ylabel("mean IU on the validation images, %", color="tab:orange")
+            right.set_ylim(bottom=0)
+    _save(figure, path)
+
+
+def draw_iterations(path: str | os.PathLike[str], series: Mapping[str, Sequence[float]], trained: int | None) -> None:
+    """Write mean IU (fractions) over the number of mean-field iterations in testing, 1, 2, ...; one line for each title.
+
+    trained: number of iterations in training, which is marked.
+    """
+    figure, axes = _figure(1, 1, 6, 4)
+    ax = axes[0, 0]
+    for title, values in series.items():
+        ax.plot(range(1, len(values) + 1), [100 * value for value in values], "o-", markersize=4, label=title)
+    if trained is not None:
+        ax.axvline(trained, color="grey", linestyle=":", label="as in training")
+    ax.set(xlabel="mean-field iterations in testing", ylabel="mean IU, %")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    _save(figure, path)
+
+
+def draw_rows(path: str | os.PathLike[str], rows: Mapping[str, Sequence[float]]) -> None:
+    """Write mean IU (fractions) of each row as a bar, the mean over its seeds, with a dot for each seed."""
+    figure, axes = _figure(1, 1, 8, 1 + 0.4 * len(rows))
+    ax = axes[0, 0]
+    for place, values in enumerate(rows.values()):
+        ax.barh(place, 100 * float(np.mean(values)), 0.6, color="tab:blue", alpha=0.5)
+        ax.plot([100 * value for value in values], [place] * len(values), "ko", markersize=3)
+    ax.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    ax.invert_yaxis()
+    lowest = min(min(values) for values in rows.values())
+    ax.set_xlim(left=max(0, 100 * lowest - 10))
+    ax.set_xlabel("mean IU, % (dots: seeds)")
     _save(figure, path)
 
 

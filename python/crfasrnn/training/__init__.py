@@ -1,0 +1,1 @@
+"""Training by recipe: `crfasrnn train`."""
