@@ -95,7 +95,7 @@ class Segmenter:
             best = scores.argmax(0).astype(np.uint8)
             labels = cv2.resize(best, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         else:
-            labels = _best_labels(scores, width, height)
+            labels = best_labels(scores, width, height)
         planes = None
         if probabilities:
             normal = scores if self._is_probability else _softmax(scores)
@@ -167,7 +167,7 @@ def _enlarged(plane: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(plane), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _best_labels(scores: np.ndarray, width: int, height: int) -> np.ndarray:
+def best_labels(scores: np.ndarray, width: int, height: int) -> np.ndarray:
     """The class with the highest score at every pixel of the enlarged scores, uint8; one plane is enlarged at a time."""
     if scores.shape[1:] == (height, width):
         return scores.argmax(0).astype(np.uint8)
