@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import arguments as options
-from . import cli_data, cli_evaluate, cli_figures, cli_train, cli_tune
+from . import cli_data, cli_evaluate, cli_figures, cli_reproduce, cli_train, cli_tune
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_figures.add_commands(commands)
     cli_tune.add_commands(commands)
     cli_train.add_commands(commands)
+    cli_reproduce.add_commands(commands)
     return parser
 
 

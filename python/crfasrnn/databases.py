@@ -16,6 +16,7 @@ import lmdb
 import numpy as np
 from tqdm import tqdm
 
+from caffe.db import Cursor
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -119,12 +120,10 @@ class _Writer:
 
 def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
     """The entries of such a database in order: (key, C x H x W uint8)."""
-    with (
-        closing(lmdb.open(str(path), readonly=True, lock=False)) as env,
-        env.begin() as transaction,
-        transaction.cursor() as cursor,
-    ):
-        for key, value in cursor:
-            message = caffe_pb2.Datum.FromString(value)
-            shape = (message.channels, message.height, message.width)
-            yield key.decode(), np.frombuffer(message.data, np.uint8).reshape(shape)
+    cursor = Cursor(path)
+    for _ in range(len(cursor.database)):
+        key, value = cursor.current()
+        message = caffe_pb2.Datum.FromString(value)
+        shape = (message.channels, message.height, message.width)
+        yield key, np.frombuffer(message.data, np.uint8).reshape(shape)
+        cursor.advance()

@@ -151,7 +151,7 @@ def draw_crf(path: str | os.PathLike[str], parameters: CrfParameters, names: Seq
 
 @dataclass(frozen=True)
 class Curves:
-    """What a training's log tells: iteration -> loss, and iteration -> mean IU on the validation images."""
+    """What a training's log tells: iteration -> loss, and iteration -> mean IU on the test net's images."""
 
     loss: dict[int, float]
     mean_iu: dict[int, float]
@@ -195,7 +195,7 @@ def draw_training(path: str | os.PathLike[str], trainings: Mapping[str, Curves])
             right = ax.twinx()
             values = [100 * value for value in curves.mean_iu.values()]
             right.plot(list(curves.mean_iu), values, "o-", color="tab:orange", markersize=4)
-            right.set_ylabel("mean IU on the validation images, %", color="tab:orange")
+            right.set_ylabel("mean IU on the test images, %", color="tab:orange")
             right.set_ylim(bottom=0)
     _save(figure, path)
 

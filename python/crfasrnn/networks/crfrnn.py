@@ -39,6 +39,10 @@ class Variant:
     untied: bool = False
     activation: str = "SOFTMAX"
 
+    def kernels(self) -> Kernels:
+        """Where training starts: without softmax, Q grows from iteration to iteration unless the weights sum to less than one."""
+        return Kernels(spatial_weight=0.3, bilateral_weight=0.5) if self.activation == "RELU" else Kernels()
+
     def fields(self) -> dict[str, Any]:
         """What differs from the released layer, for multi_stage_meanfield_param."""
         fields = {
@@ -63,7 +67,8 @@ def mean_field(
 
     rates: learning-rate factors of the spatial weights, the bilateral weights and the compatibilities.
     """
-    kernels, variant = kernels or Kernels(), variant or Variant()
+    variant = variant or Variant()
+    kernels = kernels or variant.kernels()
     if variant.compatibility == "potts":
         rates = (*rates[:2], 0)
     n.unary, n.Q0 = L.Split(scores, ntop=2, name="splitting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import re
@@ -9,18 +10,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 import torch
 from google.protobuf import text_format
 
 from caffe import mode
 from caffe.cli import Signals
+from caffe.db import open_database
 from caffe.errors import CaffeError
 from caffe.files import atomic_path, write_text
 from caffe.json_log import json_log
@@ -112,6 +113,8 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
     if done:
         _finish(job, solver)
         show(f"{job.final}")
+    del solver
+    gc.collect()  # nets are rings of references: hundreds of megabytes that the next training needs
     return done
 
 
@@ -126,7 +129,7 @@ def _solve(
     def note(event: Event) -> None:
         write(event)
         _plot(job)
-        show(f"iteration {event['iteration']}: mean IU {100 * event['mean_iu']:.1f} % on the validation images")
+        show(f"iteration {event['iteration']}: mean IU {100 * event['mean_iu']:.1f} % on {job.data / 'val'}")
 
     def told(event: Event) -> None:
         if event["event"] == "snapshot":
@@ -176,8 +179,7 @@ def _require_databases(folder: Path) -> None:
 
 def entries(folder: Path) -> int:
     """How many images the databases in a folder hold."""
-    with closing(lmdb.open(str(folder / "label_lmdb"), readonly=True, lock=False)) as env:
-        return int(env.stat()["entries"])
+    return len(open_database(folder / "label_lmdb"))
 
 
 def _check_claim(job: Job, classes: Classes) -> dict[str, Any]:

@@ -20,6 +20,10 @@ FLAT_AFTER = 500  # iterations
 FLAT_SHARE = 0.02  # of the loss
 
 
+class DivergedError(CaffeError):
+    """A loss or gradient is no finite number."""
+
+
 class Validation:
     """Counts what the solver's test net labels, and tells `listener` the scores after each test.
 
@@ -75,7 +79,7 @@ def warn_if_one_class(confusion: np.ndarray, names: Sequence[str]) -> bool:
     one = len(given) == 1 and np.count_nonzero(confusion.sum(1)) > 1
     if one:
         logger.warning(
-            "Every pixel of the validation images was labelled %s. Early in a training that is normal; if it stays, look at the "
+            "Every pixel of the test images was labelled %s. Early in a training that is normal; if it stays, look at the "
             "classes' counts (crfasrnn data check), the weights that were loaded and the learning rate.",
             names[given[0]],
         )
@@ -123,13 +127,13 @@ class NumberCheck:
         net = self._solver.net
         loss = float(net.blobs[LOSS].tensor.sum())
         if not math.isfinite(loss):
-            raise CaffeError(f"iteration {self._solver.iter}: the loss is {loss:g}. {_origin(net)}")
+            raise DivergedError(f"iteration {self._solver.iter}: the loss is {loss:g}. {_origin(net)}")
         for name, blobs in net.params.items():
             for index, blob in enumerate(blobs):
                 if blob.has_grad and not bool(torch.isfinite(blob.grad.sum())):
-                    raise CaffeError(
+                    raise DivergedError(
                         f"iteration {self._solver.iter}: the gradient of layer {name!r}, blob {index}, is no finite number; "
-                        "lower the learning rate. The last snapshot is good."
+                        "lower the learning rate (the last snapshot is good)."
                     )
         self._flat.add(loss)
 

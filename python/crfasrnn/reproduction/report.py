@@ -1,0 +1,210 @@
+"""Tables as JSON and Markdown, and docs/RESULTS.md from their JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe.errors import CaffeError
+from crfasrnn.bootstrap import Comparison
+
+from . import paper
+from .scoring import Scored
+
+_TITLES = {
+    "table1": "Table 1: what the CRF adds",
+    "ablations": "Ablations (section 7.1)",
+    "iterations": "Mean-field iterations in testing",
+}
+_BANDS = (1, 4, 8, 20, 40)  # pixels around void
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: its result for each seed, and the paper's mean IU in per cent (empty: the paper has none)."""
+
+    name: str
+    title: str
+    seeds: Mapping[int, Scored]
+    paper: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two rows, by name, compared with each seed."""
+
+    first: str
+    second: str
+    seeds: Mapping[int, Comparison]
+
+
+def to_json(
+    table: str, rows: Sequence[Row], differences: Sequence[Difference], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """All figures of a table, fractions; paper's in per cent."""
+    return {
+        "table": table,
+        **facts,
+        "rows": [
+            {
+                "name": row.name,
+                "title": row.title,
+                "mean_iu": float(np.mean([result.mean_iu for result in row.seeds.values()])),
+                "seeds": {
+                    str(seed): {"mean_iu": result.mean_iu, **_details(result.figures)}
+                    for seed, result in row.seeds.items()
+                },
+                "paper": list(row.paper),
+            }
+            for row in rows
+        ],
+        "differences": [
+            {
+                "first": item.first,
+                "second": item.second,
+                "seeds": {
+                    str(seed): {
+                        "difference": result.difference,
+                        "low": result.low,
+                        "high": result.high,
+                        "level": result.level,
+                        "not_better": result.worse,
+                    }
+                    for seed, result in item.seeds.items()
+                },
+            }
+            for item in differences
+        ],
+    }
+
+
+def _details(figures: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("pixel_accuracy", "mean_accuracy", "frequency_weighted_iu", "per_class_iu", "trimap_mean_iu")
+    return {name: figures[name] for name in kept if name in figures}
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """A table's page: what was run on what, mean IU for each row and seed, differences with intervals, bands around void."""
+    seeds = [str(seed) for seed in content["seeds"]]
+    parts = [f"# {_TITLES[content['table']]}", _data(content), _rows(content, seeds)]
+    if content["table"] == "table1":
+        parts.append(f"The paper's columns: {paper.TABLE_1_SOURCE}; other data, so not comparable with ours.")
+    parts += [f"Without a result: {title} ({reason})" for title, reason in content["diverged"].items()]
+    if content["table"] == "ablations":
+        parts.append("The paper, section 7.1: " + "; ".join(paper.SECTION_7_1.values()) + ".")
+    if content["differences"]:
+        parts.append(_differences(content, seeds))
+    if any("trimap_mean_iu" in row["seeds"][seeds[0]] for row in content["rows"]):
+        parts.append(_bands(content, seeds))
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(content: Mapping[str, Any]) -> str:
+    images, iterations = content["images"], content["iterations"]
+    minutes = sum(content["training_seconds"].values()) / 60
+    width = "" if content["width"] == 1 else f", channels times {content['width']:g}"
+    classes, scales, seeds = (", ".join(map(str, content[name])) for name in ("classes", "scales", "seeds"))
+    return (
+        f"{len(content['classes'])} classes ({classes}); {images['training']} training images at largest sides {scales}, mirrored "
+        f"too; {images['held_out']} others of the training lists for the settings of the dense CRF and the curves; scores on "
+        f"{images['validation']} validation images, reduced to {content['size']} pixels, labels compared at the original size. "
+        f"Networks `{content['family']}`{width}, from {content['start']}: {iterations['fcn']} steps for the FCN, "
+        f"{iterations['crf']} for all that starts from it. Seeds {seeds}; {minutes:.0f} minutes of training on "
+        f"{content['hardware']}."
+    )
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _rows(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
+    has_paper = content["table"] == "table1"
+    head = ["mean IU, %", *(f"seed {seed}" for seed in seeds), "mean"]
+    rows = [
+        [row["title"], *(_percent(row["seeds"][seed]["mean_iu"]) for seed in seeds), _percent(row["mean_iu"])]
+        for row in content["rows"]
+    ]
+    if has_paper:
+        head += ["paper", "paper, with COCO"]
+        for cells, row in zip(rows, content["rows"]):
+            cells += [f"{value:.1f}" for value in row["paper"]] or ["", ""]
+    return _grid(head, rows)
+
+
+def _differences(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
+    titles = {row["name"]: row["title"] for row in content["rows"]}
+    rows = []
+    for item in content["differences"]:
+        cells = [
+            f"{100 * result['difference']:+.2f} ({100 * result['low']:+.2f} to {100 * result['high']:+.2f})"
+            for result in (item["seeds"][seed] for seed in seeds)
+        ]
+        rows.append([f"{titles[item['first']]} → {titles[item['second']]}", *cells])
+    head = ["difference, points (95 % interval, paired bootstrap over images)", *(f"seed {seed}" for seed in seeds)]
+    return _grid(head, rows)
+
+
+def _bands(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
+    rows = []
+    for row in content["rows"]:
+        curves = [row["seeds"][seed].get("trimap_mean_iu") for seed in seeds]
+        if all(curve is not None for curve in curves):
+            means = [_mean([curve[width - 1] for curve in curves]) for width in _BANDS]
+            rows.append([row["title"], *means])
+    return _grid(["mean IU within so many pixels of void, %", *map(str, _BANDS)], rows)
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return _percent(float(np.mean(known))) if known else "-"
+
+
+def seconds(log: Path) -> float:
+    """How long a training took, all its sessions together, by its JSON log."""
+    total = 0.0
+    for line in log.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if event.get("event") == "session":
+                total += float(event["seconds"])
+    return total
+
+
+def hardware() -> str:
+    """The machine in words."""
+    model = platform.machine()
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
+    return f"{model}, {device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def write_docs(output: Path) -> str:
+    """The text of docs/RESULTS.md, from the tables that a folder has. Raises CaffeError if it has none."""
+    pages = []
+    for table in _TITLES:
+        path = output / f"{table}.json"
+        if path.is_file():
+            pages.append(markdown(json.loads(path.read_text(encoding="utf-8"))).replace("# ", "## ", 1))
+    if not pages:
+        raise CaffeError(f"no tables in {str(output)!r} yet")
+    head = (
+        "# Results\n\nWritten by `crfasrnn reproduce ... --write-docs` from the figures of the runs. The validation images were "
+        "used for these figures alone: all settings are the recipes' own or were chosen on training images.\n\n"
+    )
+    return head + "\n".join(pages)

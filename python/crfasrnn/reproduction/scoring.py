@@ -1,0 +1,178 @@
+"""Rows of the tables: every method labels the validation images once; labels, counts and scores stay on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import text_format
+from tqdm import tqdm
+
+import caffe
+from caffe.files import write_text
+from crfasrnn import metrics, tune, unaries
+from crfasrnn.bootstrap import ImageConfusions
+from crfasrnn.crf_settings import CrfSettings
+from crfasrnn.datasets import Dataset, Example
+from crfasrnn.evaluate import Labeller, evaluate, model_labels, write_json
+from crfasrnn.networks import recipes
+from crfasrnn.palette import label_palette, write_labels
+from crfasrnn.resources import read_classes
+from crfasrnn.segmenter import Segmenter, best_labels
+from crfasrnn.training.driver import Job
+from crfasrnn.utils import unary_from_softmax
+
+CACHE_LIMIT = 16 << 30  # bytes of the probabilities of the held-out images
+
+
+class StoppedError(Exception):
+    """The time is over; what is on disk is whole, and the same command goes on from there."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The result of one method with one seed: figures as evaluate.write_json writes them, and counts image by image."""
+
+    figures: dict[str, Any]
+    per_image: ImageConfusions
+
+    @property
+    def mean_iu(self) -> float:
+        """As a fraction."""
+        return metrics.mean_iu(self.per_image.matrices.sum(0, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores methods on the validation images and keeps the results below `folder`.
+
+    stop: asked before every image whether the time is over.
+    """
+
+    folder: Path
+    dataset: Dataset
+    size: int
+    stop: Callable[[], bool]
+
+    def score(self, name: str, job: Job, label: Callable[[], Labeller]) -> Scored:
+        """The scores of a method that starts from the weights of a job; `label` makes the method if it must be run.
+
+        Raises StoppedError when the time is over.
+        """
+        figures, per_image, labels = (
+            self.folder / f"{name}.json",
+            self.folder / f"{name}.npz",
+            self.folder / "labels" / name,
+        )
+        if not figures.is_file():
+            classes = read_classes(job.output / "classes.txt")
+            labels.mkdir(parents=True, exist_ok=True)
+            palette = label_palette(classes.voc_ids)
+
+            def keep(image: str, result: np.ndarray) -> None:
+                write_labels(labels / f"{image}.png", result, palette)
+                self._go_on()
+
+            scores = evaluate(label(), self.dataset, classes, trimap=True, keep=keep)
+            assert scores.per_image is not None
+            scores.per_image.save(per_image)
+            write_json(figures, scores)
+        return Scored(json.loads(figures.read_text(encoding="utf-8")), ImageConfusions.load(per_image))
+
+    def _go_on(self) -> None:
+        if self.stop():
+            raise StoppedError
+
+    def network(self, name: str, job: Job) -> Scored:
+        """The network as it was trained."""
+        return self.score(name, job, lambda: model_labels(self._segmenter(job)))
+
+    def dense_crf(self, name: str, job: Job, settings: CrfSettings) -> Scored:
+        """The network, then the dense CRF of Krähenbühl and Koltun, each for itself."""
+
+        def labeller() -> Labeller:
+            segmenter = self._segmenter(job)
+
+            def label(example: Example) -> np.ndarray:
+                image = example.image()
+                probabilities = segmenter.segment(image, probabilities=True).probabilities
+                assert probabilities is not None
+                return settings.labels(image, unary_from_softmax(probabilities)).astype(np.uint8)
+
+            return label
+
+        return self.score(name, job, labeller)
+
+    def _segmenter(self, job: Job) -> Segmenter:
+        return Segmenter(str(job.deploy), job.final, size=self.size)
+
+    def tuned(self, name: str, job: Job, held_out: Dataset, counts: tuple[int, int], processes: int) -> CrfSettings:
+        """The settings of the dense CRF that are best for a network on images held out of training."""
+        folder = self.folder / f"{name}-search"
+        best = folder / "best.json"
+        if not best.is_file():
+            self._go_on()
+            samples = unaries.cached(
+                held_out.examples,
+                folder / "probabilities",
+                unaries.identity(self.size, files=[job.deploy, job.final]),
+                lambda: self._segmenter(job),
+                CACHE_LIMIT,
+            )
+            self._go_on()
+            tune.search(
+                samples,
+                folder / "evaluated.jsonl",
+                coarse=counts[0],
+                fine=counts[1],
+                folds=min(5, len(samples)),
+                processes=processes,
+            ).save(best)
+        return CrfSettings.read(best)
+
+    def sweep(self, name: str, job: Job, longest: int) -> list[Scored]:
+        """The scores with 1, 2, ... `longest` mean-field iterations in testing. Raises StoppedError when the time is over."""
+        files = [self.folder / f"{name}-t{count}.npz" for count in range(1, longest + 1)]
+        if not all(path.is_file() for path in files):
+            classes = read_classes(job.output / "classes.txt")
+            labels = _Sweep(job, self.size, len(classes))
+            confusions = np.zeros((longest, len(self.dataset), len(classes), len(classes)), np.int32)
+            for index, example in enumerate(tqdm(self.dataset, desc=name, unit="image", disable=None)):
+                self._go_on()
+                truth = example.labels()
+                for step, result in enumerate(labels(example.image(), longest)):
+                    confusions[step, index] = metrics.confusion_matrix(truth, result, len(classes))
+            names = tuple(example.name for example in self.dataset)
+            for path, counts in zip(files, confusions):
+                ImageConfusions(names, classes.names, counts).save(path)
+        return [Scored({}, ImageConfusions.load(path)) for path in files]
+
+
+class _Sweep:
+    """Labels an image after each mean-field iteration: the layer with one iteration, started from its own last scores."""
+
+    def __init__(self, job: Job, size: int, num_classes: int) -> None:
+        options = replace(job.options, deploy_iterations=1)
+        definition = job.output / "deploy-t1.prototxt"
+        message = recipes.deploy_net(recipes.recipe(job.recipe), num_classes, options)
+        write_text(definition, text_format.MessageToString(message))
+        self._segmenter = Segmenter(str(definition), job.final, size=size)
+        self._net = caffe.Net(str(definition), str(job.final), caffe.TEST)
+        self._layer = list(self._net._layer_names).index(recipes.CRF_LAYER)
+
+    def __call__(self, image: np.ndarray, longest: int) -> Iterable[np.ndarray]:
+        net = self._net
+        data, _ = self._segmenter.prepare(image)
+        net.blobs["data"].reshape(*data.shape)
+        net.reshape()
+        net.blobs["data"].data[...] = data
+        net.run_forward()
+        for _ in range(longest):
+            scores = net.blobs["pred"].data[0]
+            yield best_labels(scores, image.shape[1], image.shape[0])
+            net.blobs["Q0"].tensor = net.blobs["pred"].tensor.clone()
+            net.run_forward(self._layer, self._layer)
