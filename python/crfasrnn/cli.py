@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("image", type=Path, metavar="IMAGE", help="the photograph")
     refine.add_argument("prediction", type=Path, metavar="LABELS_OR_PROBS", help="PNG of labels, or .npy of C x H x W")
     refine.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write")
-    refine.add_argument("--classes", type=options.class_count, help="number of labels of a label map (those that occur)")
+    refine.add_argument(
+        "--classes", type=options.class_count, help="number of labels of a label map (those that occur)"
+    )
     refine.add_argument("--certainty", type=float, default=0.7, help="of each label of a label map (0.7)")
     refine.add_argument("--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them")
     refine.add_argument("--iterations", type=options.positive, help="of mean field (10)")

@@ -1,0 +1,48 @@
+"""Small labelled photographs and the databases that trainings read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+
+from crfasrnn.databases import variants, write_databases
+from crfasrnn.datasets import Dataset, folder
+from crfasrnn.images import write_image
+from crfasrnn.palette import write_labels
+
+PHOTOGRAPHS = [np.ascontiguousarray(image[..., ::-1]) for image in (skimage.data.cat(), skimage.data.astronaut())]
+WIDTH = 0.05  # of the networks
+
+
+def piece(number: int, height: int = 40, width: int = 56) -> tuple[np.ndarray, np.ndarray]:
+    """A piece of a photograph and labels that depend on its brightness: 0, 1, 2, and 255 between them."""
+    rng = np.random.default_rng(number)
+    photograph = PHOTOGRAPHS[number % len(PHOTOGRAPHS)]
+    top, left = (rng.integers(size - part) for size, part in zip(photograph.shape, (height, width)))
+    image = np.ascontiguousarray(photograph[top : top + height, left : left + width])
+    light = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), 2)
+    labels = np.digitize(light, np.quantile(light, [0.4, 0.8])).astype(np.uint8)
+    labels[cv2.dilate(labels, np.ones((3, 3))) != cv2.erode(labels, np.ones((3, 3)))] = 255
+    return image, labels
+
+
+def own_pictures(root: Path, count: int) -> tuple[Path, Path]:
+    """Folders `photos` and `masks` with so many pieces."""
+    for name in ("photos", "masks"):
+        (root / name).mkdir(parents=True)
+    for number in range(count):
+        image, labels = piece(number)
+        write_image(root / "photos" / f"p{number}.png", image)
+        write_labels(root / "masks" / f"p{number}.png", labels)
+    return root / "photos", root / "masks"
+
+
+def databases(root: Path) -> Path:
+    """A folder `data` with train (6 images) and val (3 others), as `crfasrnn data lmdb` makes them; returns it."""
+    dataset = folder(*own_pictures(root, 9))
+    for name, examples in (("train", dataset.examples[:6]), ("val", dataset.examples[6:])):
+        write_databases(root / "data" / name, variants(Dataset("", examples), [None], False, 1))
+    return root / "data"
