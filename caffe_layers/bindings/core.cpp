@@ -269,6 +269,9 @@ void bind(nb::module_& m, const std::string& bits) {
       .def(nb::new_(&make_kernel<T>), "source"_a, "height"_a, "width"_a, "threads"_a)
       .def("filter", &kernel_filter<T>, "values"_a.noconvert(), "out"_a.noconvert(), "transpose"_a,
            "threads"_a, "The normalised filter of values (C, H, W), or its transpose, into out.")
+      .def_prop_ro(
+          "vertices", [](const GaussianKernel<T>& kernel) { return kernel.lattice().vertices(); },
+          "Number of lattice vertices around the pixels.")
       .def_prop_ro("nbytes", &GaussianKernel<T>::bytes, "Heap memory held, in bytes.");
   m.def("permutohedral_filter", &filter<T>, "values"_a.noconvert(), "features"_a.noconvert(),
         "out"_a.noconvert(), "reverse"_a, "threads"_a,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,7 +166,7 @@ class CrfRnn(nn.Module):
         mu = self.compatibility
         return weights, (mu + mu.mT) / 2 if self._kind_of_compatibility == "symmetric" else mu
 
-    def _bandwidths(self) -> list[list[float | tuple[float, ...] | Tensor]]:
+    def _bandwidths(self) -> list[list[Any]]:
         """The thetas of every kernel in the order of _thetas: numbers, or what the learned logarithms say."""
         learned = iter(self.log_thetas)
         return [
@@ -213,7 +214,7 @@ class CrfRnn(nn.Module):
     def _kernel(
         self,
         kernel: KernelSpec,
-        thetas: Sequence[float | tuple[float, ...] | Tensor],
+        thetas: Sequence[Any],
         unary: Tensor,
         image: Tensor | None,
         extra: Tensor | Mapping[str, Tensor] | None,

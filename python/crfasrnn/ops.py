@@ -369,7 +369,8 @@ def _check_activation(activation: str) -> None:
 
 
 def _check_theta(name: str, theta: float | Tensor) -> None:
-    if not (math.isfinite(theta) and theta > 0):
+    values = theta.detach().flatten().tolist() if isinstance(theta, Tensor) else [theta]
+    if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
 
 

@@ -37,12 +37,15 @@ inline const Vec<T>* vec(const T* p) {
   return reinterpret_cast<const Vec<T>*>(p);
 }
 
-// Row by row look-ahead: far enough for the third-level cache, near enough for the first level to keep them.
-constexpr Index kAhead = 12;
-
-template <typename T, int V>
-inline void prefetch_row(const T* row) {
-  for (int i = 0; i < V; i += static_cast<int>(64 / sizeof(Vec<T>))) __builtin_prefetch(row + i * kLanes);
+// Asks for the row that a loop over `listed` will come to `Ahead` places after k. Rows that will be written
+// are asked for as such, or the write would have to wait once more.
+template <typename T, int V, int Ahead, bool Write = false>
+inline void prefetch_row(const T* rows, const std::int32_t* listed, Index k, Index end) {
+  constexpr Index kStep =
+      static_cast<Index>(64 / sizeof(T)) < kLanes ? kLanes : static_cast<Index>(64 / sizeof(T));
+  if (k + Ahead >= end) return;
+  const T* row = rows + listed[k + Ahead] * Index{V * kLanes};
+  for (Index i = 0; i < V * kLanes; i += kStep) __builtin_prefetch(row + i, Write, Write ? 2 : 3);
 }
 
 // Calls f(Vectors<n>()) for a group of n vectors.
@@ -76,7 +79,7 @@ void gather_rows(const GatherArgs<T>& a) {
   }
   local += a.own * V;
   for (Index k = 0; k < a.shares; ++k) {
-    if (k + kAhead < a.shares) prefetch_row<T, V>(a.rows + a.shared[k + kAhead] * (V * kLanes));
+    prefetch_row<T, V, 40>(a.rows, a.shared, k, a.shares);
     const Vec<T>* row = vec(a.rows + a.shared[k] * (V * kLanes));
     for (int i = 0; i < V; ++i) local[k * V + i] = factor[i] * row[i];
   }
@@ -169,7 +172,7 @@ void merge(const MergeArgs<T>& a, Index begin, Index end) {
       Vec<T> sum[kV];
       for (int i = 0; i < kV; ++i) sum[i] = row[i];
       for (Index e = a.vertices[v].first_place; e < a.vertices[v + 1].first_place; ++e) {
-        if (e + kAhead < last) prefetch_row<T, kV>(a.shared_rows + a.place[e + kAhead] * Index{kV * kLanes});
+        prefetch_row<T, kV, 40, true>(a.shared_rows, a.place, e, last);
         const Vec<T>* part = vec(a.shared_rows + a.place[e] * Index{kV * kLanes});
         for (int i = 0; i < kV; ++i) sum[i] += part[i];
       }
@@ -188,7 +191,8 @@ void blur_rows(const BlurArgs<T>& a, Index begin, Index end) {
   Vec<T>* row = vec(a.rows + a.order[begin] * kWidth);
   for (int i = 0; i < V; ++i) here[i] = row[i];
   for (Index k = begin; k < end; ++k) {
-    if (k + kAhead < end) prefetch_row<T, V>(a.rows + a.order[k + kAhead] * kWidth);
+    prefetch_row<T, V, 56, true>(a.rows, a.order, k, end);
+
     // The row after the range belongs to another thread.
     const Index next_k = k + 1 < end ? k + 1 : k;
     Vec<T>* next = vec(a.rows + a.order[next_k] * kWidth);
@@ -281,30 +285,47 @@ inline T reduce_sum(Vec<T> v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
-// Vectors is the number of vectors of a row, or 0 for any.
+// The soft-max of up to kRows rows, step by step: the steps of one row wait for each other, those of many
+// rows do not. Vectors is the number of vectors of a row, or 0 for any.
+constexpr Index kRows = 16;
+
 template <typename T, int Vectors>
-inline void softmax_row(T* row, Index any_vectors) {
+inline void softmax_rows(T* rows, Index any_vectors, Index count) {
   const Index vectors = Vectors > 0 ? Vectors : any_vectors;
-  Vec<T>* v = vec(row);
-  Vec<T> high = v[0];
-  for (Index i = 1; i < vectors; ++i) high = v[i] > high ? v[i] : high;
-  const T top = reduce_max<T>(high);
-  Vec<T> sum = {};
-  for (Index i = 0; i < vectors; ++i) {
-    const Vec<T> e = exp_below_zero(v[i] - top);
-    v[i] = e;
-    sum += e;
+  T top[kRows];
+  Vec<T> sum[kRows];
+  for (Index r = 0; r < count; ++r) {
+    const Vec<T>* v = vec(rows) + r * vectors;
+    Vec<T> high = v[0];
+    for (Index i = 1; i < vectors; ++i) high = v[i] > high ? v[i] : high;
+    top[r] = reduce_max<T>(high);
   }
-  const T factor = T(1) / reduce_sum<T>(sum);
-  for (Index i = 0; i < vectors; ++i) v[i] *= factor;
+  for (Index r = 0; r < count; ++r) {
+    Vec<T>* v = vec(rows) + r * vectors;
+    Vec<T> s = {};
+    for (Index i = 0; i < vectors; ++i) {
+      const Vec<T> e = exp_below_zero(v[i] - top[r]);
+      v[i] = e;
+      s += e;
+    }
+    sum[r] = s;
+  }
+  for (Index r = 0; r < count; ++r) {
+    Vec<T>* v = vec(rows) + r * vectors;
+    const T factor = T(1) / reduce_sum<T>(sum[r]);
+    for (Index i = 0; i < vectors; ++i) v[i] *= factor;
+  }
 }
 
 template <typename T>
 void softmax(T* rows, Index stride, Index count) {
-  if (stride == kGroup) {
-    for (Index i = 0; i < count; ++i) softmax_row<T, 3>(rows + i * stride, 3);
-  } else {
-    for (Index i = 0; i < count; ++i) softmax_row<T, 0>(rows + i * stride, stride / kLanes);
+  for (Index first = 0; first < count; first += kRows) {
+    const Index n = count - first < kRows ? count - first : kRows;
+    if (stride == kGroup) {
+      softmax_rows<T, 3>(rows + first * stride, 3, n);
+    } else {
+      softmax_rows<T, 0>(rows + first * stride, stride / kLanes, n);
+    }
   }
 }
 

@@ -1,0 +1,105 @@
+#include "crfrnn/buffer.hpp"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace crfrnn {
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+// Arrays from this size on are kept. They are gathered from in no particular order, too: huge pages save most
+// of the misses in the page tables.
+constexpr std::size_t kLarge = 2 * kHugePage;
+constexpr std::size_t kMostKept = std::size_t{128} << 20;
+
+struct Block {
+  void* data;
+  std::size_t bytes;
+};
+
+// The blocks that wait for their next use. Whoever finds the lock taken goes to the system instead, so that a
+// child process that was forked while another thread held it does not wait for ever.
+struct Kept {
+  std::mutex mutex;
+  std::vector<Block> blocks;  // the last one freed comes last
+  std::size_t bytes = 0;
+};
+
+Kept& kept() {
+  static Kept* const instance =
+      new Kept;  // never destroyed: buffers of other static objects are freed after it
+  return *instance;
+}
+
+std::size_t rounded(std::size_t bytes) {
+  const std::size_t alignment = bytes >= kLarge ? kHugePage : kCacheLine;
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+}  // namespace
+
+void* allocate_block(std::size_t bytes) {
+  const std::size_t size = rounded(bytes);
+  if (size >= kLarge) {
+    Kept& k = kept();
+    const std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
+    if (lock.owns_lock()) {
+      const auto fits =
+          std::find_if(k.blocks.rbegin(), k.blocks.rend(), [&](const Block& b) { return b.bytes == size; });
+      if (fits != k.blocks.rend()) {
+        void* const data = fits->data;
+        k.blocks.erase(std::next(fits).base());
+        k.bytes -= size;
+        return data;
+      }
+    }
+  }
+  void* const data = std::aligned_alloc(size >= kLarge ? kHugePage : kCacheLine, size);
+  if (!data) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  if (size >= kLarge) madvise(data, size, MADV_HUGEPAGE);
+#endif
+  return data;
+}
+
+void free_block(void* block, std::size_t bytes) noexcept {
+  const std::size_t size = rounded(bytes);
+  if (size >= kLarge && size <= kMostKept) {
+    Kept& k = kept();
+    const std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
+    if (lock.owns_lock()) {
+      try {
+        k.blocks.push_back({block, size});
+      } catch (const std::bad_alloc&) {
+        std::free(block);
+        return;
+      }
+      k.bytes += size;
+      while (k.bytes > kMostKept) {  // what waited longest goes
+        k.bytes -= k.blocks.front().bytes;
+        std::free(k.blocks.front().data);
+        k.blocks.erase(k.blocks.begin());
+      }
+      return;
+    }
+  }
+  std::free(block);
+}
+
+void release_blocks() noexcept {
+  Kept& k = kept();
+  const std::lock_guard<std::mutex> lock(k.mutex);
+  for (const Block& block : k.blocks) std::free(block.data);
+  k.blocks.clear();
+  k.bytes = 0;
+}
+
+}  // namespace crfrnn
