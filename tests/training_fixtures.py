@@ -14,17 +14,19 @@ from crfasrnn.images import write_image
 from crfasrnn.palette import write_labels
 
 PHOTOGRAPHS = [np.ascontiguousarray(image[..., ::-1]) for image in (skimage.data.cat(), skimage.data.astronaut())]
+COLOURS = np.array([[0, 0, 0], [160, 60, 0], [0, 100, 170]])
 WIDTH = 0.05  # of the networks
 
 
 def piece(number: int, height: int = 40, width: int = 56) -> tuple[np.ndarray, np.ndarray]:
-    """A piece of a photograph and labels that depend on its brightness: 0, 1, 2, and 255 between them."""
+    """A piece of a photograph, coloured by labels that depend on its brightness: 0, 1, 2, and 255 between them."""
     rng = np.random.default_rng(number)
     photograph = PHOTOGRAPHS[number % len(PHOTOGRAPHS)]
     top, left = (rng.integers(size - part) for size, part in zip(photograph.shape, (height, width)))
     image = np.ascontiguousarray(photograph[top : top + height, left : left + width])
     light = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (0, 0), 2)
     labels = np.digitize(light, np.quantile(light, [0.4, 0.8])).astype(np.uint8)
+    image = (image // 3 + COLOURS[labels]).astype(np.uint8)
     labels[cv2.dilate(labels, np.ones((3, 3))) != cv2.erode(labels, np.ones((3, 3)))] = 255
     return image, labels
 
