@@ -287,6 +287,8 @@ def test_command_reports_errors(
     assert "cannot read image" in complaint("densecrf", tmp_path / "none.jpg", labels, "-o", out)
     assert "cannot read label map" in complaint("densecrf", picture, tmp_path / "none.png", "-o", out)
     assert "gt_prob" in complaint("densecrf", picture, labels, "-o", out, "--certainty", "2")
-    assert "bilateral needs 2 positive standard" in complaint("densecrf", picture, labels, "-o", out, "--bilateral", "3", "0", "1")
+    assert "bilateral needs 2 positive standard" in complaint(
+        "densecrf", picture, labels, "-o", out, "--bilateral", "3", "0", "1"
+    )
     assert "not a number of classes" in failure("densecrf", picture, labels, "-o", out, "--classes", "1")
     assert not out.exists()
