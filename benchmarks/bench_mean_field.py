@@ -1,8 +1,9 @@
-"""Times the mean-field layer on this machine: python benchmarks/bench_mean_field.py
+"""Times the mean-field layer beside pydensecrf2: python benchmarks/bench_mean_field.py
 
-Prints a table of milliseconds (best of a few runs) and the memory a call needs above its inputs and outputs. The image
-is a photograph that comes with scikit-image (the number of lattice vertices, and with it the time, depends on it); the
-scores are smooth noise.
+Milliseconds, the best of a few runs that alternate between the programs, so that a busy moment hits all of them. The image is
+a photograph that comes with scikit-image (the number of lattice vertices, and with it the time, depends on it); the scores are
+smooth noise. pydensecrf2 is compared where it is installed (it needs `pip install 'cython<3' setuptools` and
+`pip install --no-build-isolation pydensecrf2`). CUDA: benchmarks/bench_cuda.py.
 """
 
 from __future__ import annotations
@@ -13,33 +14,39 @@ import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
 import skimage.data
 import torch
 from torch import Tensor
 
+from crfasrnn import _core
 from crfasrnn.ops import mean_field
 
 THETAS = {"theta_alpha": 160.0, "theta_beta": 3.0, "theta_gamma": 3.0}
+Step = Callable[[], object]
 
 
-def example(classes: int, size: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Unary (1, C, size, size), image (1, 3, size, size) and the three CxC matrices."""
+def example(classes: int, size: int, batch: int = 1, full: bool = False) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Unary (N, C, size, size), image (N, 3, size, size) and the three CxC matrices: Potts with equal weights, or full."""
     rng = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, classes, size // 8 + 1, size // 8 + 1, generator=rng) * 3
     unary = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
     photo = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None].float()
     image = torch.nn.functional.interpolate(photo, (size, size), mode="bilinear", antialias=True)
-    eye = torch.eye(classes)
-    return unary, image, [3 * eye, 5 * eye, -eye]
+    noise = torch.randn(3, classes, classes, generator=rng) * 0.01 if full else torch.zeros(3, classes, classes)
+    matrices = [scale * torch.eye(classes) + more for scale, more in zip((3, 5, -1), noise)]
+    # The images of a batch are parts of the photograph moved about: lattices of their own.
+    images = torch.cat([image.roll((37 * n, 61 * n), (2, 3)) for n in range(batch)])
+    return unary.expand(batch, -1, -1, -1).contiguous(), images, matrices
 
 
-def forward(classes: int, size: int, iterations: int) -> Callable[[], object]:
-    unary, image, weights = example(classes, size)
+def forward(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False) -> Step:
+    unary, image, weights = example(classes, size, batch, full)
     return lambda: mean_field(unary, unary, image, *weights, iterations=iterations, **THETAS)
 
 
-def forward_backward(classes: int, size: int, iterations: int) -> Callable[[], object]:
-    unary, image, weights = example(classes, size)
+def forward_backward(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False) -> Step:
+    unary, image, weights = example(classes, size, batch, full)
     leaves = [tensor.requires_grad_() for tensor in (unary, unary.detach().clone(), *weights)]
     top_diff = torch.randn(unary.shape, generator=torch.Generator().manual_seed(1))
 
@@ -50,13 +57,78 @@ def forward_backward(classes: int, size: int, iterations: int) -> Callable[[], o
     return step
 
 
-def milliseconds(step: Callable[[], object], repeats: int) -> float:
-    best = float("inf")
+def lattice(size: int) -> Step:
+    """Builds the bilateral lattice; the spatial one is kept between calls on images of one size."""
+    image = example(1, size)[1]
+    source = _core.KernelSource32(image, THETAS["theta_alpha"], THETAS["theta_alpha"], THETAS["theta_beta"], 2)
+    return lambda: _core.GaussianKernel32(source, size, size, torch.get_num_threads())
+
+
+def pydensecrf(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False) -> Step:
+    """The same inference by pydensecrf2, building its lattices as the layer does; it has one thread."""
+    from pydensecrf import densecrf
+
+    unary, image, weights = example(classes, size, batch, full)
+    energies = [np.ascontiguousarray(-u.reshape(classes, -1).numpy()) for u in unary]
+    pictures = [np.ascontiguousarray(i.permute(1, 2, 0).round().byte().numpy()) for i in image]
+    spatial, bilateral = ((-weights[2] @ w).numpy() for w in weights[:2])
+
+    def step() -> object:
+        results = []
+        for energy, picture in zip(energies, pictures):
+            crf = densecrf.DenseCRF2D(size, size, classes)
+            crf.setUnaryEnergy(energy)
+            crf.addPairwiseGaussian(sxy=THETAS["theta_gamma"], compat=-spatial if full else 3.0)
+            crf.addPairwiseBilateral(
+                sxy=THETAS["theta_alpha"], srgb=THETAS["theta_beta"], rgbim=picture, compat=-bilateral if full else 5.0
+            )
+            results.append(np.array(crf.inference(iterations)))
+        return results
+
+    return step
+
+
+def best(steps: dict[str, Step], repeats: int) -> dict[str, float]:
+    """Milliseconds of each step, the best of `repeats` rounds over all of them."""
+    times = dict.fromkeys(steps, float("inf"))
     for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        best = min(best, time.perf_counter() - start)
-    return best * 1e3
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name] = min(times[name], 1e3 * (time.perf_counter() - start))
+    return times
+
+
+def with_threads(threads: int, step: Step) -> Step:
+    def run() -> object:
+        torch.set_num_threads(threads)
+        return step()
+
+    return run
+
+
+def copy_bandwidth(megabytes: int, threads: int) -> float:
+    """Bytes read and written per second by copies of an array of this size."""
+    torch.set_num_threads(threads)
+    source = torch.ones(megabytes << 18)
+    target = torch.empty_like(source)
+    fastest = min(best({"copy": lambda: target.copy_(source)}, 20).values())
+    return 2 * source.nbytes / (fastest / 1e3)
+
+
+def bytes_per_iteration(classes: int, size: int) -> int:
+    """What one iteration must read and write at least: unaries, and the rows of all vertices once for the splat, once for every
+    axis of the blur (read and write), once for the slice."""
+    row = (classes + 7) // 8 * 8 * 4
+    image = example(1, size)[1]
+    total = size * size * row
+    for features, theta, theta_features, axes in (
+        (image[:, :0], THETAS["theta_gamma"], 1.0, 3),
+        (image, THETAS["theta_alpha"], THETAS["theta_beta"], 6),
+    ):
+        source = _core.KernelSource32(features.contiguous(), theta, theta, theta_features, 2)
+        total += _core.GaussianKernel32(source, size, size, 2).vertices * row * (2 + 2 * axes)
+    return total
 
 
 def peak_megabytes(kind: str, classes: int, size: int, iterations: int) -> float:
@@ -73,44 +145,80 @@ def peak_megabytes(kind: str, classes: int, size: int, iterations: int) -> float
     )
     command = [sys.executable, "-c", code, sys.path[0], kind, str(classes), str(size), str(iterations)]
     above = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    outputs = classes * size * size * 4 * (1 if kind == "forward" else 3)
+    outputs = classes * size * size * 4 * (3 if kind == "forward_backward" else 1)
     return (above - outputs) / 2**20
+
+
+def cells(*values: float | str | None) -> str:
+    return "| " + " | ".join("" if v is None else v if isinstance(v, str) else f"{v:.0f}" for v in values) + " |"
+
+
+def has_pydensecrf() -> bool:
+    try:
+        import pydensecrf.densecrf  # noqa: F401
+    except ImportError:
+        print("pydensecrf2 is not installed: its columns stay empty\n")
+        return False
+    return True
+
+
+CASES = (
+    # what, classes, size, batch, full matrices
+    ("", 21, 500, 1, False),
+    ("batch of 4", 21, 500, 4, False),
+    ("full matrices", 21, 500, 1, True),
+    ("1000 x 1000", 21, 1000, 1, False),
+    ("150 classes", 150, 500, 1, False),
+    ("150 classes, full matrices", 150, 500, 1, True),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=500, help="height and width in pixels (default 500)")
-    parser.add_argument("--classes", type=int, default=21, help="number of classes (default 21)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default 1 2)")
     parser.add_argument("--repeats", type=int, default=5, help="runs per figure, of which the best counts (default 5)")
+    parser.add_argument("--quick", action="store_true", help="the first row of each table only")
     options = parser.parse_args()
-    shape = (options.classes, options.size)
+    peer = has_pydensecrf()
+    counts = options.threads
 
-    rows = {
-        # One iteration costs a ninth of the difference; what is left of a call is the lattices and the conversions.
-        "lattices, layout": lambda: 0.0,
-        "one iteration": lambda: 0.0,
-        "forward, T = 10": lambda: milliseconds(forward(*shape, 10), options.repeats),
-        "forward, T = 5": lambda: milliseconds(forward(*shape, 5), options.repeats),
-        "forward + backward, T = 5": lambda: milliseconds(forward_backward(*shape, 5), options.repeats),
-    }
-    figures: dict[str, list[float]] = {name: [] for name in rows}
-    for threads in options.threads:
-        torch.set_num_threads(threads)
-        for name in list(rows)[2:]:
-            figures[name].append(rows[name]())
-        one = milliseconds(forward(*shape, 1), options.repeats)
-        iteration = (figures["forward, T = 10"][-1] - one) / 9
-        figures["one iteration"].append(iteration)
-        figures["lattices, layout"].append(one - iteration)
+    print(
+        "T = 10 forward, and T = 5 forward + backward; 21 classes, 500 x 500, float32 where nothing else is said (ms)\n"
+    )
+    print(cells("", "pydensecrf2", *(f"forward, {n} thread(s)" for n in counts), *("faster" for _ in counts),
+                *(f"forward + backward, {n} thread(s)" for n in counts)))  # fmt: skip
+    print(cells(*["---"] * (2 + 3 * len(counts))))
+    for what, classes, size, batch, full in CASES[: 1 if options.quick else None]:
+        shape = (classes, size)
+        steps = {f"forward {n}": with_threads(n, forward(*shape, 10, batch, full)) for n in counts}
+        steps |= {f"both {n}": with_threads(n, forward_backward(*shape, 5, batch, full)) for n in counts}
+        if peer:
+            steps["pydensecrf"] = pydensecrf(*shape, 10, batch, full)
+        times = best(steps, options.repeats if size * batch * classes < 30000 else max(2, options.repeats // 2))
+        ahead = [f"{times['pydensecrf'] / times[f'forward {n}']:.1f}x" if peer else "" for n in counts]
+        print(cells(what or "500 x 500, 21 classes", times.get("pydensecrf"), *(times[f"forward {n}"] for n in counts), *ahead,
+                    *(times[f"both {n}"] for n in counts)), flush=True)  # fmt: skip
 
-    print(f"{options.size} x {options.size} pixels, {options.classes} classes, float32; milliseconds")
-    print("".join([f"{'threads':<28}", *(f"{threads:>9}" for threads in options.threads)]))
-    for name, values in figures.items():
-        print("".join([f"{name:<28}", *(f"{value:>9.1f}" for value in values)]))
-    for kind, iterations in (("forward", 10), ("forward_backward", 5)):
-        memory = peak_megabytes(kind, *shape, iterations)
-        print(f"peak memory of {kind.replace('_', ' + ')}, T = {iterations}: {memory:.0f} MiB above inputs and outputs")
+    print("\nWhere it goes, 500 x 500, 21 classes (ms)\n")
+    print(cells("threads", "bilateral lattice", "rest before and after", "one iteration", "floor of an iteration"))
+    print(cells(*["---"] * 5))
+    moved = bytes_per_iteration(21, 500)
+    for n in counts:
+        steps = {"lattice": with_threads(n, lattice(500))}
+        steps |= {str(t): with_threads(n, forward(21, 500, t)) for t in (1, 10)}
+        times = best(steps, options.repeats)
+        iteration = (times["10"] - times["1"]) / 9
+        floor = moved / copy_bandwidth(16, n) * 1e3
+        print(
+            f"| {n} | {times['lattice']:.1f} | {times['1'] - times['lattice'] - iteration:.1f} | {iteration:.1f} | {floor:.1f} |"
+        )
+    rates = ", ".join(f"{copy_bandwidth(16, n) / 1e9:.0f} GB/s with {n}" for n in counts)
+    print(f"\nfloor: {moved / 2**20:.0f} MiB per iteration at the speed of copying 16 MiB arrays ({rates} thread(s))")
+
+    print("\nPeak memory above inputs and outputs, 500 x 500, 21 classes (MiB)\n")
+    kinds = [("forward", 10), ("forward_backward", 5)] + ([("pydensecrf", 10)] if peer else [])
+    for kind, iterations in kinds:
+        print(f"{kind.replace('_', ' + ')}, T = {iterations}: {peak_megabytes(kind, 21, 500, iterations):.0f}")
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def test_nets_without_a_border_run_as_they_are() -> None:
         np.testing.assert_array_equal(value, expected[name])
 
 
-@pytest.mark.parametrize("body", (fcn, odd), ids=lambda body: body.__name__)
+@pytest.mark.parametrize("body", [fcn, odd], ids=lambda body: body.__name__)
 def test_bf16_is_close_and_scores_stay_float32(body: Callable[[NetSpec], None]) -> None:
     net = made(body)
     expected = outputs(net, net.forward)

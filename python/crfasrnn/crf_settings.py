@@ -67,7 +67,9 @@ class CrfSettings:
         known = {"spatial", "bilateral", "iterations"}
         if not isinstance(content, dict) or not set(content) <= known:
             raise CaffeError(f"settings are an object with the fields {', '.join(sorted(known))}")
-        fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+        }
         if not all(isinstance(fields.get(name, ()), tuple) for name in ("spatial", "bilateral")):
             raise CaffeError("spatial and bilateral are lists of numbers")
         return cls(**fields)
