@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from google.protobuf import text_format
@@ -12,6 +14,16 @@ from caffe.layers.registry import layer_class
 from caffe.proto import caffe_pb2
 
 Shapes = list[tuple[int, ...]]
+
+
+@pytest.fixture(autouse=True, params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs every test on the CPU and again on a GPU, where there is one."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no CUDA device")
+    torch.set_default_device(request.param)
+    yield
+    torch.set_default_device(None)  # type: ignore[arg-type]
 
 
 def make(layer_type: str, options: str, shapes: Shapes, phase: int = caffe.TEST, tops: int = 1) -> TorchLayer:
