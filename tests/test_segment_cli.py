@@ -171,7 +171,14 @@ def test_ctrl_c_ends_with_130_and_whole_files(tiny: Files, tmp_path: Path) -> No
         write_image(path, PERSON)
     output = tmp_path / "out"
     command = [sys.executable, "-m", "crfasrnn.cli", "segment", *paths, *model(tiny), "--output", output]
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a script inherits Ctrl-C as ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(output.glob("*_overlay.png")) and time.monotonic() < deadline:
         time.sleep(0.02)
