@@ -13,9 +13,6 @@ namespace crfrnn {
 void* allocate_block(std::size_t bytes);
 void free_block(void* block, std::size_t bytes) noexcept;
 
-// Gives the kept blocks back to the system.
-void release_blocks() noexcept;
-
 // An array of `size()` elements, not initialised: writing it first from the threads that use it saves one
 // pass.
 template <typename T>

@@ -94,12 +94,4 @@ void free_block(void* block, std::size_t bytes) noexcept {
   std::free(block);
 }
 
-void release_blocks() noexcept {
-  Kept& k = kept();
-  const std::lock_guard<std::mutex> lock(k.mutex);
-  for (const Block& block : k.blocks) std::free(block.data);
-  k.blocks.clear();
-  k.bytes = 0;
-}
-
 }  // namespace crfrnn
