@@ -169,7 +169,9 @@ def test_every_kind_of_kernel_learns() -> None:
     image, unary = photograph()[..., :16, :16], smooth(2, 3, 16, 16)[None]
     kernels = [Spatial((3.0, 4.0)), Features((20.0, 30.0, 25.0), 8.0), Features(25.0, None, "depth")]
     crf = CrfRnn(3, kernels, iterations=2, learn_bandwidths=True).double()
+    image.requires_grad_()
     crf(unary, extra={"extra": image, "depth": image[:, :1]}).square().sum().backward()
+    assert image.grad is None  # the thetas learn, not what they belong to
     shapes = [tuple(p.shape) for p in crf.log_thetas]
     assert shapes == [(2,), (3,), (), ()]
     assert all(p.grad is not None and (p.grad != 0).all() for p in crf.log_thetas)

@@ -164,15 +164,16 @@ def test_unwritable_snapshot_prefix_is_refused_at_the_start(workplace: Path) -> 
     assert words in run("train", "-solver", "solver.prototxt", cwd=workplace, status=1)
 
 
-def test_interrupt_snapshots_and_stops(workplace: Path) -> None:
+def train_for_long(workplace: Path) -> subprocess.Popen[str]:
+    """A training that only a signal ends."""
     text = (workplace / "solver.prototxt").read_text().replace("max_iter: 12", "max_iter: 1000000")
     (workplace / "solver.prototxt").write_text(text.replace("snapshot: 6", "snapshot: 1000000"))
-    with subprocess.Popen(
-        [sys.executable, "-m", "caffe", "train", "-solver", "solver.prototxt"],
-        cwd=workplace,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-m", "caffe", "train", "-solver", "solver.prototxt"]
+    return subprocess.Popen(command, cwd=workplace, stderr=subprocess.PIPE, text=True)
+
+
+def test_interrupt_snapshots_and_stops(workplace: Path) -> None:
+    with train_for_long(workplace) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "Iteration 9 (" in line:
@@ -187,15 +188,8 @@ def test_interrupt_snapshots_and_stops(workplace: Path) -> None:
 
 
 def test_hangup_snapshots_and_goes_on(workplace: Path) -> None:
-    text = (workplace / "solver.prototxt").read_text().replace("max_iter: 12", "max_iter: 1000000")
-    (workplace / "solver.prototxt").write_text(text.replace("snapshot: 6", "snapshot: 1000000"))
     seen = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "caffe", "train", "-solver", "solver.prototxt"],
-        cwd=workplace,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with train_for_long(workplace) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "Iteration 9 (" in line:

@@ -151,6 +151,21 @@ def test_the_page_shows_ours_and_the_papers(output: Path) -> None:
         assert (output / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_mistyped_path_is_one_error_and_is_not_kept(voc: Path, tmp_path: Path, capsys: Any, dry: list[str]) -> None:
+    cases = (
+        (tmp_path / "nope", "--scratch", "'train'|'val'"),
+        (voc, "--weights=no.npz", "no weights 'no.npz'"),
+        (voc, "--scratch", "'train' has 5 images, too few to hold 60 out"),
+    )
+    for where, weights, words in cases:
+        assert run("reproduce", "table1", "--voc", where, weights, "--output", tmp_path / "out", *dry) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert re.search(words, error)
+        assert not (tmp_path / "out").exists()
+
+
 def test_the_comparison_is_fair(output: Path) -> None:
     """FCN-8s trained on and CRF-RNN start from the same weights and take the same steps on the same images."""
     solvers = []

@@ -96,6 +96,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     if arguments.dry_run:
+        settings.check()
         for line in plan.lines(arguments.output, settings, arguments.table, arguments.seeds):
             print(line)
         return 0

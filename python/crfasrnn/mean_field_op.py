@@ -203,8 +203,7 @@ class _EagerMeanField(torch.autograd.Function):
     ) -> Tensor:
         inputs = (unary, q0, features, weights, compatibility, *rest)
         output = mean_field_on_cpu(*inputs)
-        if inputs[11]:  # keep_state
-            _save(ctx, inputs, output)
+        _save(ctx, inputs, output)
         return output[0]
 
     @staticmethod
@@ -213,7 +212,7 @@ class _EagerMeanField(torch.autograd.Function):
         (state,) = ctx.saved_tensors
         wanted = list(ctx.needs_input_grad[:4])
         results = mean_field_backward_on_cpu(grad, state, wanted, *ctx.call)
-        return (*(d if needed else None for d, needed in zip(results, wanted)), *[None] * 9)
+        return (*(d if needed else None for d, needed in zip(results, wanted)), None, *[None] * ctx.others)
 
 
 def run_mean_field(

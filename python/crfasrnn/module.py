@@ -228,7 +228,7 @@ class CrfRnn(nn.Module):
         channels = extra.get(kernel.name) if isinstance(extra, Mapping) else extra
         if channels is None:
             raise ValueError(f"{kernel} needs its channels: forward(unary, image, extra={{{kernel.name!r}: ...}})")
-        channels = channels.to(unary.dtype)
+        channels = channels.detach().to(unary.dtype)
         position = thetas[1] if len(thetas) > 1 else None
         if isinstance(kernel.theta, (int, float)):
             return Kernel(position, channels, thetas[0], kernel.normalization)

@@ -54,22 +54,14 @@ class LatticePass {
 
   // Makes the vertex rows the splat of what fill(first point, count, rows) writes: count rows of stride
   // values, the padding as well.
-  template <typename Fill>
-  void splat(const Fill& fill) {
-    run(false, nullptr, fill, true);
-  }
+  using Body = std::function<void(std::int64_t, std::int64_t, T*)>;
+  void splat(const Body& fill) { run(false, nullptr, fill, true); }
 
   // Calls use(first point, count, rows) with start (points x stride, null for 0) plus what the terms give.
-  template <typename Use>
-  void slice(const T* start, const Use& use) {
-    run(true, start, use, false);
-  }
+  void slice(const T* start, const Body& use) { run(true, start, use, false); }
 
   // Both at once: slices, lets change(first point, count, rows) make new rows of it, and splats these.
-  template <typename Change>
-  void step(const T* start, const Change& change) {
-    run(true, start, change, true);
-  }
+  void step(const T* start, const Body& change) { run(true, start, change, true); }
 
   // Blurs along all axes; in reverse order for the transposed filter.
   void blur(bool reverse);
@@ -84,8 +76,6 @@ class LatticePass {
   Rows rows() const { return Rows(rows_.begin(), rows_.end()); }
 
  private:
-  using Body = std::function<void(std::int64_t, std::int64_t, T*)>;
-
   // What a block needs while it is worked on.
   struct Scratch {
     Buffer<T> rows;               // points x stride

@@ -203,7 +203,7 @@ class State final : public MeanFieldState<T> {
       } else {
         pass.step(nullptr, [&](std::int64_t first, std::int64_t count, T* rows) {
           field_->activate_gradient(q + first * stride, rows, stride, count);
-          if (d_unary) kernels_of().add(rows, total.data() + first * stride, stride, count);
+          if (d_unary) crfrnn::kernels<T>().add(rows, total.data() + first * stride, stride, count);
         });
       }
     }
@@ -212,8 +212,6 @@ class State final : public MeanFieldState<T> {
       order.to_planes(total.data() + begin * stride, classes, begin, end - begin, d_unary);
     });
   }
-
-  static const Kernels<T>& kernels_of() { return crfrnn::kernels<T>(); }
 
   std::shared_ptr<const Field<T>> field_;
   std::vector<ImageState<T>> images_;

@@ -76,6 +76,14 @@ class Settings:
         except (ValueError, AttributeError) as problem:
             raise CaffeError(f"{path}: {problem}") from problem
 
+    def check(self) -> None:
+        """Raise CaffeError naming the first file of the data, or the weights, that is missing."""
+        if self.weights is not None and not Path(self.weights).is_file():
+            raise CaffeError(f"no weights {self.weights!r}: VGG-16's trunk is needed, or --scratch")
+        self.validation().require_files()
+        for part in self.training():
+            part.require_files()
+
     # The data. `val` is read for the reported figures alone.
 
     def _selected(self, lists: Sequence[str]) -> Dataset:
@@ -89,6 +97,10 @@ class Settings:
         """The images to train on, and those held out of them. Raises CaffeError if one of them is also a validation image."""
         everything = self._selected(self.train_lists)
         first = [example.name for example in self._selected(self.train_lists[:1])]
+        if self.held_out >= len(first):
+            raise CaffeError(
+                f"{self.train_lists[0]!r} has {len(first)} images, too few to hold {self.held_out} out of training"
+            )
         held = set(split(first, self.held_out / len(first), seed=1)[1])
         both = {example.name for example in self.validation()} & {example.name for example in everything}
         if both:

@@ -47,13 +47,13 @@ class Reproduction:
         stop: Callable[[], bool] = lambda: False,
         show: Callable[[str], object] = print,
     ) -> None:
+        settings.check()  # before they are written: a mistyped path must not stay
         output.mkdir(parents=True, exist_ok=True)
         settings.save(output)
         self._output, self._settings, self._seeds = output, settings, list(seeds)
         self._processes, self._stop, self._show = processes, stop, show
-        fit, self._held_out = settings.training()
-        self._fit = fit.require_files()
-        self._scorer = Scorer(output / "scores", settings.validation().require_files(), settings.size, stop)
+        self._fit, self._held_out = settings.training()
+        self._scorer = Scorer(output / "scores", settings.validation(), settings.size, stop)
         self._scorer.folder.mkdir(exist_ok=True)
 
     # Data and trainings.
