@@ -20,10 +20,10 @@ from caffe.errors import CaffeError
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.convolution import HUGE_WEIGHTS, Convolution
 from caffe.layers.pooling import Pooling
+from caffe.mode import PRECISIONS
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 _ELEMENTWISE = frozenset(
     {
         "ReLU",

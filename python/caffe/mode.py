@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from caffe.errors import CaffeError
 
 TRAIN = 0
 TEST = 1
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 _device = torch.device("cpu")
 _gpu_id = 0
+_half_convolutions = False
 _generators: dict[torch.device, torch.Generator] = {}
 
 
@@ -44,6 +49,29 @@ def set_device(gpu_id: int) -> None:
 def device() -> torch.device:
     """The torch device that layers compute on."""
     return _device
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within it, "bf16" lets wide convolutions multiply in bfloat16 and sum in float32, forward and backward; else "float32".
+
+    Parameters, blobs and all other layers stay float32 (mixed precision: about twice as fast where the processor has bfloat16
+    products). Raises CaffeError for another name.
+    """
+    global _half_convolutions
+    if name not in PRECISIONS:
+        raise CaffeError(f"precision is one of {', '.join(PRECISIONS)}, not {name!r}")
+    before = _half_convolutions
+    _half_convolutions = PRECISIONS[name] == torch.bfloat16
+    try:
+        yield
+    finally:
+        _half_convolutions = before
+
+
+def half_convolutions() -> bool:
+    """Whether wide convolutions multiply in bfloat16."""
+    return _half_convolutions
 
 
 def set_random_seed(seed: int) -> None:

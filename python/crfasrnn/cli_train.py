@@ -50,6 +50,9 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     run.add_argument("--seed", type=int, default=1, help="of dropout and random weights (1)")
     run.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
     run.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    run.add_argument(
+        "--precision", choices=("float32", "bf16"), default="float32", help="of the wide convolutions (float32)"
+    )
     run.add_argument("--budget-minutes", type=float, help="stop after so long, with a snapshot")
     add_variant(train)
     train.set_defaults(run=_train)
@@ -113,6 +116,7 @@ def _train(arguments: argparse.Namespace) -> int:
         test_interval=arguments.test_interval,
         seed=arguments.seed,
         options=options_of(arguments),
+        precision=arguments.precision,
     )
     with threads(arguments.threads):
         done = train(job, budget(arguments.budget_minutes))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from caffe import fillers
+from caffe import fillers, mode
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
 from caffe.layers.checks import layer_error, require_same_shapes
 from caffe.layers.registry import register_layer
@@ -83,6 +83,7 @@ class _Convolution(TorchLayer):
 
 
 HUGE_WEIGHTS = 1 << 23  # elements; the layers of trunks stay well below
+WIDE = 32  # outputs; with fewer a convolution is cheap, and it may give scores, which need all their digits
 
 
 @register_layer("Convolution")
@@ -128,7 +129,12 @@ class Convolution(_Convolution):
             return y.view(len(x), self.num_output, *self.output_size(x.shape[2:]))
         convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
         w = self.windows
-        return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
+        half = mode.half_convolutions() and self.num_output >= WIDE and x.dtype == torch.float32
+        if half:
+            x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)  # autograd makes the gradients float32 again
+            bias = None if bias is None else bias.to(torch.bfloat16)
+        y = convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
+        return y.float() if half else y
 
 
 @register_layer("Deconvolution")

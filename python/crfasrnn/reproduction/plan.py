@@ -33,6 +33,7 @@ class Settings:
     that are left out of training, for the settings of the dense CRF and the curves. scales: largest sides in training.
     size: and in testing. fcn_iterations, crf_iterations: steps. width: factor of the channels. tune_settings: how many
     settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in `voc`.
+    precision: of the wide convolutions in training; testing is float32.
     """
 
     voc: str
@@ -49,6 +50,7 @@ class Settings:
     width: float = 1
     tune_settings: tuple[int, int] = (40, 40)
     masks: str = MASKS
+    precision: str = "float32"
 
     def save(self, folder: Path) -> None:
         """Write them, or raise CaffeError if the folder's are others."""
@@ -182,6 +184,7 @@ def job(output: Path, settings: Settings, experiment: Experiment, seed: int) -> 
         test_interval=max(1, iterations // 5),
         seed=seed,
         options=replace(experiment.options, width=settings.width),
+        precision=settings.precision,
     )
 
 

@@ -231,6 +231,7 @@ class Reproduction:
             "scales": list(settings.scales),
             "size": settings.size,
             "width": settings.width,
+            "precision": settings.precision,
             "iterations": {"fcn": settings.fcn_iterations, "crf": settings.crf_iterations},
             "start": "VGG-16's trunk" if settings.weights else "random weights",
             "seeds": self._seeds,

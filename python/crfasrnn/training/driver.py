@@ -54,6 +54,7 @@ class Job:
     classes: of the labels, None to find them in the data.
     from_classes: for every class its number in a `weights` with other classes, None to go by names.
     iterations, test_interval, seed: None and 1 for the recipe's.
+    precision: of the wide convolutions in training, "float32" or "bf16" (see caffe.mode.precision).
     """
 
     recipe: str
@@ -67,6 +68,7 @@ class Job:
     test_interval: int | None = None
     seed: int = 1
     options: recipes.Options = field(default_factory=recipes.Options)
+    precision: str = "float32"
 
     @property
     def train_folder(self) -> Path:
@@ -103,7 +105,7 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
         show(f"{job.final} is there already")
         return True
     solver_file = _write_definitions(job, recipe, classes)
-    with _log_file(job.output / "train.log"), json_log(str(job.log)) as write:
+    with mode.precision(job.precision), _log_file(job.output / "train.log"), json_log(str(job.log)) as write:
         solver = get_solver(str(solver_file))
         resumed = _resume(solver, job.output)
         if not resumed:
@@ -193,6 +195,7 @@ def _check_claim(job: Job, classes: Classes) -> dict[str, Any]:
         "iterations": job.iterations,
         "seed": job.seed,
         "options": asdict(job.options),
+        "precision": job.precision,
     }
     note = job.output / _NOTE
     if not note.is_file():
