@@ -26,12 +26,17 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    """Compute on the current CUDA device from now on. Raises CaffeError where PyTorch finds none."""
+    """Compute on the current CUDA device from now on, in full float32. Raises CaffeError where PyTorch finds none.
+
+    This switches TF32 off in PyTorch, whose convolutions otherwise round their inputs to 10 bits of mantissa, which Caffe never did;
+    who wants that speed sets torch.backends.cudnn.allow_tf32 behind this call.
+    """
     global _device
     if not torch.cuda.is_available():
         raise CaffeError(
             "Cannot use GPU: this PyTorch finds no CUDA device. Use solver_mode: CPU, leave out -gpu, or install a CUDA build."
         )
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     _device = torch.device("cuda", _gpu_id)
 
 
@@ -80,7 +85,7 @@ def set_random_seed(seed: int) -> None:
         generator.manual_seed(seed)
     _generators.clear()
     _seeded_generator(torch.device("cpu")).manual_seed(seed)
-    if _device.type == "cuda":
+    if _device.type != "cpu":
         _seeded_generator(_device).manual_seed(seed)
 
 
