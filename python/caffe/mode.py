@@ -28,7 +28,7 @@ def set_mode_cpu() -> None:
 def set_mode_gpu() -> None:
     """Compute on the current CUDA device from now on, in full float32. Raises CaffeError where PyTorch finds none.
 
-    This switches TF32 off in PyTorch, whose convolutions otherwise round their inputs to 10 bits of mantissa, which Caffe never did;
+    This switches TF32 off in PyTorch, whose convolutions otherwise round their inputs to 10 bits of mantissa, as Caffe never did;
     who wants that speed sets torch.backends.cudnn.allow_tf32 behind this call.
     """
     global _device
