@@ -15,9 +15,11 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-// Arrays from this size on are kept. They are gathered from in no particular order, too: huge pages save most
-// of the misses in the page tables.
-constexpr std::size_t kLarge = 2 * kHugePage;
+// Arrays from this size on are kept.
+constexpr std::size_t kLarge = std::size_t{1} << 17;
+// From this size on they are gathered from in no particular order, too: huge pages save most of the misses in
+// the page tables.
+constexpr std::size_t kHuge = 2 * kHugePage;
 constexpr std::size_t kMostKept = std::size_t{128} << 20;
 
 struct Block {
@@ -40,8 +42,10 @@ Kept& kept() {
 }
 
 std::size_t rounded(std::size_t bytes) {
-  const std::size_t alignment = bytes >= kLarge ? kHugePage : kCacheLine;
-  return (bytes + alignment - 1) / alignment * alignment;
+  std::size_t step = bytes >= kHuge ? kHugePage : kCacheLine;
+  // In steps of an eighth to a sixteenth, so that the next image's arrays fit although their sizes differ.
+  while (bytes >= kLarge && step < bytes / 16) step *= 2;
+  return (bytes + step - 1) / step * step;
 }
 
 }  // namespace
@@ -62,10 +66,10 @@ void* allocate_block(std::size_t bytes) {
       }
     }
   }
-  void* const data = std::aligned_alloc(size >= kLarge ? kHugePage : kCacheLine, size);
+  void* const data = std::aligned_alloc(size >= kHuge ? kHugePage : kCacheLine, size);
   if (!data) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
-  if (size >= kLarge) madvise(data, size, MADV_HUGEPAGE);
+  if (size >= kHuge) madvise(data, size, MADV_HUGEPAGE);
 #endif
   return data;
 }

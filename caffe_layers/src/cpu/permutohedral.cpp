@@ -11,7 +11,7 @@
 #include "crfrnn/parallel.hpp"
 #include "kernels.hpp"
 #include "lattice_pass.hpp"
-#include "vertex_table.hpp"
+#include "vertex_index.hpp"
 
 namespace crfrnn {
 namespace {
@@ -29,20 +29,28 @@ std::int64_t block_points(std::int64_t points) {
 // form a ring.
 template <typename T>
 BlurAxis<T> link_chains(const std::int32_t* next, std::int64_t vertices) {
-  std::vector<char> follows(vertices, 0);
+  // Whether a vertex has a neighbour is hard to foresee: no branch may depend on it.
+  Buffer<char> follows(vertices + 1);  // of v at v + 1, so that -1 needs no exception
+  std::fill_n(follows.data(), vertices + 1, 0);
+  std::int64_t links = 0;
   for (std::int64_t v = 0; v < vertices; ++v) {
-    if (next[v] >= 0) follows[next[v]] = 1;
+    follows[next[v] + 1] = 1;
+    links += next[v] >= 0;
   }
-  std::int64_t linked = 0;
-  for (std::int64_t v = 0; v < vertices; ++v) linked += next[v] >= 0 || follows[v];
-  BlurAxis<T> axis{Buffer<std::int32_t>(linked), Buffer<T>(linked)};
+  Buffer<std::int32_t> head(vertices);
+  std::int64_t chains = 0;
+  for (std::int64_t v = 0; v < vertices; ++v) {
+    head[chains] = static_cast<std::int32_t>(v);
+    chains += (next[v] >= 0) & !follows[v + 1];
+  }
+  BlurAxis<T> axis{Buffer<std::int32_t>(links + chains), Buffer<T>(links + chains)};
   std::int64_t k = 0;
-  for (std::int64_t head = 0; head < vertices; ++head) {
-    if (follows[head] || next[head] < 0) continue;
-    for (std::int32_t v = static_cast<std::int32_t>(head); v >= 0; v = next[v]) {
+  for (std::int64_t i = 0; i < chains; ++i) {
+    for (std::int32_t v = head[i]; v >= 0; v = next[v]) {
       axis.order[k] = v;
-      axis.link[k++] = next[v] >= 0 ? T(0.5) : T(0);
+      axis.link[k++] = T(0.5);
     }
+    axis.link[k - 1] = T(0);
   }
   return axis;
 }
@@ -132,12 +140,6 @@ KeyLayout key_layout(const Range<T>& range, const std::array<T, kMaxDimension>& 
   return layout;
 }
 
-template <typename Key>
-struct BlockKeys {
-  std::vector<Key> keys;             // in order of first touch
-  std::vector<std::int32_t> number;  // of each key in the block, own vertices first
-};
-
 // Embeds points [begin, end) and numbers the corners within the block.
 template <typename T, typename Key>
 void embed_block(const T* features, const KeyLayout& layout, const T* scale, std::int64_t begin,
@@ -145,7 +147,8 @@ void embed_block(const T* features, const KeyLayout& layout, const T* scale, std
   const int d = layout.dimension;
   const int corners = d + 1;
   const Kernels<T>& k = kernels<T>();
-  VertexTable<Key> table(end - begin);
+  KeyMap<Key> numbers(end - begin);
+  std::vector<Key>& keys = block->keys;
   const Key origin = Key::origin(layout);
   Key ones;
   std::vector<Key> back(corners);
@@ -181,14 +184,15 @@ void embed_block(const T* features, const KeyLayout& layout, const T* scale, std
         // Points next to each other mostly share their simplex.
         if (last_id[r] < 0 || !(key == last[r])) {
           last[r] = key;
-          last_id[r] = table.insert(key);
+          last_id[r] = numbers.insert(key, static_cast<std::int32_t>(keys.size()));
+          if (last_id[r] == static_cast<std::int32_t>(keys.size())) keys.push_back(key);
         }
         c[r] = last_id[r];
         b[r] = s.barycentric[r][l];
       }
     }
   }
-  block->keys = table.take_keys();
+  block->sort_by_part();
 }
 
 }  // namespace
@@ -236,37 +240,16 @@ void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, 
     embed_block(features, layout, scale.data(), begin, end, corner_.data(), barycentric_.data(),
                 &blocks[begin / grain]);
   });
-  std::size_t touched = 0;
-  for (const BlockKeys<Key>& block : blocks) touched += block.keys.size();
-  VertexTable<Key> table(touched);
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    std::vector<std::int32_t>& number = blocks[i].number;
-    number.reserve(blocks[i].keys.size());
-    LatticeBlock block{};
-    block.first_point = static_cast<std::int64_t>(i) * grain;
-    block.points = std::min(grain, points_ - block.first_point);
-    block.first_vertex = static_cast<std::int32_t>(table.keys().size());
-    block.first_shared = static_cast<std::int32_t>(shared_.size());
-    for (const Key& key : blocks[i].keys) number.push_back(table.insert(key));
-    block.own = static_cast<std::int32_t>(table.keys().size()) - block.first_vertex;
-    for (std::int32_t& vertex : number) {
-      if (vertex >= block.first_vertex) {
-        vertex -= block.first_vertex;
-      } else {
-        shared_.push_back(vertex);
-        vertex = block.own + block.shares++;
-      }
-    }
-    blocks_.push_back(block);
-  }
-  vertices_ = static_cast<std::int64_t>(table.keys().size());
+  const VertexIndex<Key> index(blocks, points_, grain, threads);
+  vertices_ = index.vertices();
+  blocks_ = index.blocks();
+  shared_ = index.shared();
   parallel_ranges(threads, points_, grain, [&](std::int64_t begin, std::int64_t end) {
-    const std::vector<std::int32_t>& number = blocks[begin / grain].number;
+    const std::int32_t* number = index.numbers(begin / grain);
     for (std::int64_t i = begin * corners_; i < end * corners_; ++i) corner_[i] = number[corner_[i]];
   });
 
   // The neighbour of every vertex in the direction of each axis, then the chains these links form.
-  table.build_filter();
   axes_.resize(corners_);
   std::vector<Buffer<std::int32_t>> next(corners_);
   std::vector<Key> step(corners_);
@@ -275,8 +258,8 @@ void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, 
     for (int i = 0; i < d; ++i) step[axis].add(layout, i, i == axis ? -d : 1);
   }
   parallel_ranges(threads, vertices_, 4096, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t v = begin; v < end; ++v) {
-      for (int axis = 0; axis < corners_; ++axis) next[axis][v] = table.find(table.keys()[v] + step[axis]);
+    for (int axis = 0; axis < corners_; ++axis) {
+      index.neighbours(step[axis], begin, end, next[axis].data() + begin);
     }
   });
   parallel_for(threads, corners_ + 1, [&](std::int64_t task) {

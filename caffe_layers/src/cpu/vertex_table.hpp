@@ -1,11 +1,12 @@
-// Hash tables from lattice coordinates to vertex numbers.
+// Lattice coordinates as keys, and hash tables from keys to numbers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
+#include "crfrnn/buffer.hpp"
 #include "crfrnn/limits.hpp"
 
 namespace crfrnn {
@@ -63,72 +64,65 @@ struct WideKey {
   }
 };
 
-// Numbers keys in the order of their first insertion. Open addressing with linear probing, at most half full.
+// From keys to numbers. Open addressing with linear probing, at most half full.
 template <typename Key>
-class VertexTable {
+class KeyMap {
  public:
-  explicit VertexTable(std::size_t expected) { resize_slots(expected); }
+  explicit KeyMap(std::size_t expected = 0) { resize(expected); }
 
-  std::int32_t insert(const Key& key) {
-    if (2 * (keys_.size() + 1) > slots_.size()) resize_slots(2 * keys_.size() + 2);
-    std::size_t i = key.hash() & mask_;
-    for (; slots_[i].id >= 0; i = (i + 1) & mask_) {
-      if (slots_[i].key == key) return slots_[i].id;
+  std::size_t size() const { return size_; }
+
+  // The number of a key, which becomes `number` if the map does not hold it yet.
+  std::int32_t insert(const Key& key, std::int32_t number) {
+    if (2 * (size_ + 1) > slots_.size()) resize(2 * size_ + 2);
+    const std::size_t i = place_of(key, key.hash());
+    if (slots_[i].number < 0) {
+      slots_[i] = {key, number};
+      ++size_;
     }
-    slots_[i] = {key, static_cast<std::int32_t>(keys_.size())};
-    keys_.push_back(key);
-    return slots_[i].id;
+    return slots_[i].number;
   }
 
-  // The number of a key, or -1.
-  std::int32_t find(const Key& key) const {
-    const std::uint64_t h = key.hash();
-    if (!filter_.empty() && !(filter_[(h & filter_mask_) >> 6] >> (h & 63) & 1)) return -1;
-    for (std::size_t i = h & mask_; slots_[i].id >= 0; i = (i + 1) & mask_) {
-      if (slots_[i].key == key) return slots_[i].id;
-    }
-    return -1;
-  }
+  // The number of a key with this hash, or -1.
+  std::int32_t find(const Key& key, std::uint64_t hash) const { return slots_[place_of(key, hash)].number; }
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[hash & mask_]); }
 
-  // Makes failing look-ups cheap: one bit test in a table small enough for the second-level cache. Call after
-  // the last insertion.
-  void build_filter() {
-    std::size_t bits = 1024;
-    while (bits < 16 * keys_.size()) bits *= 2;
-    filter_.assign(bits / 64, 0);
-    filter_mask_ = bits - 1;
-    for (const Key& key : keys_) {
-      const std::uint64_t h = key.hash();
-      filter_[(h & filter_mask_) >> 6] |= std::uint64_t{1} << (h & 63);
+  // Calls f(key, number) for every key, in no particular order; what it returns becomes the key's number.
+  template <typename F>
+  void renumber(const F& f) {
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      Slot& slot = slots_[i];
+      if (slot.number >= 0) slot.number = f(slot.key, slot.number);
     }
   }
-
-  const std::vector<Key>& keys() const { return keys_; }
-  std::vector<Key> take_keys() { return std::move(keys_); }
 
  private:
   struct Slot {
     Key key;
-    std::int32_t id = -1;
+    std::int32_t number;  // -1 where there is no key
   };
 
-  void resize_slots(std::size_t expected) {
+  // Where a key is, or would go.
+  std::size_t place_of(const Key& key, std::uint64_t hash) const {
+    std::size_t i = hash & mask_;
+    while (slots_[i].number >= 0 && !(slots_[i].key == key)) i = (i + 1) & mask_;
+    return i;
+  }
+
+  void resize(std::size_t expected) {
     std::size_t size = 64;
     while (size < 2 * expected) size *= 2;
-    slots_.assign(size, Slot());
+    const Buffer<Slot> old = std::exchange(slots_, Buffer<Slot>(size));
+    std::fill_n(slots_.data(), size, Slot{Key(), -1});
     mask_ = size - 1;
-    for (std::size_t id = 0; id < keys_.size(); ++id) {
-      std::size_t i = keys_[id].hash() & mask_;
-      while (slots_[i].id >= 0) i = (i + 1) & mask_;
-      slots_[i] = {keys_[id], static_cast<std::int32_t>(id)};
+    for (std::size_t i = 0; i < old.size(); ++i) {
+      if (old[i].number >= 0) slots_[place_of(old[i].key, old[i].key.hash())] = old[i];
     }
   }
 
-  std::vector<Key> keys_;
-  std::vector<Slot> slots_;
+  Buffer<Slot> slots_;
   std::size_t mask_ = 0;
-  std::vector<std::uint64_t> filter_;
-  std::uint64_t filter_mask_ = 0;
+  std::size_t size_ = 0;
 };
 
 }  // namespace crfrnn
