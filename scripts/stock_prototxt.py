@@ -17,10 +17,7 @@ from google.protobuf import text_format
 from caffe.errors import CaffeError
 from caffe.files import write_text
 from caffe.proto.text import read_net, to_text
-
-# Caffe prints the definition of a net before it makes its layers, so this stands right above "Unknown layer type" where the
-# plugin is missing. Nobody else reads the field.
-HINT = "Unknown layer type? Start Caffe with LD_PRELOAD=libcrfrnn_caffe.so, see docs/CAFFE_PLUGIN.md"
+from caffe.proto.upgrade import PLUGIN_TYPE
 
 
 def to_stock(net: Any) -> None:
@@ -31,9 +28,10 @@ def to_stock(net: Any) -> None:
                 f"layer '{layer.name}': genuine Caffe does not align crops by itself. Add its crop_param "
                 "{ axis: 2 offset: N }; N is in the log of loading the net with our caffe."
             )
+        if layer.type == "MultiStageMeanfield":
+            layer.type = PLUGIN_TYPE
         if layer.HasField("multi_stage_meanfield_param"):
             options = layer.multi_stage_meanfield_param
-            layer.python_param.module = HINT
             layer.python_param.param_str = text_format.MessageToString(options, as_one_line=True)
             layer.ClearField("multi_stage_meanfield_param")
 

@@ -8,6 +8,10 @@ namespace crfrnn {
 namespace {
 
 constexpr char kType[] = "MultiStageMeanfield";
+// The same layer. A Caffe without the plugin says "Unknown layer type: " and this, so that its user knows
+// what to do; scripts/stock_prototxt.py writes it.
+constexpr char kSpeakingType[] =
+    "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)";
 
 template <typename Dtype>
 ::caffe::shared_ptr<::caffe::Layer<Dtype>> create(const ::caffe::LayerParameter& param) {
@@ -19,7 +23,7 @@ template <typename Dtype>
 bool enter() {
   auto& registry = ::caffe::LayerRegistry<Dtype>::Registry();
   const bool taken = registry.count(kType) > 0;
-  registry[kType] = create<Dtype>;
+  registry[kType] = registry[kSpeakingType] = create<Dtype>;
   return taken;
 }
 

@@ -88,6 +88,10 @@ def was_v1(net: Any) -> bool:
     return bool(net.crop_aligns)
 
 
+# What scripts/stock_prototxt.py writes for genuine Caffe, which without the plugin prints it behind "Unknown layer type: ".
+PLUGIN_TYPE = "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)"
+
+
 def upgrade_net(net: Any, source: str) -> None:
     """Upgrade a caffe_pb2.NetParameter in place: V0 and V1 layers, data transformation, input fields, BatchNorm, fork dialects.
 
@@ -136,6 +140,8 @@ def upgrade_net(net: Any, source: str) -> None:
         _upgrade_batch_norm(net)
         logger.info("Successfully upgraded batch norm layers using deprecated params.")
     for layer in net.layer:
+        if layer.type == PLUGIN_TYPE:
+            layer.type = "MultiStageMeanfield"
         if layer.type == "MultiStageMeanfield":
             net.crop_aligns = True
             _move_meanfield(layer, source)
