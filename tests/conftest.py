@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from simulated_device import simulated_device
 
 import caffe
 
@@ -23,13 +24,21 @@ def shared_path(*parts: str) -> Path:
     return path
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture(params=["cpu", "simulated", "cuda"])
 def compute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Runs the test on the CPU and again in GPU mode, in full float32; where there is no GPU that is skipped."""
+    """Runs the test on the CPU, on a simulated device, and in GPU mode; where there is no GPU the last is skipped.
+
+    A module whose every test is to run so says `pytestmark = pytest.mark.usefixtures("compute")`.
+    """
+    if request.param == "simulated":
+        with simulated_device():
+            yield request.param
+        return
     if request.param == "cuda":
         if not torch.cuda.is_available():
             pytest.skip("PyTorch finds no CUDA device")
-        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+        # Tests compare two runs bit for bit.
+        monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
         caffe.set_mode_gpu()
     yield request.param
     caffe.set_mode_cpu()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,8 @@ from caffe.data_transformer import DataTransformer
 from caffe.errors import CaffeError
 from caffe.net import Net
 from caffe.proto import caffe_pb2
+
+pytestmark = pytest.mark.usefixtures("compute")
 
 EXTRAS = ("golden", "extras")
 
@@ -223,6 +226,9 @@ def test_a_database_may_be_removed_after_use(tmp_path: Path) -> None:
     net = data_net(source, 1)
     net.forward()
     del net
+    for thread in threading.enumerate():
+        if thread.name == "caffe prefetch":  # it may just be reading, and closes the database behind that
+            thread.join(10)
     shutil.rmtree(source)
     write_lmdb(source, [raw_datum(image, 8) for image in images(1)])
     again = data_net(source, 1)

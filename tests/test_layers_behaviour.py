@@ -17,6 +17,8 @@ from caffe.layers.pooling import Pool
 from caffe.layers.registry import layer_class
 from caffe.proto import caffe_pb2
 
+pytestmark = pytest.mark.usefixtures("compute")
+
 
 def build(prototxt: str, phase: int = caffe.TEST) -> caffe.Net:
     return caffe.Net(text_format.Parse(prototxt, caffe_pb2.NetParameter()), phase)

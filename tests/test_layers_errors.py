@@ -11,6 +11,8 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2
 
+pytestmark = pytest.mark.usefixtures("compute")
+
 
 def build(shapes: list[tuple[int, ...]], layer: str, tops: str = 'top: "y"', phase: int = caffe.TEST) -> caffe.Net:
     dims = [" ".join(f"dim: {n}" for n in shape) for shape in shapes]

@@ -9,6 +9,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
+from caffe import mode
 from caffe.layers.base import TorchLayer
 from caffe.layers.registry import layer_class
 from caffe.proto import caffe_pb2
@@ -16,12 +17,10 @@ from caffe.proto import caffe_pb2
 Shapes = list[tuple[int, ...]]
 
 
-@pytest.fixture(autouse=True, params=["cpu", "cuda"])
-def device(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Runs every test on the CPU and again on a GPU, where there is one."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("PyTorch finds no CUDA device")
-    torch.set_default_device(request.param)
+@pytest.fixture(autouse=True)
+def default_device(compute: str) -> Iterator[None]:
+    """Lets the tensors that the tests make lie where the layers compute."""
+    torch.set_default_device(mode.device())
     yield
     torch.set_default_device(None)  # type: ignore[arg-type]
 

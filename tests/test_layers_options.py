@@ -13,6 +13,8 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2
 
+pytestmark = pytest.mark.usefixtures("compute")
+
 
 def run(layer: str, inputs: dict[str, np.ndarray], params: tuple[np.ndarray, ...] = ()) -> dict[str, np.ndarray]:
     """What one layer makes of its inputs: {top: values}."""

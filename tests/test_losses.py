@@ -95,6 +95,7 @@ def loss_net(layer: str, axis: int = 1, **options: object) -> caffe.Net:
     return net
 
 
+@pytest.mark.usefixtures("compute")
 @pytest.mark.parametrize("normalization", ["VALID", "FULL", "BATCH_SIZE", "NONE"])
 @pytest.mark.parametrize("axis", [1, 3])
 def test_layer_without_robustness_is_softmax_with_loss(normalization: str, axis: int) -> None:
@@ -109,6 +110,7 @@ def test_layer_without_robustness_is_softmax_with_loss(normalization: str, axis:
     np.testing.assert_allclose(robust.blobs["scores"].diff, plain.blobs["scores"].diff, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.usefixtures("compute")
 def test_layer_computes_the_loss() -> None:
     scores, labels = problem()
     for text, robustness in (("", 0.01), ("robustness: 0.2", 0.2)):

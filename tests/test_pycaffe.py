@@ -49,6 +49,7 @@ def test_every_form_of_the_constructor(path: str) -> None:
         caffe.Net("nowhere.prototxt", caffe.TEST)
 
 
+@pytest.mark.usefixtures("compute")
 def test_hooks_see_every_layer(path: str) -> None:
     net = caffe.Net(path, caffe.TEST, stages=["rectified"])
     seen: list[tuple[str, int]] = []

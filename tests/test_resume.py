@@ -202,6 +202,7 @@ def test_killed_again_and_again(workplace: Path) -> None:
     assert len(scores(log)) > 10
 
 
+@pytest.mark.usefixtures("compute")
 @pytest.mark.parametrize(("kind", "suffix"), [("Adam", ""), ("Nesterov", ".h5")])
 def test_two_halves_are_the_whole(workplace: Path, kind: str, suffix: str) -> None:
     form = "HDF5" if suffix else "BINARYPROTO"

@@ -16,6 +16,8 @@ import caffe
 from caffe.lr_policy import LearningRate
 from caffe.proto import caffe_pb2
 
+pytestmark = pytest.mark.usefixtures("compute")
+
 NET = """
 name: "line"
 layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 1 }

@@ -25,6 +25,8 @@ CASES = [
 def test_weights_losses_and_rates(
     case: Path, compute: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    if compute == "simulated" and case.stem.startswith("crf"):
+        pytest.skip("the mean-field core knows the CPU and CUDA alone")
     for source in case.parent.iterdir():
         if source.suffix in (".prototxt", ".h5", ".txt", ".caffemodel"):
             shutil.copy(source, tmp_path)

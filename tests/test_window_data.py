@@ -13,6 +13,8 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2, model_file
 
+pytestmark = pytest.mark.usefixtures("compute")
+
 
 def build(source: Path, options: str, transform: str = "crop_size: 16") -> caffe.Net:
     return caffe.Net(
