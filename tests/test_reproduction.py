@@ -217,6 +217,16 @@ def test_again_nothing_is_trained(output: Path, capsys: Any) -> None:
     assert run("reproduce", "ablations", "--output", output, "--dry-run", "--seeds", "1") == 0
     out = capsys.readouterr().out
     assert re.search(r"untied-seed1: slim-crfrnn, 2 steps, 0 minutes at \S+ steps/s \((measured|assumed)\)", out)
+    few = ("reproduce", "ablations", "--output", output, "--dry-run", "--seeds", "1", "--variants")
+    assert run(*few, "potts,untied") == 0
+    assert set(re.findall(r"(\S+)-seed1:", capsys.readouterr().out.replace(f"{output}/", ""))) == {
+        "fcn8s",
+        "crfrnn",
+        "potts",
+        "untied",
+    }
+    assert run(*few, "pots") == 1
+    assert "no variant 'pots': one of shared, per-class" in capsys.readouterr().err
 
 
 def test_other_settings_are_refused(output: Path, capsys: Any) -> None:

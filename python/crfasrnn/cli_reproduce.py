@@ -23,6 +23,11 @@ def _counts(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
+def _names(text: str) -> list[str]:
+    """Names between commas."""
+    return text.split(",")
+
+
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add it to the commands of crfasrnn."""
     reproduce = commands.add_parser(
@@ -34,6 +39,9 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     reproduce.add_argument("table", choices=("table1", "ablations", "iterations"))
     reproduce.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
     reproduce.add_argument("--seeds", type=options.sizes, default=[1, 2], help="one training each (1,2)")
+    reproduce.add_argument(
+        "--variants", type=_names, metavar="LIST", help="of the ablations, e.g. per-class,untied (all)"
+    )
     reproduce.add_argument("--dry-run", action="store_true", help="print what would be trained, and how long it takes")
     reproduce.add_argument(
         "--budget-minutes", type=float, help="stop after so long, with snapshots; exit status 3 (searches end first)"
@@ -98,7 +106,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     if arguments.dry_run:
         settings.check()
-        for line in plan.lines(arguments.output, settings, arguments.table, arguments.seeds):
+        for line in plan.lines(arguments.output, settings, arguments.table, arguments.seeds, arguments.variants):
             print(line)
         return 0
     if arguments.gpu is not None:
@@ -109,6 +117,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             arguments.output,
             settings,
             arguments.seeds,
+            variants=arguments.variants,
             processes=arguments.threads or os.cpu_count() or 1,
             stop=budget(arguments.budget_minutes),
         )

@@ -149,13 +149,22 @@ ABLATIONS = (
 )
 
 
-def experiments(table: str, family: str) -> list[Experiment]:
-    """What a table needs, each after what it starts from."""
+def experiments(table: str, family: str, variants: Sequence[str] | None = None) -> list[Experiment]:
+    """What a table needs, each after what it starts from. variants: the ablations' names, None for all."""
     chain = FCN_CHAIN[family]
     first = [Experiment(name, TITLES[name], name, start) for start, name in zip((None, *chain), chain)]
     if table == "table1":
         return [*first, LONGER, END_TO_END]
-    return [*first, *(ABLATIONS if table == "ablations" else (END_TO_END,))]
+    return [*first, *(ablations(variants) if table == "ablations" else (END_TO_END,))]
+
+
+def ablations(variants: Sequence[str] | None = None) -> list[Experiment]:
+    """CRF-RNN end to end, then the variants of these names (None: all). Raises CaffeError for a name that is none."""
+    known = {item.name: item for item in ABLATIONS[1:]}
+    unknown = set(variants or ()) - set(known)
+    if unknown:
+        raise CaffeError(f"no variant {sorted(unknown)[0]!r}: one of {', '.join(known)}")
+    return [END_TO_END, *(item for name, item in known.items() if variants is None or name in variants)]
 
 
 def folder_of(output: Path, name: str, seed: int) -> Path:
@@ -188,11 +197,13 @@ def job(output: Path, settings: Settings, experiment: Experiment, seed: int) -> 
     )
 
 
-def lines(output: Path, settings: Settings, table: str, seeds: Sequence[int]) -> Iterator[str]:
+def lines(
+    output: Path, settings: Settings, table: str, seeds: Sequence[int], variants: Sequence[str] | None = None
+) -> Iterator[str]:
     """The plan in words: what is done, what is not, and how long that takes."""
     total = 0.0
     for seed in seeds:
-        for experiment in experiments(table, settings.family):
+        for experiment in experiments(table, settings.family, variants):
             planned = job(output, settings, experiment, seed)
             if planned.final.is_file():
                 yield f"{planned.output}: done"

@@ -112,12 +112,13 @@ def _data(content: Mapping[str, Any]) -> str:
     images, iterations = content["images"], content["iterations"]
     minutes = sum(content["training_seconds"].values()) / 60
     width = "" if content["width"] == 1 else f", channels times {content['width']:g}"
+    precision = ", wide convolutions in bfloat16 in training" if content.get("precision") == "bf16" else ""
     classes, scales, seeds = (", ".join(map(str, content[name])) for name in ("classes", "scales", "seeds"))
     return (
         f"{len(content['classes'])} classes ({classes}); {images['training']} training images at largest sides {scales}, mirrored "
         f"too; {images['held_out']} others of the training lists for the settings of the dense CRF and the curves; scores on "
         f"{images['validation']} validation images, reduced to {content['size']} pixels, labels compared at the original size. "
-        f"Networks `{content['family']}`{width}, from {content['start']}: {iterations['fcn']} steps for the FCN, "
+        f"Networks `{content['family']}`{width}{precision}, from {content['start']}: {iterations['fcn']} steps for the FCN, "
         f"{iterations['crf']} for all that starts from it. Seeds {seeds}; {minutes:.0f} minutes of training on "
         f"{content['hardware']}."
     )

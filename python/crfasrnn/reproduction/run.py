@@ -33,6 +33,7 @@ def _divergence(job: Job) -> str:
 class Reproduction:
     """All tables of one folder.
 
+    variants: the ablations' names, None for all.
     seeds: each gives every row a training of its own: order of the images, dropout and random weights.
     stop: asked often whether the time is over; then StoppedError is raised. show: gets one line now and then.
     """
@@ -43,10 +44,12 @@ class Reproduction:
         settings: Settings,
         seeds: Sequence[int],
         *,
+        variants: Sequence[str] | None = None,
         processes: int = 1,
         stop: Callable[[], bool] = lambda: False,
         show: Callable[[str], object] = print,
     ) -> None:
+        self._ablations, self._variants = plan.ablations(variants), variants
         settings.check()  # before they are written: a mistyped path must not stay
         output.mkdir(parents=True, exist_ok=True)
         settings.save(output)
@@ -75,7 +78,7 @@ class Reproduction:
     def _train(self, table: str) -> None:
         self._prepare()
         for seed in self._seeds:
-            for experiment in plan.experiments(table, self._settings.family):
+            for experiment in plan.experiments(table, self._settings.family, self._variants):
                 job = self._job(experiment, seed)
                 if job.final.is_file() or _divergence(job):
                     continue
@@ -140,8 +143,8 @@ class Reproduction:
     def ablations(self) -> Path:
         """The variants of section 7.1, and the number of iterations in testing, against CRF-RNN end to end."""
         self._train("ablations")
-        failed = {item.title: reason for item in plan.ABLATIONS for reason in self._divergences(item)}
-        rows = [self._network_row(item.name, item.title, item) for item in plan.ABLATIONS if item.title not in failed]
+        failed = {item.title: reason for item in self._ablations for reason in self._divergences(item)}
+        rows = [self._network_row(item.name, item.title, item) for item in self._ablations if item.title not in failed]
         sweeps = {seed: self._sweep(seed) for seed in self._seeds}
         rows += [
             self._row(f"test-t{count}", f"T = {count} in testing", lambda seed, count=count: sweeps[seed][count - 1])  # type: ignore[misc]
@@ -175,7 +178,9 @@ class Reproduction:
     def _experiment_seconds(self, table: str) -> dict[str, float]:
         """Seconds of training behind a table, by folder."""
         jobs = [
-            self._job(item, seed) for seed in self._seeds for item in plan.experiments(table, self._settings.family)
+            self._job(item, seed)
+            for seed in self._seeds
+            for item in plan.experiments(table, self._settings.family, self._variants)
         ]
         return {job.output.name: report.seconds(job.log) for job in jobs}
 

@@ -107,6 +107,7 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
     solver_file = _write_definitions(job, recipe, classes)
     with mode.precision(job.precision), _log_file(job.output / "train.log"), json_log(str(job.log)) as write:
         solver = get_solver(str(solver_file))
+        solver.save_memory()
         resumed = _resume(solver, job.output)
         if not resumed:
             _load_weights(solver, job, classes)

@@ -36,12 +36,13 @@ class Validation:
         self._scores = scores_blob(self._net)
         self._confusion = np.zeros((len(names), len(names)), np.int64)
         self._warned = False
-        self._last_layer = len(self._net.layers) - 1
+        # The net lets go of the scores once they are read, see Solver.save_memory.
+        self._scored = max(i for i, tops in enumerate(self._net.top_names.values()) if self._scores in tops)
         self._net.after_forward(self._count)
         solver.add_listener(self._finish)
 
     def _count(self, layer: int) -> None:
-        if layer != self._last_layer:
+        if layer != self._scored:
             return
         labels = self._net.blobs[self._scores].tensor.argmax(1).cpu().numpy()
         truth = self._net.blobs[LABEL].tensor[:, 0].cpu().numpy().astype(np.int64)
@@ -143,6 +144,8 @@ def _origin(net: Net) -> str:
     for name, blobs in net.params.items():
         if any(not _finite(blob.tensor) for blob in blobs):
             return f"The weights of layer {name!r} are no finite numbers: lower the learning rate, or check --weights."
+    net.frees_blobs = False
+    net.run_forward(next(i for i, bottoms in enumerate(net.bottom_names.values()) if bottoms))
     for name, tops in net.top_names.items():
         for top in tops:
             if not _finite(net.blobs[top].tensor):
