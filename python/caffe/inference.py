@@ -1,4 +1,4 @@
-"""Inference where only a net's outputs matter: without the copies in a wide zero border, optionally in bfloat16.
+"""Inference where only a net's outputs matter: without the copies in a wide zero border, with fewer products, or in bfloat16.
 
 The trunk of a net is the chain of convolutions, poolings and element-wise layers that starts at its image. Inference runs it
 by itself, channels last (what the convolutions compute in anyway), and leaves all other layers to the net.
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from caffe import winograd
 from caffe.border import Slide, StagePlan, plan_axis
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer, TorchLayer
@@ -42,6 +43,7 @@ _ELEMENTWISE = frozenset(
         "Split",
     }
 )
+_MANY_CHANNELS = 128 * 256  # of inputs times of outputs
 _PLANS_KEPT = 64  # lengths of image axes
 
 
@@ -72,7 +74,8 @@ class Inference:
     """Runs a net in phase TEST for its outputs; blobs that layers hand each other on the way read as zeros afterwards.
 
     Where the trunk's first convolution pads by more than its kernel, as FCNs do by 100 pixels, rows and columns of the border
-    that equal others are computed once (see caffe.border): the same outputs up to the rounding of float32. Nets without such a
+    that equal others are computed once (see caffe.border), and 3 x 3 convolutions of many channels take Winograd's form (see
+    caffe.winograd): the same outputs up to the rounding of float32. Nets without such a
     border, and layers that the trunk cannot hold, are run as the net runs them.
 
     net: the net, with its weights, which are read here, once.
@@ -110,6 +113,8 @@ class Inference:
 
     def _converted(self, layer: TorchLayer) -> list[torch.Tensor]:
         """The parameters as the trunk reads them; convolutions would otherwise reorder their weights in every forward."""
+        if isinstance(layer, Convolution) and _transforms(layer, self._dtype):
+            return [winograd.transformed(layer.blobs[0].tensor), *(p.tensor for p in layer.blobs[1:])]
         ordered = isinstance(layer, Convolution) and layer.blobs[0].count <= HUGE_WEIGHTS
         layout = torch.channels_last if ordered else torch.contiguous_format
         return [
@@ -144,11 +149,22 @@ class Inference:
 
 def _applied(layer: TorchLayer, x: torch.Tensor, params: Sequence[torch.Tensor], padded: bool) -> torch.Tensor:
     """The layer's top; `padded`: its padding is in x already."""
+    if isinstance(layer, Convolution) and _transforms(layer, x.dtype):
+        return winograd.convolve(
+            x, params[0], params[1] if len(params) > 1 else None, (0, 0) if padded else layer.windows.pad
+        )
     if isinstance(layer, Convolution) and (padded or x.dtype != torch.float32):
         w = layer.windows
         pad = (0, 0) if padded else w.pad
         return F.conv2d(x, params[0], params[1] if len(params) > 1 else None, w.stride, pad, w.dilation, layer.group)
     return layer.compute([x], params)[0]
+
+
+def _transforms(layer: Convolution, dtype: torch.dtype) -> bool:
+    """Whether Winograd's form is faster than the library's convolution, as it is with many channels; always float32."""
+    w = layer.windows
+    fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and layer.group == 1
+    return fits and dtype == torch.float32 and layer.channels * layer.num_output >= _MANY_CHANNELS
 
 
 def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
