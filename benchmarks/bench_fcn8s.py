@@ -7,11 +7,14 @@ includes what PyTorch prepares once; best and median are of the ones after it. T
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +36,15 @@ def measure(name: str, size: int, repeats: int, way: str) -> None:
 
     began = time.perf_counter()
     caffe.set_random_seed(1)
-    # Training takes labels beside the image, and a loss; the layers are the deploy net's.
-    net = trained_net(name) if way == "train" else caffe.Net(str(PROTOTXT / f"{name}_deploy.prototxt"), caffe.TEST)
+    solver = training(name) if way == "train" else None
+    if solver:
+        solver.save_memory()  # as `caffe train` does
+    net = solver.net if solver else caffe.Net(str(PROTOTXT / f"{name}_deploy.prototxt"), caffe.TEST)
     fill(net, size)
     loaded = time.perf_counter() - began
-    if way == "train":
-        step = lambda: (net.clear_param_diffs(), net.forward(), net.backward())  # noqa: E731
+    step: Callable[[], object]
+    if solver:
+        step = partial(solver.step, 1)
     else:
         step = net.forward if way == "pycaffe" else Inference(net, way).forward
     seconds = []
@@ -51,10 +57,10 @@ def measure(name: str, size: int, repeats: int, way: str) -> None:
     print(f"| {name} | {way} | {size} x {size} | {times} | {peak:.0f} |", flush=True)
 
 
-def trained_net(name: str) -> caffe.Net:
-    """The deploy net in phase TRAIN with five mean-field iterations and the paper's loss."""
+def training(name: str) -> caffe.Solver:
+    """The paper's solver for the deploy net, with labels, the paper's loss and five mean-field iterations."""
     import caffe
-    from caffe.proto import text
+    from caffe.proto import caffe_pb2, text
 
     definition = text.read_net(PROTOTXT / f"{name}_deploy.prototxt")
     (output,) = {top for layer in definition.layer for top in layer.top} - {
@@ -67,14 +73,15 @@ def trained_net(name: str) -> caffe.Net:
     for layer in definition.layer:
         if layer.type == "MultiStageMeanfield":
             layer.multi_stage_meanfield_param.num_iterations = 5
-    return caffe.Net(definition, caffe.TRAIN)
+    settings = caffe_pb2.SolverParameter(base_lr=1e-13, lr_policy="fixed", momentum=0.99, weight_decay=0.0005)
+    settings.net_param.CopyFrom(definition)
+    return caffe.get_solver(settings)
 
 
 def fill(net: caffe.Net, size: int) -> None:
     """Random weights, and a photograph, for the CRF's time depends on how many different colours lie beside each other."""
     import cv2
     import numpy as np
-    import skimage.data
 
     rng = np.random.default_rng(0)
     for blobs in net.params.values():
@@ -85,7 +92,10 @@ def fill(net: caffe.Net, size: int) -> None:
             weight *= (2 / max(1, weight[0].size)) ** 0.5
     for name in net.inputs:
         net.blobs[name].reshape(1, net.blobs[name].shape[1], size, size)
-    photograph = cv2.resize(skimage.data.astronaut()[..., ::-1], (size, size), interpolation=cv2.INTER_AREA)
+    # Importing skimage.data would add 25 MB to the peak.
+    folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
+    photograph = cv2.imread(str(Path(folder) / "data" / "astronaut.png"))
+    photograph = cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA)
     net.blobs["data"].data[...] = photograph.transpose(2, 0, 1) - 115.0
 
 

@@ -202,6 +202,10 @@ class Blob:
         """Let go of the values before new ones are computed, so that both need not fit in memory at once."""
         self._data.discard()
 
+    def discard_diff(self) -> None:
+        """Let go of the gradient, which then is zero, unless somebody has a view of it."""
+        self._diff.discard()
+
     @property
     def grad(self) -> torch.Tensor:
         """The gradient as a tensor on the compute device."""

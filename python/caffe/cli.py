@@ -152,6 +152,7 @@ def train(flags: Flags) -> int:
     ):
         solver = get_solver(param)
         solver.requested_action = requested
+        solver.save_memory()
         if flags.snapshot:
             logger.info("Resuming from %s", flags.snapshot)
             solver.restore(flags.snapshot)
@@ -214,6 +215,7 @@ def test(flags: Flags) -> int:
 
     _use_device(flags.gpu, "CPU")
     net = Net(flags.model, mode.TEST, level=flags.level, stages=flags.stages)
+    net.frees_blobs = True
     for path in flags.weights.split(","):
         net.copy_from(path)
     logger.info("Running for %d iterations.", flags.iterations)

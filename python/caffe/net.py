@@ -16,7 +16,7 @@ from caffe.blob import Blob, BlobVec
 from caffe.coord_map import align_crops
 from caffe.errors import CaffeError
 from caffe.graph import filter_net, insert_splits, phase_name, set_state
-from caffe.layers.base import Layer
+from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.registry import layer_class, layer_type_list, unknown_type_message
 from caffe.log import logger, number
 from caffe.proto import caffe_pb2, model_file, text
@@ -27,6 +27,8 @@ PathLike = str | os.PathLike[str]
 # When a user's functions are called: around the step of each layer.
 _HOOKS = ("before_forward", "after_forward", "before_backward", "after_backward")
 
+_HUGE_PARAMETER = 1 << 23  # elements
+
 # Layers whose top is new memory, never a view of their bottom.
 _FRESH_TOPS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 
@@ -36,8 +38,10 @@ class NetGraph:
 
     Attributes: `name`, `phase`, `layers`, `_layer_names`, `blobs` (name -> Blob, in order of creation), `params` (layer name ->
     its parameter blobs), `learnable` (parameter blobs that a solver updates, each once), `lr_mult` and `decay_mult` of those;
-    `frees_blobs` (False): set it where only the outputs matter, and forward lets go of every other blob after its last reader,
-    so that its data read as zeros afterwards; `debug_info` (NetParameter's): log magnitudes of blobs and gradients.
+    `frees_blobs` (False): set it where only the outputs and the parameters' gradients matter, and forward lets go of the data of
+    every other blob after the last reader, backward of the diffs and of what each layer kept for it, so that they read as zeros
+    afterwards; in phase TEST nothing is kept for backward. The tops of layers without bottoms, and what Python layers may look
+    at in backward, stay. `debug_info` (NetParameter's): log magnitudes of blobs and gradients.
     """
 
     def __init__(self, definition: caffe_pb2.NetParameter, folder: Path | None = None) -> None:
@@ -74,10 +78,9 @@ class NetGraph:
         self.frees_blobs = False
         self.debug_info = bool(filtered.debug_info)
         self._hooks: dict[str, list[Callable[[int], object]]] = {name: [] for name in _HOOKS}
-        last_reader = {name: i for i, names in enumerate(self._bottoms) for name in names}
-        self._last_read = [[n for n in names if last_reader[n] == i] for i, names in enumerate(self._bottoms)]
         self._propagate_need_backward(bool(filtered.force_backward))
         self._allow_overwriting()
+        self._last_read = self._find_last_read()
         self._inputs = [t for names, layer in zip(self._tops, self.layers) if layer.type == "Input" for t in names]
         self._outputs = sorted(available)
         for output in self._outputs:
@@ -199,6 +202,18 @@ class NetGraph:
                 layer.may_overwrite = True
             writer.update(dict.fromkeys(tops, layer))
 
+    def _find_last_read(self) -> list[list[str]]:
+        """For each layer the blobs that nobody reads after its forward, not even a Python layer in backward."""
+        last_reader = {name: i for i, names in enumerate(self._bottoms) for name in names}
+        held = {top for bottoms, tops in zip(self._bottoms, self._tops) if not bottoms for top in tops}
+        for layer, bottoms, tops in zip(self.layers, self._bottoms, self._tops):
+            if layer.records and not isinstance(layer, TorchLayer):
+                held.update(bottoms, tops)
+        return [
+            [n for n in bottoms if last_reader[n] == i and n not in tops and n not in held]
+            for i, (bottoms, tops) in enumerate(zip(self._bottoms, self._tops))
+        ]
+
     def _propagate_need_backward(self, force: bool) -> None:
         """Drop the backward step of layers that no loss depends on; force_backward then adds it everywhere."""
         under_loss: set[str] = set()
@@ -256,23 +271,47 @@ class NetGraph:
             self._call("after_forward", i)
             if self.frees_blobs:
                 for name in self._last_read[i]:
-                    if name not in self._tops[i] and name not in self._inputs:
-                        self.blobs[name].discard_data()
+                    self.blobs[name].discard_data()
+                if self.phase == mode.TEST:
+                    layer.release()
         return loss
 
     def run_backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward from layer `start` (default: the last) down to `end`, both included."""
+        deferred: dict[int, TorchLayer] = {}
         for i in range(len(self.layers) - 1 if start is None else start, end - 1, -1):
+            layer = self.layers[i]
+            bottom, top = self._blobs_of(i)
             self._call("before_backward", i)
-            if self._layer_needs_backward[i]:
-                bottom, top = self._blobs_of(i)
-                layer = self.layers[i]
+            if (huge := self._deferring(i)) is not None:
+                _guarded(layer, "backward", huge.backward_bottoms, top, layer.propagate_down, bottom)
+                deferred[i] = huge
+            elif self._layer_needs_backward[i]:
                 _guarded(layer, "backward", layer.backward, top, layer.propagate_down, bottom)
                 if self.debug_info:
                     debug_info.log_backward(self, i)
             self._call("after_backward", i)
+            if self.frees_blobs and i not in deferred:
+                self._free_after_backward(i)
+        for i, huge in deferred.items():
+            _guarded(huge, "backward", huge.backward_params, self._blobs_of(i)[1])
+            self._free_after_backward(i)
         if self.debug_info and start is None and end == 0:
             debug_info.log_totals(self)
+
+    def _deferring(self, index: int) -> TorchLayer | None:
+        """The layer if the gradients of its parameters, being huge, are to be made when backward has freed the blobs below."""
+        layer = self.layers[index]
+        if not isinstance(layer, TorchLayer) or not self._layer_needs_backward[index]:
+            return None
+        huge = any(blob.count > _HUGE_PARAMETER for blob in layer.blobs)
+        return layer if huge and self.frees_blobs and not self.debug_info else None
+
+    def _free_after_backward(self, index: int) -> None:
+        self.layers[index].release()
+        for name in self._tops[index]:
+            if name not in self._bottoms[index]:
+                self.blobs[name].discard_diff()
 
     def _call(self, when: str, layer: int) -> None:
         for hook in self._hooks[when]:
@@ -294,6 +333,8 @@ class NetGraph:
     def clear_param_diffs(self) -> None:
         """Set the gradients of all learnable parameters to zero."""
         for blob in self.learnable:
+            if self.frees_blobs:
+                blob.discard_diff()
             blob.zero_diff()
 
     # Weights.

@@ -17,6 +17,7 @@ from caffe.errors import CaffeError
 from caffe.log import logger, number
 from caffe.loss_window import LossWindow
 from caffe.lr_policy import LearningRate
+from caffe.memory import return_large_blocks
 from caffe.net import Net, PathLike
 from caffe.proto import caffe_pb2, model_file, text
 from caffe.updates import check_rule
@@ -24,6 +25,7 @@ from caffe.updates import check_rule
 # What a signal or a callback may ask of a running solver.
 CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 Event = dict[str, Any]
+_SLICE = 1 << 18  # elements
 _ACTIONS = (CONTINUE, SNAPSHOT, STOP)  # a later one outweighs an earlier one
 
 
@@ -153,6 +155,15 @@ class Solver:
         for listener in self._listeners:
             listener(event)
 
+    def save_memory(self) -> None:
+        """From now on keep nothing that the training itself does not need, for programs that look at losses and weights alone.
+
+        The nets let go of their blobs (Net.frees_blobs), and freed memory goes back to the system. The numbers stay the same.
+        """
+        return_large_blocks()
+        for net in (self.net, *self.test_nets):
+            net.frees_blobs = True
+
     def share_weights(self, net: Net) -> None:
         """Let `net` use this solver's weights in the layers of the same names."""
         net.share_with(self.net)
@@ -270,29 +281,31 @@ class Solver:
             for i, blob in enumerate(self.net.learnable):
                 if not self.net.lr_mult[i] and not blob.has_grad:
                     continue
-                grad = blob.grad
-                if p.iter_size > 1:
-                    grad.mul_(1.0 / p.iter_size)
-                decay = p.weight_decay * self.net.decay_mult[i]
-                if decay:
-                    if p.regularization_type == "L2":
-                        grad.add_(blob.tensor, alpha=decay)
-                    elif p.regularization_type == "L1":
-                        grad.add_(blob.tensor.sign(), alpha=decay)
-                    else:
-                        raise CaffeError(f"Unknown regularization type: {p.regularization_type!r}; use L1 or L2.")
                 history = [self.history[i + k * count].tensor for k in range(self._rule.histories)]
-                update = self._rule.update(grad, history, rate * self.net.lr_mult[i], self.iter, p)
-                # Caffe leaves the update in the diff, where snapshot_diff and callers look for it.
-                blob.tensor.sub_(grad.copy_(update))
+                for weights, grad, *past in zip(*map(_slices, (blob.tensor, blob.grad, *history))):
+                    if p.iter_size > 1:
+                        grad.mul_(1.0 / p.iter_size)
+                    self._decay(grad, weights, p.weight_decay * self.net.decay_mult[i])
+                    update = self._rule.update(grad, past, rate * self.net.lr_mult[i], self.iter, p)
+                    # Caffe leaves the update in the diff, where snapshot_diff and callers look for it.
+                    weights.sub_(grad.copy_(update))
         self.iter += 1
+
+    def _decay(self, grad: torch.Tensor, weights: torch.Tensor, decay: float) -> None:
+        """Add the regularisation's gradient."""
+        kind = self.param.regularization_type
+        if not decay:
+            return
+        if kind not in ("L1", "L2"):
+            raise CaffeError(f"Unknown regularization type: {kind!r}; use L1 or L2.")
+        grad.add_(weights if kind == "L2" else weights.sign(), alpha=decay)
 
     def _clip(self) -> None:
         limit = self.param.clip_gradients
         if limit < 0:
             return
         grads = [b.grad for b in self.net.learnable if b.has_grad]
-        norm = float(sum((g.double() ** 2).sum() for g in grads)) ** 0.5
+        norm = float(sum((part.double() ** 2).sum() for g in grads for part in _slices(g))) ** 0.5
         if norm > limit:
             scale = limit / norm
             logger.info(
@@ -312,17 +325,24 @@ class Solver:
     # Testing.
 
     def test_all(self) -> None:
-        """Run every test net for its test_iter iterations and log the mean of its outputs."""
-        for i in range(len(self.test_nets)):
-            if self.stopped_early or parallel.rank():
-                return
-            self.test(i)
+        """Run every test net for its test_iter iterations and log the mean of its outputs.
 
-    def test(self, index: int = 0) -> dict[str, np.ndarray]:
+        Where several processes train, process 0 tests and the others wait, from batch to batch and no longer than
+        parallel.timeout(): a signal then has its effect after the next iteration, for all of them.
+        """
+        for i, iterations in enumerate(self.param.test_iter):
+            if self.stopped_early:
+                return
+            if parallel.rank():
+                for _ in range(iterations):
+                    parallel.meet()
+            else:
+                self.test(i, parallel.meet)
+
+    def test(self, index: int = 0, after_each: Callable[[], object] = lambda: None) -> dict[str, np.ndarray]:
         """Run one test net; returns {output name: mean over the iterations}, nothing if a signal stopped it.
 
-        Where several processes train, process 0 tests and the others wait: a signal then has its effect after the next iteration,
-        for all of them.
+        `after_each` is called after each iteration.
         """
         logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net = self.test_nets[index]
@@ -342,6 +362,7 @@ class Solver:
             for name in net.outputs:
                 value = net.blobs[name].tensor.double().cpu().numpy()
                 sums[name] = sums[name] + value if name in sums else value.copy()
+            after_each()
         if self.param.test_compute_loss:
             logger.info("Test loss: %s", number(loss / iterations))
         means = {name: total / iterations for name, total in sums.items()}
@@ -412,6 +433,11 @@ class Solver:
         self._rate.current_step = state.current_step
         if state.progress:
             progress.resume(state.progress, os.fspath(path), [self.net, *self.test_nets], self._losses)
+
+
+def _slices(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Views of all elements in a row, a few at a time: temporaries stay small, and in the cache."""
+    return tensor.view(-1).split(_SLICE)
 
 
 def plain_outputs(outputs: dict[str, np.ndarray]) -> dict[str, Any]:

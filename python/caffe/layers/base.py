@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
@@ -93,6 +93,60 @@ class Layer:
         return any(self.propagate_down) or any(self.param_propagate_down)
 
 
+def _place(values: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same shape that has memory for one element: a place in autograd's graph, not a value."""
+    return values.new_empty_strided(values.shape, (0,) * values.dim())
+
+
+class _Entry(torch.autograd.Function):
+    """The values as a function of a place, with gradient one: what nobody needs for backward is not kept by the graph."""
+
+    @staticmethod
+    def forward(ctx: Any, place: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grads[0], None
+
+
+class _Exit(torch.autograd.Function):
+    """A place as a function of the values, with gradient one."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        return _place(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        return grads[0]
+
+
+class _Tape(NamedTuple):
+    """A recorded forward: places of the bottoms, the parameters themselves, places of the tops."""
+
+    bottoms: list[torch.Tensor]
+    params: list[torch.Tensor]
+    tops: list[torch.Tensor]
+
+
+class _Target(NamedTuple):
+    """What to differentiate by, and the blob whose diff takes the gradient or, with `accumulate`, adds it."""
+
+    place: torch.Tensor
+    blob: Blob
+    accumulate: bool
+
+
+def _bottom_targets(tape: _Tape, bottom: Sequence[Blob], propagate_down: Sequence[bool]) -> list[_Target]:
+    flagged = zip(tape.bottoms, bottom, propagate_down)
+    return [_Target(place, blob, False) for place, blob, flag in flagged if flag and place.requires_grad]
+
+
+def _param_targets(tape: _Tape, blobs: Sequence[Blob]) -> list[_Target]:
+    return [_Target(param, blob, True) for param, blob in zip(tape.params, blobs) if param.requires_grad]
+
+
 class TorchLayer(Layer):
     """A layer stated as torch operations: shapes, parameters and `compute`; autograd over this one layer is its backward.
 
@@ -101,7 +155,14 @@ class TorchLayer(Layer):
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
         super().__init__(layer_param, phase)
-        self._tape: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] | None = None
+        self._tape: _Tape | None = None
+        # What a layer with cheap_forward read, until backward computes from it again.
+        self._read: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
+
+    @property
+    def cheap_forward(self) -> bool:
+        """Whether backward computes once more, rather than have forward keep what it needs. Not for random or in-place tops."""
+        return False
 
     def build(self, bottom: Sequence[Shape]) -> None:
         """Read the options, check them against the bottoms' shapes, create the parameters with their fillers."""
@@ -122,23 +183,29 @@ class TorchLayer(Layer):
             blob.reshape(*shape)
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
-        self._tape = None
+        self.release()
         for blob in top:
             if not any(blob is b for b in bottom):
                 blob.discard_data()
         inputs = [self._input(b, top) for b in bottom]
         params = [p.tensor for p in self.blobs]
-        if not self.records:
-            with torch.no_grad():
-                outputs = list(self.compute(inputs, params))
+        if self.records and not self.cheap_forward:
+            self._tape, outputs = self._recorded(inputs, params)
         else:
-            leaves = [x.detach().requires_grad_(flag) for x, flag in zip(inputs, self.propagate_down)]
-            weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
-            with torch.enable_grad():
-                outputs = list(self.compute(leaves, weights))
-            self._tape = leaves, weights, outputs
+            self._read = (inputs, params) if self.records else None
+            with torch.no_grad():
+                outputs = self.compute(inputs, params)
         for blob, value in zip(top, outputs):
             blob.tensor = value
+
+    def _recorded(
+        self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]
+    ) -> tuple[_Tape, Sequence[torch.Tensor]]:
+        places = [_place(x).requires_grad_(flag) for x, flag in zip(inputs, self.propagate_down)]
+        weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
+        with torch.enable_grad():
+            outputs = self.compute([_Entry.apply(*pair) for pair in zip(places, inputs)], weights)
+            return _Tape(places, weights, [_Exit.apply(value) for value in outputs]), outputs
 
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
@@ -146,31 +213,47 @@ class TorchLayer(Layer):
         return blob.tensor.clone() if in_place and self.records else blob.tensor
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        tape = self._taped()
+        self._differentiate(tape, top, _bottom_targets(tape, bottom, propagate_down) + _param_targets(tape, self.blobs))
+
+    def backward_bottoms(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
+        """The half of `backward` that the layers below wait for."""
+        tape = self._taped()
+        self._differentiate(tape, top, _bottom_targets(tape, bottom, propagate_down))
+
+    def backward_params(self, top: Sequence[Blob]) -> None:
+        """The other half."""
+        tape = self._taped()
+        self._differentiate(tape, top, _param_targets(tape, self.blobs))
+
+    def _taped(self) -> _Tape:
+        if self._read is not None:
+            return self._recorded(*self._read)[0]
         if self._tape is None:
             raise CaffeError(f"layer '{self.name}': backward needs a forward first.")
-        leaves, weights, outputs = self._tape
-        heads = [(value, blob.grad) for value, blob in zip(outputs, top) if value.requires_grad]
-        targets: list[tuple[torch.Tensor, Blob, bool]] = []
-        targets += [(x, b, False) for x, b, flag in zip(leaves, bottom, propagate_down) if flag and x.requires_grad]
-        targets += [(w, p, True) for w, p in zip(weights, self.blobs) if w.requires_grad]
+        return self._tape
+
+    def _differentiate(self, tape: _Tape, top: Sequence[Blob], targets: Sequence[_Target]) -> None:
+        heads = [(place, blob.grad) for place, blob in zip(tape.tops, top) if place.requires_grad]
         if not heads or not targets:
             return
         grads = torch.autograd.grad(
-            [value for value, _ in heads],
-            [x for x, _, _ in targets],
-            [grad.view(value.shape) for value, grad in heads],
+            [place for place, _ in heads],
+            [target.place for target in targets],
+            [grad.view(place.shape) for place, grad in heads],
             retain_graph=True,
             allow_unused=True,
         )
-        for grad, (x, blob, accumulate) in zip(grads, targets):
-            if accumulate:
-                if grad is not None:
-                    blob.grad = blob.grad + grad if blob.has_grad else grad
-            else:
-                blob.grad = torch.zeros_like(x) if grad is None else grad
+        for grad, (place, blob, accumulate) in zip(grads, targets):
+            if not accumulate:
+                blob.grad = place.new_zeros(place.shape) if grad is None else grad
+            elif grad is not None and blob.has_grad:
+                blob.grad.add_(grad)
+            elif grad is not None:
+                blob.grad = grad
 
     def release(self) -> None:
-        self._tape = None
+        self._tape = self._read = None
 
 
 class LossLayer(TorchLayer):

@@ -107,34 +107,35 @@ class Convolution(_Convolution):
     def _few_positions(self, x: torch.Tensor, weight: torch.Tensor) -> bool:
         """Whether the weights are huge and the image's columns smaller, as for fc6 of VGG-16 (7 x 7, 4096 outputs, 411 MB).
 
-        Then one matrix product is faster than the library's convolution, which first copies all weights into an order of its own.
+        Then matrix products are faster than the library's convolution and its gradients, which first copy all weights into an
+        order of their own.
         """
-        if (
-            self.spatial_axes != 2
-            or self.group != 1
-            or x.device.type != "cpu"
-            or x.requires_grad
-            or weight.requires_grad
-        ):
+        if self.spatial_axes != 2 or self.group != 1 or x.device.type != "cpu":
             return False
         positions = len(x) * math.prod(self.output_size(x.shape[2:]))
         return weight.numel() > HUGE_WEIGHTS and positions < self.num_output
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        if self._few_positions(x, weight):
-            columns = F.unfold(x, weight.shape[2:], self.windows.dilation, self.windows.pad, self.windows.stride)
-            y = weight.flatten(1) @ columns
-            if bias is not None:
-                y += bias[:, None]
-            return y.view(len(x), self.num_output, *self.output_size(x.shape[2:]))
-        convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
-        w = self.windows
         half = mode.half_convolutions() and self.num_output >= WIDE and x.dtype == torch.float32
         if half:
             x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)  # autograd makes the gradients float32 again
             bias = None if bias is None else bias.to(torch.bfloat16)
-        y = convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
+        y = (self._product if self._few_positions(x, weight) else self._slid)(x, weight, bias)
         return y.float() if half else y
+
+    def _slid(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """The library's convolution."""
+        convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
+        w = self.windows
+        return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
+
+    def _product(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """The weights times the columns that the windows see."""
+        w = self.windows
+        y = weight.flatten(1) @ F.unfold(x, w.kernel, w.dilation, w.pad, w.stride)
+        if bias is not None:
+            y += bias[:, None]
+        return y.view(len(x), self.num_output, *self.output_size(x.shape[2:]))
 
 
 @register_layer("Deconvolution")

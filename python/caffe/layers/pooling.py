@@ -165,6 +165,11 @@ class Pooling(TorchLayer):
             raise layer_error(self, "a second top (the mask) is for MAX pooling only.")
         self.pool = Pool(kernel, stride, pad, param.round_mode == caffe_pb2.PoolingParameter.FLOOR)
 
+    @property
+    def cheap_forward(self) -> bool:
+        # The positions of the maxima take twice the top's memory; bottoms are kept by the layer below as a rule.
+        return self.method != caffe_pb2.PoolingParameter.STOCHASTIC
+
     def _check_axes(self, shape: Shape) -> None:
         if len(shape) != 4:
             raise layer_error(
