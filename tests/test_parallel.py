@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from caffe import parallel
+from caffe.errors import CaffeError
 from caffe.io import array_to_datum
 from caffe.proto import model_file
 
@@ -144,6 +145,71 @@ def test_a_lost_process_ends_the_run(workplace: Path) -> None:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_process_that_hangs_ends_the_run(workplace: Path) -> None:
+    with subprocess.Popen(
+        command(workplace, "half", "hung", iterations=10**8, several=True),
+        cwd=workplace,
+        env={**environment(), "CAFFE_TIMEOUT": "10"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        stopped = None
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "Iteration 4 (" in line:
+                    break
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            stopped = int(children[1])
+            os.kill(stopped, signal.SIGSTOP)
+            said = next(line for line in process.stderr if "caffe: error" in line or "has not answered" in line)
+            assert "process 0: another training process has not answered for 10 seconds: it hangs" in said
+            os.kill(stopped, signal.SIGKILL)
+            process.communicate(timeout=100)
+            assert process.returncode == 1
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_others_wait_for_tests_from_batch_to_batch(workplace: Path) -> None:
+    # Each tested batch takes less than the limit, all of them together take longer.
+    (workplace / "slow.py").write_text(
+        "import time\nimport caffe\n\nclass Slow(caffe.Layer):\n"
+        "    def reshape(self, bottom, top):\n        top[0].reshape(1)\n"
+        "    def forward(self, bottom, top):\n        time.sleep(0.8)\n"
+    )
+    train = command(workplace, "half", "slow", iterations=1, several=True)
+    net = (workplace / "half.prototxt").read_text()
+    slow = 'layer { name: "slow" type: "Python" top: "slow" python_param { module: "slow" layer: "Slow" } include { phase: TEST } }'
+    (workplace / "half.prototxt").write_text(net + slow)
+    solver = workplace / "slow_solver.prototxt"
+    solver.write_text(solver.read_text() + " test_iter: 14 test_interval: 5")
+    done = subprocess.run(
+        train,
+        cwd=workplace,
+        env={**environment(), "CAFFE_TIMEOUT": "10"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Testing net (#0)") == 1
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "1e99"])
+def test_a_wrong_time_limit_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAFFE_TIMEOUT", value)
+    with pytest.raises(CaffeError, match=f"CAFFE_TIMEOUT is the seconds .*'{value}'"):
+        parallel.timeout()
+    monkeypatch.setenv("CAFFE_TIMEOUT", "2.5")
+    assert parallel.timeout() == 2.5
+    monkeypatch.delenv("CAFFE_TIMEOUT")
+    assert parallel.timeout() == 600
 
 
 def test_every_process_takes_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,11 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
   -gpu ID[,ID]|all      run in GPU mode on these devices
   -log_json FILE        append what is logged to this file, one JSON object per line (train, test, time)
   -sigint_effect stop|snapshot|none   what Ctrl-C does while training (default stop)
-  -sighup_effect stop|snapshot|none   what a hangup does while training (default snapshot)"""
+  -sighup_effect stop|snapshot|none   what a hangup does while training (default snapshot)
+
+environment:
+  CAFFE_TIMEOUT SECONDS  where several processes train: how long one waits for a step, a tested batch or a snapshot of
+                        another before it ends the run with an error (default 600)"""
 
 
 @dataclass

@@ -2,16 +2,20 @@
 
 Every process reads its own share of the data, so the effective batch is batch_size times the number of processes. Process 0
 alone logs, tests and writes snapshots.
+
+A process that is lost, or that does not answer for CAFFE_TIMEOUT seconds (an environment variable; 600), ends the run on all.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -20,6 +24,9 @@ from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.log import logger
+
+TIMEOUT_VARIABLE = "CAFFE_TIMEOUT"
+DEFAULT_TIMEOUT = 600.0  # seconds; a step, a tested batch or a snapshot takes less
 
 # What a script that starts its processes by itself told us; None: ask torch.distributed.
 _solver_count: int | None = None
@@ -95,26 +102,50 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     return 1 if subprocess.run([*command, *arguments], env=environment, check=False).returncode else 0
 
 
+def timeout() -> float:
+    """For how many seconds one process waits for another. Raises CaffeError if CAFFE_TIMEOUT is no such number."""
+    given = os.environ.get(TIMEOUT_VARIABLE) or str(DEFAULT_TIMEOUT)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 1e8:
+        raise CaffeError(f"{TIMEOUT_VARIABLE} is the seconds to wait for another process, more than 0, not '{given}'")
+    return seconds
+
+
 @contextmanager
 def group(backend: str) -> Iterator[None]:
     """Join the other processes that torchrun started ("gloo" on the CPU, "nccl" on CUDA), and leave them at the end.
 
-    Raises CaffeError if they cannot be reached, or if one is lost while a block waits for it.
+    Raises CaffeError if they cannot be reached, or if one is lost, or does not answer in time, while a block waits for it.
     """
+    limit = timeout()
+    # Else NCCL ends a process that waited in vain without a word of ours.
+    os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     try:
-        dist.init_process_group(backend)
+        dist.init_process_group(backend, timeout=timedelta(seconds=limit))
         if rank():
             logger.setLevel(logging.ERROR)
         yield
     except RuntimeError as error:
         if isinstance(error, CaffeError):
             raise
-        raise CaffeError(
-            f"process {os.environ.get('RANK', '?')}: lost the other training processes: {error}"
-        ) from error
+        raise CaffeError(f"process {os.environ.get('RANK', '?')}: {_cause(error, limit)}") from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _cause(error: RuntimeError, limit: float) -> str:
+    """What an error of torch.distributed means for the run."""
+    first_line = str(error).partition("\n")[0]
+    if re.search("timed? ?out", str(error), re.IGNORECASE):
+        return (
+            f"another training process has not answered for {limit:g} seconds: it hangs, or its step takes longer; then set "
+            f"{TIMEOUT_VARIABLE} to more seconds ({first_line})"
+        )
+    return f"lost the other training processes: {first_line}"
 
 
 def _tensors(blobs: Sequence[Blob], diff: bool) -> list[torch.Tensor]:
@@ -165,3 +196,9 @@ def agree(code: int) -> int:
     wish = torch.tensor([code], device=mode.device())
     dist.all_reduce(wish, dist.ReduceOp.MAX)
     return int(wish)
+
+
+def meet() -> None:
+    """Wait for the other processes, as all of them must here. Alone, nothing."""
+    if active():
+        agree(0)
