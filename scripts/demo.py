@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Segment three photographs that scikit-image ships with the bundled model: python scripts/demo.py [--output out/demo]"""
+"""Segment three photographs that scikit-image ships, with and without the CRF: python scripts/demo.py [--output out/demo]"""
 
 from __future__ import annotations
 
@@ -17,18 +17,29 @@ from crfasrnn.images import write_image
 # cat: CC0 (Stefan van der Walt); astronaut: public domain (NASA); camera: CC0 (Lav Varshney).
 PHOTOGRAPHS = ("cat", "astronaut", "camera")
 SHEET_WIDTH = 340
+TITLE_HEIGHT = 24
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MODEL = REPOSITORY / "models" / "voc-animals-slim"
+# The same weights, without the last layer.
+WITHOUT_CRF = ["--model", str(REPOSITORY / "prototxt" / "slim" / "fcn8s_deploy.prototxt"), "--size", "384"]
+
+
+def titled(picture: np.ndarray, title: str) -> np.ndarray:
+    """The picture, SHEET_WIDTH pixels wide, below a line of text, BGR."""
+    height = round(picture.shape[0] * SHEET_WIDTH / picture.shape[1])
+    line = np.full((TITLE_HEIGHT, SHEET_WIDTH, 3), 255, np.uint8)
+    cv2.putText(line, title, (2, TITLE_HEIGHT - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([line, cv2.resize(picture, (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA)])
 
 
 def sheet(pictures: list[list[np.ndarray]]) -> np.ndarray:
-    """Columns of pictures, each SHEET_WIDTH pixels wide, BGR, on white."""
-    columns = []
-    for column in pictures:
-        heights = [round(picture.shape[0] * SHEET_WIDTH / picture.shape[1]) for picture in column]
-        scaled = [cv2.resize(p, (SHEET_WIDTH, h), interpolation=cv2.INTER_AREA) for p, h in zip(column, heights)]
-        columns.append(np.vstack(scaled))
-    high = max(len(column) for column in columns)
-    padded = [np.pad(c, ((0, high - len(c)), (0, 8), (0, 0)), constant_values=255) for c in columns]
-    return np.hstack(padded)
+    """Rows of pictures of one width, BGR, on white."""
+    rows = []
+    for row in pictures:
+        high = max(len(picture) for picture in row) + 8
+        rows.append([np.pad(p, ((0, high - len(p)), (0, 8), (0, 0)), constant_values=255) for p in row])
+    return np.vstack([np.hstack(row) for row in rows])
 
 
 def main() -> int:
@@ -46,10 +57,20 @@ def main() -> int:
         )
         paths.append(output / "photographs" / f"{name}.png")
         write_image(paths[-1], image)
-    status = crfasrnn(["segment", *map(str, paths), "--output", str(output)])
+    images, fcn = [str(path) for path in paths], output / "fcn_alone"
+    weights = str(MODEL / "crfrnn.caffemodel.h5")
+    print("FCN-8s alone, the network beneath the CRF:")
+    status = crfasrnn(["segment", *images, *WITHOUT_CRF, "--weights", weights, "--output", str(fcn)])
     if status == 0:
-        shown = [[cv2.imread(str(p)) for p in (path, output / f"{path.stem}_overlay.png")] for path in paths]
-        write_image(output / "sheet.jpg", sheet(shown))
+        print("FCN-8s + CRF-RNN:")
+        status = crfasrnn(["segment", *images, "--output", str(output)])
+    if status == 0:
+        rows = []
+        for path in paths:
+            overlay = f"{path.stem}_overlay.png"
+            found = {"photograph": path, "FCN-8s alone": fcn / overlay, "with CRF-RNN": output / overlay}
+            rows.append([titled(cv2.imread(str(file)), title) for title, file in found.items()])
+        write_image(output / "sheet.jpg", sheet(rows))
         print(f"All pictures side by side: {output / 'sheet.jpg'}")
     return status
 
