@@ -214,6 +214,47 @@ def test_two_halves_are_the_whole(workplace: Path, kind: str, suffix: str) -> No
     assert_same_ends("whole", "second", suffix, 40)
 
 
+WRITING = """
+import sys
+from caffe.files import atomic_path
+
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_killed_snapshots_left_is_removed_by_the_next(workplace: Path) -> None:
+    def write(target: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITING, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        return process
+
+    killed = [write(target) for target in ("state_iter_7.caffemodel", "state_iter_7.solverstate.h5", "other.npy")]
+    for process in killed:
+        process.kill()
+        process.communicate()
+    solver = caffe.get_solver(write_solver("state"))
+    with write("state_iter_8.caffemodel") as living:
+        Path(".state_iter_notes").touch()
+        hidden = set(Path().glob(".*"))
+        assert len(hidden) == 5
+        solver.snapshot()
+        left = set(Path().glob(".*"))
+        assert sorted(path.name.partition(".unfinished")[0] for path in hidden - left) == [
+            ".state_iter_7",
+            ".state_iter_7.solverstate",
+        ]
+        living.communicate()
+    assert Path("state_iter_8.caffemodel").read_bytes() == b"half"
+    assert Path("state_iter_0.solverstate").exists()
+    assert len(left - set(Path().glob(".*"))) == 1
+
+
 def test_genuine_caffe_passes_over_what_it_does_not_know(workplace: Path) -> None:
     solver = caffe.get_solver(write_solver("state"))
     solver.step(2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,31 +12,60 @@ from pathlib import Path
 
 from caffe.errors import CaffeError
 
+_MARK = "unfinished-"
+_UNFINISHED = re.compile(rf"\.{_MARK}[a-z0-9_]{{8}}(\.[^.]*)?$")
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; if the block succeeds, sync it, rename it to `path` and sync the folder,
     else remove it.
 
-    The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it.
+    The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it. The file is
+    locked while it is written (h5py, which wants that lock for itself, needs locking=False).
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=target.parent)
     temporary = Path(name)
     try:
+        # Some file systems know no such thing; what is left on them stays.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
+        # Nobody who opens the target is to meet the lock.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(prefix: str) -> None:
+    """Remove the temporary files of targets `prefix`* that processes left behind which were killed while they wrote.
+
+    Files that a living process writes are locked and stay, and so does all that cannot be locked or removed.
+    """
+    folder, start = os.path.split(prefix)
+    with suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            if entry.name.startswith(f".{start}") and _UNFINISHED.search(entry.name):
+                _remove_unlocked(entry.path)
+
+
+def _remove_unlocked(path: str) -> None:
+    with suppress(OSError), open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
 
 
 def _sync_folder(folder: Path) -> None:

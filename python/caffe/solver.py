@@ -14,6 +14,7 @@ import torch
 from caffe import mode, parallel, progress
 from caffe.blob import Blob
 from caffe.errors import CaffeError
+from caffe.files import remove_unfinished
 from caffe.log import logger, number
 from caffe.loss_window import LossWindow
 from caffe.lr_policy import LearningRate
@@ -384,8 +385,9 @@ class Solver:
     def snapshot(self) -> tuple[str, str]:
         """Write the weights and then the solver state; returns the two paths.
 
-        Each file appears whole or not at all, so the newest solver state always has its weights beside it. It also records where
-        the data were (caffe.progress). Where several processes train, all of them must call this; process 0 writes.
+        Each file appears whole or not at all, so the newest solver state always has its weights beside it; what killed processes
+        left unfinished under this prefix is removed. The state also records where the data were (caffe.progress). Where several
+        processes train, all of them must call this; process 0 writes.
         """
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         suffix, kind = (".h5", "HDF5 file") if hdf5 else ("", "binary proto file")
@@ -394,6 +396,7 @@ class Solver:
         record = progress.record([self.net, *self.test_nets], self._losses)
         if parallel.rank():
             return model, state
+        remove_unfinished(f"{self.param.snapshot_prefix}_iter_")
         logger.info("Snapshotting to %s %s", kind, model)
         save = self.net.save_hdf5 if hdf5 else self.net.save
         save(model, diff=self.param.snapshot_diff)

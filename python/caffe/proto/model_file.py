@@ -124,7 +124,7 @@ def write_model_hdf5(
     """
     if len(blobs) != len(layer_names):
         raise CaffeError(f"{os.fspath(path)}: {len(layer_names)} layers, but parameters for {len(blobs)}")
-    with _writing(path) as temporary, h5py.File(temporary, "w") as file:
+    with _writing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         for name, arrays in (("data", blobs), ("diff", diffs)):
             if arrays is not None:
                 hdf5_file.write_layers(file.create_group(name), layer_names, arrays, dtype, gzip)
@@ -173,7 +173,7 @@ def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
 def write_solver_state(path: str | os.PathLike[str], state: SolverState) -> None:
     """Write a .solverstate, or HDF5 if the name ends in ".h5". Written at once or not at all; raises CaffeError."""
     if os.fspath(path).endswith(".h5"):
-        with _writing(path) as temporary, h5py.File(temporary, "w") as file:
+        with _writing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
             file.create_dataset("iter", data=np.array([state.iter], np.int32))
             file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
             # HDF5's C interface wants room for the closing zero.

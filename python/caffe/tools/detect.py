@@ -129,7 +129,7 @@ def _write_hdf5(path: str, detections: list[dict[str, Any]]) -> None:
     from caffe.files import atomic_path
 
     try:
-        with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
             file["filename"] = [found["filename"] for found in detections]
             file["window"] = np.stack([found["window"] for found in detections])
             file["prediction"] = np.stack([found["prediction"].ravel() for found in detections])
