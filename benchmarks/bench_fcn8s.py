@@ -25,18 +25,20 @@ NETS = ("fcn8s", "crfrnn")
 PROTOTXT = Path(__file__).resolve().parent.parent / "prototxt" / "voc21"
 
 
-# How a net is run: pycaffe's way, every blob kept; as `crfasrnn segment` does, in two precisions; one training step.
-WAYS = ("pycaffe", "float32", "bf16", "train")
+# How a net is run: pycaffe's way, every blob kept; as `crfasrnn segment` does, in two precisions; one training step as
+# `caffe train` makes it, in two precisions.
+WAYS = ("pycaffe", "float32", "bf16", "train", "train bf16")
 
 
 def measure(name: str, size: int, repeats: int, way: str) -> None:
     """Load one net and run it; prints one row."""
     import caffe
+    from caffe import mode
     from caffe.inference import Inference
 
     began = time.perf_counter()
     caffe.set_random_seed(1)
-    solver = training(name) if way == "train" else None
+    solver = training(name) if way.startswith("train") else None
     if solver:
         solver.save_memory()  # as `caffe train` does
     net = solver.net if solver else caffe.Net(str(PROTOTXT / f"{name}_deploy.prototxt"), caffe.TEST)
@@ -48,10 +50,11 @@ def measure(name: str, size: int, repeats: int, way: str) -> None:
     else:
         step = net.forward if way == "pycaffe" else Inference(net, way).forward
     seconds = []
-    for _ in range(1 + repeats):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
+    with mode.precision("bf16" if way == "train bf16" else "float32"):
+        for _ in range(1 + repeats):
+            start = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     times = f"{loaded:.2f} | {seconds[0]:.2f} | {min(seconds[1:]):.2f} | {statistics.median(seconds[1:]):.2f}"
     print(f"| {name} | {way} | {size} x {size} | {times} | {peak:.0f} |", flush=True)

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import shared_path
 
+import caffe
+from caffe import mode
 from caffe.proto import model_file
 
 PREFIX = re.compile(r"[IWEF]\d{4,8} \d\d:\d\d:\d\d\.\d{6} +\d+ \S+:\d+\] ")
@@ -209,3 +212,42 @@ def test_prefix_is_what_log_parsers_read(workplace: Path) -> None:
     stamp = re.match(r"I(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +\d+ solver\.cpp:\d+\] Iteration 3 \(", line)
     assert stamp
     assert [int(stamp[1]), int(stamp[2])] == [time.localtime().tm_mon, time.localtime().tm_mday]
+
+
+WIDE = """
+layer { name: "x" type: "DummyData" top: "x"
+  dummy_data_param { shape { dim: 1 dim: 3 dim: 3 dim: 3 } data_filler { value: 0.777 } } }
+layer { name: "y" type: "Convolution" bottom: "x" top: "y"
+  convolution_param { num_output: 32 kernel_size: 3 weight_filler { value: 0.1234 } } }
+layer { name: "mean" type: "Reduction" bottom: "y" top: "mean" reduction_param { operation: MEAN } }
+"""
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_precision(tmp_path: Path, precision: str) -> None:
+    (tmp_path / "net.prototxt").write_text(WIDE)
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.save(tmp_path / "weights.caffemodel")
+    options = ("-model", "net.prototxt", "-weights", "weights.caffemodel", "-iterations", "1")
+    log = run("test", *options, "-precision", precision, cwd=tmp_path)
+    kind = mode.PRECISIONS[precision]
+    factors = [float(torch.tensor(value).to(kind)) for value in (0.777, 0.1234)]
+    expected = float(torch.tensor(27 * factors[0] * factors[1]).to(kind))
+    assert float(re.search(r"\] mean = (\S+)", log)[1]) == pytest.approx(expected, rel=1e-5)  # type: ignore[index]
+
+
+def test_time_of_inference(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(WIDE)
+    arguments = ("time", "-model", "net.prototxt", "-inference", "-precision=bf16", "-iterations=2")
+    said = messages(run(*arguments, cwd=tmp_path))
+    assert said[-5:] == [
+        "Testing for 2 iterations.",
+        "Iteration: 1 forward time.",
+        "Iteration: 2 forward time.",
+        "Average Forward pass.",
+        "*** Benchmark ends ***",
+    ]
+    assert "-inference is for phase TEST" in run(*arguments, "-phase", "TRAIN", cwd=tmp_path, status=1)
+    assert "precision is one of float32, bf16, not 'half'" in run(
+        *arguments, "-precision", "half", cwd=tmp_path, status=1
+    )

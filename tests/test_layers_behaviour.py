@@ -292,7 +292,7 @@ def test_a_log_of_nothing_is_cut_at_the_smallest_float() -> None:
 def test_convolution_with_huge_weights_and_few_positions(tmp_path: Path) -> None:
     # As fc6 of VGG-16: more weights than the library's convolution is good at; against float64.
     (tmp_path / "net.prototxt").write_text(
-        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 520 dim: 7 dim: 9 } } }'
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 520 dim: 7 dim: 9 } } }'
         'layer { name: "c" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 512 kernel_size: 6 '
         "pad_h: 1 pad_w: 0 stride_h: 2 stride_w: 3 } }"
     )
@@ -303,7 +303,23 @@ def test_convolution_with_huge_weights_and_few_positions(tmp_path: Path) -> None
     assert weight.size > 1 << 23
     weight[...] = rng.normal(0, 0.01, weight.shape)
     bias[...] = rng.normal(size=512)
-    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (6, 6), axis=(2, 3))[:, :, ::2, ::3]
-    expected = np.tensordot(windows, weight.astype(np.float64), axes=([1, 4, 5], [1, 2, 3])).transpose(0, 3, 1, 2)
+    exact = weight.astype(np.float64)
+
+    def windows(of: np.ndarray) -> np.ndarray:
+        padded = np.pad(of.astype(np.float64), ((0, 0), (0, 0), (1, 1), (0, 0)))
+        return np.lib.stride_tricks.sliding_window_view(padded, (6, 6), axis=(2, 3))[:, :, ::2, ::3]
+
+    def slid(of: np.ndarray) -> np.ndarray:
+        return np.tensordot(windows(of), exact, axes=([1, 4, 5], [1, 2, 3])).transpose(0, 3, 1, 2)
+
+    expected = slid(x)
     np.testing.assert_allclose(net.forward(x=x)["y"], expected + bias[:, None, None], atol=1e-4)
+    diff = rng.normal(size=expected.shape)
+    x_diff = net.backward(y=diff)["x"]
+    weight_diff, bias_diff = (blob.diff for blob in net.params["c"])
+    np.testing.assert_allclose(weight_diff, np.tensordot(diff, windows(x), axes=([0, 2, 3], [0, 2, 3])), atol=1e-4)
+    np.testing.assert_allclose(bias_diff, diff.sum((0, 2, 3)), atol=1e-4)
+    for place in ((0, 3, 0, 0), (1, 519, 6, 5), (1, 7, 3, 4)):
+        unit = np.zeros_like(x)
+        unit[place] = 1
+        assert x_diff[place] == pytest.approx((diff * slid(unit)).sum(), abs=1e-4)

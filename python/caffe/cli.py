@@ -9,13 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 from caffe.flags import run_tool
-
-if TYPE_CHECKING:
-    from caffe.net import Net
 
 USAGE = """caffe: command line brew
 usage: caffe <command> <args>
@@ -34,6 +30,9 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
                         its weights beside it, even after a crash
   -iterations N         number of iterations to run (test, time; default 50)
   -phase TRAIN|TEST     network phase (time; default TRAIN)
+  -inference            time whole passes as crfasrnn segment makes them, instead of layers (time; phase TEST)
+  -precision float32|bf16   what wide convolutions multiply in (train, test, time; default float32); bf16 is about
+                        twice as fast where the processor has such products, with 8 significant bits
   -level N              network level (default 0)
   -stage NAME[,NAME]    network stages
   -gpu ID[,ID]|all      run in GPU mode on these devices
@@ -56,6 +55,8 @@ class Flags:
     snapshot: str = ""
     iterations: int = 50
     phase: str = ""
+    inference: bool = False
+    precision: str = "float32"
     level: int = 0
     stage: str = ""
     gpu: str = ""
@@ -85,7 +86,11 @@ def _command(words: list[str], flags: Flags) -> int:
     if words[0] not in COMMANDS:
         listing = "".join(f"\n  {name}" for name in sorted(COMMANDS))
         raise CaffeError(f"Unknown action: {words[0]}. Available caffe actions:{listing}")
-    return COMMANDS[words[0]](flags)
+    from caffe import mode
+
+    # -inference gives its precision to caffe.inference, which leaves the scores in float32.
+    with mode.precision("float32" if flags.inference else flags.precision):
+        return COMMANDS[words[0]](flags)
 
 
 def _devices(gpu: str) -> list[int]:
@@ -247,18 +252,52 @@ def test(flags: Flags) -> int:
 
 
 def time_(flags: Flags) -> int:
-    """caffe time: the time that each layer takes, forward and backward."""
+    """caffe time: the time that each layer takes, forward and backward, or that inference takes."""
     if not flags.model:
         raise CaffeError("Need a model definition to time: caffe time -model FILE")
     _positive(flags.iterations)
+    if flags.phase not in ("", "TRAIN", "TEST"):
+        raise CaffeError(f'phase must be "TRAIN" or "TEST", not "{flags.phase}"')
+    return _time_inference(flags) if flags.inference else _time_layers(flags)
+
+
+def _time_inference(flags: Flags) -> int:
+    from caffe import mode
+    from caffe.inference import Inference
+    from caffe.json_log import json_log
+    from caffe.log import logger, number
+    from caffe.net import Net
+    from caffe.progress_bar import progress_bar
+
+    if flags.phase == "TRAIN":
+        raise CaffeError("-inference is for phase TEST, not -phase TRAIN")
+    _use_device(flags.gpu, "CPU")
+    inference = Inference(Net(flags.model, mode.TEST, level=flags.level, stages=flags.stages), flags.precision)
+    logger.info("Performing Forward")
+    inference.forward()
+    logger.info("*** Benchmark begins ***")
+    logger.info("Testing for %d iterations.", flags.iterations)
+    total = 0.0
+    with progress_bar(flags.iterations) as show:
+        for k in range(flags.iterations):
+            lapse = _timed(inference.forward)
+            total += lapse
+            logger.info("Iteration: %d forward time: %s ms.", k + 1, number(lapse))
+            show(k + 1)
+    with json_log(flags.log_json) as write:
+        write({"event": "time", "iterations": flags.iterations, "forward_ms": total / flags.iterations})
+    logger.info("Average Forward pass: %s ms.", number(total / flags.iterations))
+    logger.info("*** Benchmark ends ***")
+    return 0
+
+
+def _time_layers(flags: Flags) -> int:
     from caffe import mode
     from caffe.json_log import json_log
     from caffe.log import logger, number
     from caffe.net import Net
     from caffe.progress_bar import progress_bar
 
-    if flags.phase not in ("", "TRAIN", "TEST"):
-        raise CaffeError(f'phase must be "TRAIN" or "TEST", not "{flags.phase}"')
     _use_device(flags.gpu, "CPU")
     net = Net(flags.model, mode.TEST if flags.phase == "TEST" else mode.TRAIN, level=flags.level, stages=flags.stages)
     logger.info("Performing Forward")
@@ -274,9 +313,9 @@ def time_(flags: Flags) -> int:
         for k in range(flags.iterations):
             start = time.perf_counter()
             for i in range(count):
-                forward[i] += _timed(net, lambda i=i: net.run_forward(i, i))  # type: ignore[misc]
+                forward[i] += _timed(lambda i=i: net.run_forward(i, i))  # type: ignore[misc]
             for i in reversed(range(count)):
-                backward[i] += _timed(net, lambda i=i: net.run_backward(i, i))  # type: ignore[misc]
+                backward[i] += _timed(lambda i=i: net.run_backward(i, i))  # type: ignore[misc]
             lapse = 1e3 * (time.perf_counter() - start)
             logger.info("Iteration: %d forward-backward time: %s ms.", k + 1, number(lapse))
             show(k + 1)
@@ -298,7 +337,7 @@ def time_(flags: Flags) -> int:
     return 0
 
 
-def _timed(net: Net, call: Callable[[], object]) -> float:
+def _timed(call: Callable[[], object]) -> float:
     """Milliseconds that a call takes, the device's work included."""
     import torch
 

@@ -1,0 +1,151 @@
+"""Solver.save_memory: the same weights bit by bit, with less in memory on the way; without it every blob stays readable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+import caffe.net
+import caffe.solver
+from caffe.proto import model_file
+
+NET = """
+layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param {
+  shape { dim: 2 dim: 3 dim: 9 dim: 8 } shape { dim: 2 dim: 4 dim: 4 dim: 4 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "conv1" type: "Convolution" bottom: "x" top: "conv1" param { name: "w" } param { name: "b" }
+  convolution_param { num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2" param { name: "w" } param { name: "b" }
+  convolution_param { num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "drop" type: "Dropout" bottom: "conv2" top: "conv2" }
+layer { name: "pool" type: "Pooling" bottom: "conv2" top: "pool" pooling_param { kernel_size: 3 stride: 2 } }
+layer { name: "conv3" type: "Convolution" bottom: "pool" top: "conv3"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "conv4" type: "Convolution" bottom: "pool" top: "conv4" param { lr_mult: 0 } param { lr_mult: 2 }
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "sum" type: "Eltwise" bottom: "conv3" bottom: "conv4" top: "sum" }
+layer { name: "square" type: "Python" bottom: "sum" top: "square" python_param { module: "square_layer" layer: "Square" } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "square" bottom: "y" top: "loss" loss_weight: 2 }
+"""
+SQUARE = """
+import caffe
+class Square(caffe.Layer):
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data ** 2
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = 2 * bottom[0].data * top[0].diff
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "square_layer.py").write_text(SQUARE)
+    (tmp_path / "net.prototxt").write_text(NET)
+    return tmp_path
+
+
+def trained(options: str, lean: bool) -> caffe.Solver:
+    common = 'net: "net.prototxt" lr_policy: "fixed" snapshot_prefix: "s" random_seed: 3 test_interval: 2 test_iter: 1 '
+    Path("solver.prototxt").write_text(common + options)
+    solver = caffe.get_solver("solver.prototxt")
+    if lean:
+        solver.save_memory()
+    solver.step(5)
+    return solver
+
+
+OPTIONS = {
+    "sgd": "base_lr: 1e-6 momentum: 0.9 weight_decay: 0.01 iter_size: 2",
+    "clipped": 'base_lr: 1e-6 momentum: 0.9 clip_gradients: 0.1 regularization_type: "L1" weight_decay: 0.01',
+    "debug": "base_lr: 1e-6 debug_info: true display: 1",
+    "adam": 'base_lr: 1e-6 momentum: 0.9 type: "Adam"',
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_weights_are_the_same(workplace: Path, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    monkeypatch.setattr(caffe.net, "_HUGE_PARAMETER", 10)  # the weights of all layers wait for the end of backward
+    plain, lean = trained(options, lean=False), trained(options, lean=True)
+    assert all(np.isfinite(blob.data).all() for blob in plain.net.learnable)
+    for name, blobs in plain.net.params.items():
+        for mine, other in zip(blobs, lean.net.params[name], strict=True):
+            np.testing.assert_array_equal(other.data, mine.data, err_msg=name)
+    for mine, other in zip(plain.history, lean.history, strict=True):
+        np.testing.assert_array_equal(other.data, mine.data)
+    assert lean.net.blobs["loss"].data == plain.net.blobs["loss"].data
+
+
+def test_what_is_let_go_of_and_what_stays(workplace: Path) -> None:
+    plain, lean = (trained("base_lr: 1e-6 momentum: 0.9", lean) for lean in (False, True))
+    for name in ("conv1", "conv2", "pool", "conv3"):
+        assert plain.net.blobs[name].data.any()
+        assert plain.net.blobs[name].diff.any()
+        assert not lean.net.blobs[name].data.any(), name
+        assert not lean.net.blobs[name].diff.any(), name
+    for name in ("x", "y", "loss", "square"):
+        np.testing.assert_array_equal(lean.net.blobs[name].data, plain.net.blobs[name].data)
+    assert lean.test_nets[0].blobs["loss"].data
+    assert not lean.test_nets[0].blobs["conv2"].data.any()
+
+
+def test_snapshots_hold_the_last_update(workplace: Path) -> None:
+    for lean in (False, True):
+        solver = trained("base_lr: 1e-6 momentum: 0.9 snapshot: 5 snapshot_diff: true", lean)
+        Path("s_iter_5.caffemodel").rename(f"lean_{lean}.caffemodel")
+        assert np.array_equal(solver.net.params["conv3"][0].diff, solver.history[2].data)
+    assert Path("lean_True.caffemodel").read_bytes() == Path("lean_False.caffemodel").read_bytes()
+    assert model_file.read_model("lean_True.caffemodel")
+
+
+@pytest.mark.parametrize("type_", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
+def test_updates_do_not_depend_on_the_slices(workplace: Path, monkeypatch: pytest.MonkeyPatch, type_: str) -> None:
+    momentum = "" if type_ in ("AdaGrad", "RMSProp") else "momentum: 0.9"
+    options = f'base_lr: 1e-6 {momentum} weight_decay: 0.01 type: "{type_}" rms_decay: 0.9 clip_gradients: 0.1'
+    whole = trained(options, lean=False)
+    monkeypatch.setattr(caffe.solver, "_SLICE", 8)
+    sliced = trained(options, lean=False)
+    for mine, other in zip(whole.net.learnable, sliced.net.learnable, strict=True):
+        np.testing.assert_allclose(other.data, mine.data, rtol=1e-6, atol=1e-7)
+
+
+PEAK = """
+import resource, sys, caffe
+from caffe.proto import caffe_pb2
+net = caffe_pb2.NetParameter()
+data = net.layer.add(name="data", type="DummyData", top=["d0"])
+data.dummy_data_param.shape.add(dim=[1, 8, 1024, 1024])
+for i in range(6):
+    c = net.layer.add(name=f"c{i}", type="Convolution", bottom=[f"d{i}"], top=[f"d{i + 1}"]).convolution_param
+    c.num_output, c.kernel_size[:] = 8, [1]
+    c.weight_filler.type = "msra"
+    net.layer.add(name=f"r{i}", type="ReLU", bottom=[f"d{i + 1}"], top=[f"d{i + 1}"])
+net.layer.add(name="loss", type="Reduction", bottom=["d6"], top=["loss"], loss_weight=[1])
+solver = caffe_pb2.SolverParameter(base_lr=1e-9, lr_policy="fixed")
+solver.net_param.CopyFrom(net)
+solver = caffe.get_solver(solver)
+if sys.argv[1:]:
+    solver.save_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+solver.step(2)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (8 * 1024 * 4))
+"""
+
+
+def test_a_map_is_held_once() -> None:
+    """Six convolutions with their ReLUs, in units of one map, which is 32 MiB: maps and their diffs are 14."""
+    kept, lean = (
+        float(subprocess.run([sys.executable, "-c", PEAK, *words], check=True, capture_output=True).stdout)
+        for words in ((), ("lean",))
+    )
+    assert lean < 13  # seven maps, a diff with its successor and what a convolution copies meanwhile
+    assert kept > lean + 4
