@@ -197,9 +197,10 @@ def test_rules_choose_layers_by_phase_and_stage(write) -> None:
       layer { name: "test" type: "ReLU" bottom: "d" top: "test" include { phase: TEST } }
       layer { name: "deploy" type: "ReLU" bottom: "d" top: "deploy" include { stage: "deploy" } }
       layer { name: "low" type: "ReLU" bottom: "d" top: "low" exclude { min_level: 2 } }
+      layer { name: "mid" type: "ReLU" bottom: "d" top: "mid" include { max_level: 1 not_stage: "deploy" } }
     """
     path = write(text)
-    assert caffe.Net(path, caffe.TRAIN).outputs == ["low", "train"]
+    assert caffe.Net(path, caffe.TRAIN).outputs == ["low", "mid", "train"]
     assert caffe.Net(path, caffe.TEST, stages=["deploy"]).outputs == ["deploy", "low", "test"]
     assert caffe.Net(path, caffe.TEST, level=2).outputs == ["test"]
 
