@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -127,6 +128,14 @@ def test_figures_are_those_of_the_saved_labels(voc: Path, output: Path) -> None:
             scores.append(expected)
         assert row["mean_iu"] == pytest.approx(np.mean(scores[-2:]))
     assert len({round(score, 6) for score in scores}) > 3  # the methods do differ
+
+
+def test_page_of_results_shows_the_pictures(output: Path) -> None:
+    shown = re.findall(r"^!\[.+\]\(results/(\S+)\)$", (output / "RESULTS.md").read_text(), re.MULTILINE)
+    assert shown == ["table1_cases.png", "table1_crf.png", "table1_training.png", "table1.png"]
+    for name in shown:
+        assert (output / "results" / name).read_bytes() == (output / name).read_bytes()
+        assert cv2.imread(str(output / name)) is not None
 
 
 def test_differences_are_the_paired_bootstraps(output: Path) -> None:

@@ -48,7 +48,9 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     )
     reproduce.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
     reproduce.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
-    reproduce.add_argument("--write-docs", type=Path, metavar="FILE", help="also write all tables so far as one page")
+    reproduce.add_argument(
+        "--write-docs", type=Path, metavar="FILE", help="also write all tables and pictures so far as one page"
+    )
     data = reproduce.add_argument_group("data and length (remembered)", argument_default=argparse.SUPPRESS)
     data.add_argument("--voc", help="folder like VOC2012")
     data.add_argument("--weights", help="VGG-16's trunk: .npz or a Caffe model")
@@ -96,7 +98,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _reproduce(arguments: argparse.Namespace) -> int:
     from caffe import mode
-    from caffe.files import write_text
 
     from .reproduction import plan, report
     from .reproduction.run import Reproduction
@@ -128,6 +129,6 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             return STOPPED
     print(path.read_text(encoding="utf-8"), end="")
     if arguments.write_docs is not None:
-        write_text(arguments.write_docs, report.write_docs(arguments.output))
+        report.write_docs(arguments.output, arguments.write_docs)
     print(f"{path}")
     return 0

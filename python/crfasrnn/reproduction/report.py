@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
+from caffe.files import write_bytes, write_text
 from crfasrnn.bootstrap import Comparison
 
 from . import paper
@@ -24,6 +25,21 @@ _TITLES = {
     "table1": "Table 1: what the CRF adds",
     "ablations": "Ablations (section 7.1)",
     "iterations": "Mean-field iterations in testing",
+}
+# What `reproduce` draws beside each table.
+PICTURES = {
+    "table1": {
+        "table1_cases.png": "The image with the largest gain of CRF-RNN over FCN-8s, the one nearest to the median, and the one "
+        "with the largest loss (IU of that image over the classes that its truth shows)",
+        "table1_crf.png": "What the CRF learned: compatibility of the classes against Potts, weights of the kernels",
+        "table1_training.png": "Loss, and mean IU on the held-out training images",
+        "table1.png": "Mean IU on the validation images",
+    },
+    "ablations": {
+        "ablations.png": "Mean IU on the validation images",
+        "ablations_training.png": "Loss, and mean IU on the held-out training images",
+    },
+    "iterations": {"iterations.png": "Mean IU over the number of mean-field iterations in testing"},
 }
 _BANDS = (1, 4, 8, 20, 40)  # pixels around void
 
@@ -195,17 +211,31 @@ def hardware() -> str:
     return f"{model}, {device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
-def write_docs(output: Path) -> str:
-    """The text of docs/RESULTS.md, from the tables that a folder has. Raises CaffeError if it has none."""
+def write_docs(output: Path, page: Path) -> None:
+    """Write a page (docs/RESULTS.md) of the tables that a folder has, their pictures beside it in results/.
+
+    Raises CaffeError if there are no tables.
+    """
     pages = []
     for table in _TITLES:
         path = output / f"{table}.json"
         if path.is_file():
             pages.append(markdown(json.loads(path.read_text(encoding="utf-8"))).replace("# ", "## ", 1))
+            pages += [_shown(output / name, caption, page) for name, caption in PICTURES[table].items()]
     if not pages:
         raise CaffeError(f"no tables in {str(output)!r} yet")
     head = (
         "# Results\n\nWritten by `crfasrnn reproduce ... --write-docs` from the figures of the runs. The validation images were "
         "used for these figures alone: all settings are the recipes' own or were chosen on training images.\n\n"
     )
-    return head + "\n".join(pages)
+    write_text(page, head + "\n".join(pages))
+
+
+def _shown(picture: Path, caption: str, page: Path) -> str:
+    """A copy of the picture beside the page, as Markdown; nothing if there is no such picture."""
+    if not picture.is_file():
+        return ""
+    copy = page.parent / "results" / picture.name
+    copy.parent.mkdir(exist_ok=True)
+    write_bytes(copy, picture.read_bytes())
+    return f"![{caption}](results/{picture.name})\n\n{caption}.\n"

@@ -11,7 +11,8 @@ from caffe.files import write_text
 from crfasrnn import bootstrap, figures
 from crfasrnn.databases import variants, write_databases
 from crfasrnn.datasets import Dataset
-from crfasrnn.resources import write_classes
+from crfasrnn.evaluate import saved_labels
+from crfasrnn.resources import read_classes, write_classes
 from crfasrnn.training.driver import Job, train
 from crfasrnn.training.watch import DivergedError
 
@@ -122,7 +123,20 @@ class Reproduction:
             ("longer", "crfrnn"),
             ("longer-dense", "crfrnn"),
         ]
+        self._draw([rows[0], rows[1], rows[-1]])
         return self._write("table1", rows, pairs, self._experiment_seconds("table1"))
+
+    def _draw(self, rows: Sequence[Row]) -> None:
+        """Labels of these rows side by side (the paper's figure 4) and what the CRF learned (figure 5), of the first seed."""
+        seed, dataset = self._seeds[0], self._scorer.dataset
+        job = self._job(plan.END_TO_END, seed)
+        classes = read_classes(job.output / "classes.txt")
+        methods = [(row.title, saved_labels(self._scorer.labels(f"{row.name}-seed{seed}"))) for row in rows]
+        if len(dataset) >= len(figures.KINDS):
+            cases = figures.choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), 1)
+            path = self._output / "table1_cases.png"
+            figures.draw_cases(path, cases, methods, classes.names, classes.voc_ids)
+        figures.draw_crf(self._output / "table1_crf.png", figures.read_crf(job.final), classes.names)
 
     def _network_row(self, name: str, title: str, experiment: Experiment) -> Row:
         def score(seed: int) -> Scored:

@@ -66,7 +66,7 @@ class Scorer:
         figures, per_image, labels = (
             self.folder / f"{name}.json",
             self.folder / f"{name}.npz",
-            self.folder / "labels" / name,
+            self.labels(name),
         )
         if not figures.is_file():
             classes = read_classes(job.output / "classes.txt")
@@ -82,6 +82,10 @@ class Scorer:
             scores.per_image.save(per_image)
             write_json(figures, scores)
         return Scored(json.loads(figures.read_text(encoding="utf-8")), ImageConfusions.load(per_image))
+
+    def labels(self, name: str) -> Path:
+        """The folder of a method's label maps."""
+        return self.folder / "labels" / name
 
     def _go_on(self) -> None:
         if self.stop():
