@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -17,7 +18,8 @@ import torch
 from conftest import shared_path
 
 import caffe
-from caffe import mode
+from caffe import flags, mode
+from caffe.cli import Flags
 from caffe.proto import model_file
 
 PREFIX = re.compile(r"[IWEF]\d{4,8} \d\d:\d\d:\d\d\.\d{6} +\d+ \S+:\d+\] ")
@@ -154,6 +156,21 @@ def test_resume_from_genuine_solverstate(workplace: Path, suffix: str) -> None:
 )
 def test_wrong_use_is_one_message_and_exit_1(workplace: Path, arguments: list[str], words: str) -> None:
     assert words in run(*arguments, cwd=workplace, status=1)
+
+
+def test_flags_of_the_log_library_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    parsed = Flags()
+    given = "train --logtostderr=1 -alsologtostderr -nolog_prefix -log_dir /tmp -v=1 --minloglevel 2 -solver s.prototxt"
+    assert flags.parse(given.split(), parsed) == ["train"]
+    assert parsed == Flags(solver="s.prototxt")
+    assert os.environ["GLOG_minloglevel"] == "2"  # noqa: SIM112  # glog's spelling
+    with pytest.raises(caffe.CaffeError, match="illegal value 'x' specified for int flag '-v'"):
+        flags.parse(["-v=x"], Flags())
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }'
+    )
+    assert run("time", "-model", "net.prototxt", "-iterations=1", "-minloglevel=2", cwd=tmp_path) == ""
 
 
 def test_usage_without_a_command(tmp_path: Path) -> None:

@@ -28,6 +28,16 @@ def test_blobs_there_and_back() -> None:
     assert io.blobproto_to_array(double).tolist() == [0.1]
 
 
+def test_lists_of_blobs_there_and_back() -> None:
+    arrays = [np.arange(6.0).reshape(1, 2, 3, 1), np.zeros((2, 1, 1, 1))]
+    content = io.arraylist_to_blobprotovector_str(arrays)
+    for mine, array in zip(io.blobprotovector_str_to_arraylist(content), arrays, strict=True):
+        np.testing.assert_array_equal(mine, array)
+    for damaged in (content[:-3], b"\xff\xff"):
+        with pytest.raises(CaffeError, match="no BlobProtoVector"):
+            io.blobprotovector_str_to_arraylist(damaged)
+
+
 def test_datums_there_and_back() -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     datum = io.array_to_datum(pixels, label=7)

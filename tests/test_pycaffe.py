@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import h5py
@@ -114,7 +115,7 @@ def test_log_writes_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     caffe.init_log(0)
     caffe.log("halfway")
     assert capsys.readouterr().err.rstrip().endswith("] halfway")
-    caffe.init_log(2)
+    caffe.init_log(2, True)
     caffe.log("hidden")
     assert capsys.readouterr().err == ""
 
@@ -129,7 +130,25 @@ def test_gpu_mode_without_a_gpu_is_one_clear_error() -> None:
 def test_names_that_scripts_import() -> None:
     names = """Net SGDSolver NesterovSolver AdaGradSolver RMSPropSolver AdaDeltaSolver AdamSolver Layer get_solver Blob
         layer_type_list set_mode_cpu set_mode_gpu set_device set_random_seed solver_count set_solver_count solver_rank
-        set_solver_rank set_multiprocess init_log log TRAIN TEST Classifier Detector io layers params NetSpec to_proto coord_map"""
+        set_solver_rank set_multiprocess has_nccl Timer init_log
+        log TRAIN TEST Classifier Detector io layers params NetSpec to_proto coord_map"""
     assert [name for name in names.split() if not hasattr(caffe, name)] == []
     assert caffe_pb2.TEST == caffe.TEST
     assert callable(draw.draw_net_to_file)
+    from caffe.pycaffe import Net, SGDSolver
+
+    assert (Net, SGDSolver) == (caffe.Net, caffe.SGDSolver)
+    assert not caffe.has_nccl()
+
+
+def test_timer_counts_milliseconds() -> None:
+    timer = caffe.Timer()
+    assert timer.ms == 0
+    timer.start()
+    time.sleep(0.02)
+    assert timer.ms >= 20
+    timer.stop()
+    stopped = timer.ms
+    assert stopped >= 20
+    time.sleep(0.01)
+    assert timer.ms == stopped

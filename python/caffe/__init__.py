@@ -17,9 +17,9 @@ from caffe.mode import TEST, TRAIN, set_device, set_mode_cpu, set_mode_gpu, set_
 from caffe.net import Net
 from caffe.net_spec import NetSpec, params, to_proto
 from caffe.parallel import count as solver_count
+from caffe.parallel import has_nccl, set_multiprocess
 from caffe.parallel import rank as solver_rank
 from caffe.parallel import set_count as set_solver_count
-from caffe.parallel import set_multiprocess
 from caffe.parallel import set_rank as set_solver_rank
 from caffe.solver import (
     AdaDeltaSolver,
@@ -31,6 +31,7 @@ from caffe.solver import (
     Solver,
     get_solver,
 )
+from caffe.timer import Timer
 
 __version__ = "0.1.0"
 
@@ -51,8 +52,10 @@ __all__ = [
     "RMSPropSolver",
     "SGDSolver",
     "Solver",
+    "Timer",
     "coord_map",
     "get_solver",
+    "has_nccl",
     "init_log",
     "io",
     "layer_type_list",

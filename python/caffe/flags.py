@@ -12,16 +12,32 @@ from caffe.errors import CaffeError
 
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
+# The log library's flags, which scripts give to every tool. Of these -minloglevel has an effect: the log is always on stderr.
+_LOG_FLAGS: dict[str, type] = {
+    **dict.fromkeys(("logtostderr", "alsologtostderr", "colorlogtostderr", "log_prefix"), bool),
+    **dict.fromkeys(("minloglevel", "stderrthreshold", "v", "logbuflevel", "logbufsecs", "max_log_size"), int),
+    **dict.fromkeys(("log_dir", "vmodule"), str),
+}
+
 FlagsClass = TypeVar("FlagsClass")
 
 
 def parse(arguments: Sequence[str], flags: Any) -> list[str] | None:
     """Set the fields of `flags`, a dataclass of str, int, float and bool fields, as the command line says; returns the words.
 
-    One or two dashes, "-flag value", "-flag=value"; for a bool "-flag", "-noflag" and "-flag=false"; "--" ends the flags.
+    One or two dashes, "-flag value", "-flag=value"; for a bool "-flag", "-noflag" and "-flag=false"; "--" ends the flags. The
+    flags of Caffe's log library, glog, are accepted; -minloglevel becomes the environment's GLOG_minloglevel.
     Returns None if help is asked for. Raises CaffeError for an unknown flag or a wrong value.
     """
-    kinds: dict[str, type] = {field.name: type(getattr(flags, field.name)) for field in fields(flags)}
+    own: dict[str, type] = {field.name: type(getattr(flags, field.name)) for field in fields(flags)}
+    kinds = {**_LOG_FLAGS, **own}
+
+    def keep(name: str, value: Any) -> None:
+        if name in own:
+            setattr(flags, name, value)
+        elif name == "minloglevel":
+            os.environ["GLOG_minloglevel"] = str(value)  # noqa: SIM112  # glog's spelling
+
     words: list[str] = []
     rest = list(arguments)
     while rest:
@@ -35,19 +51,19 @@ def parse(arguments: Sequence[str], flags: Any) -> list[str] | None:
         if name in ("help", "h", "helpshort"):
             return None
         if name.startswith("no") and kinds.get(name[2:]) is bool and not given:
-            setattr(flags, name[2:], False)
+            keep(name[2:], False)
             continue
         if name not in kinds:
-            known = ", ".join("-" + kind for kind in kinds) or "there are none"
+            known = ", ".join("-" + kind for kind in own) or "there are none"
             raise CaffeError(f"unknown command line flag '{name}' (flags: {known})")
         if kinds[name] is bool and not given:
-            setattr(flags, name, True)
+            keep(name, True)
             continue
         if not given:
             if not rest:
                 raise CaffeError(f"flag '-{name}' is missing its argument")
             value = rest.pop(0)
-        setattr(flags, name, _value(name, kinds[name], value))
+        keep(name, _value(name, kinds[name], value))
     return words
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
@@ -80,6 +81,21 @@ def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> Any:
     if diff is not None:
         blob.diff.extend(np.ravel(diff).astype(float).tolist())
     return blob
+
+
+def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
+    """Arrays as a serialized caffe_pb2.BlobProtoVector."""
+    return bytes(
+        caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
+    )
+
+
+def blobprotovector_str_to_arraylist(content: bytes) -> list[np.ndarray]:
+    """The arrays of a serialized caffe_pb2.BlobProtoVector. Raises CaffeError if it is none."""
+    try:
+        return [blobproto_to_array(blob) for blob in caffe_pb2.BlobProtoVector.FromString(content).blobs]
+    except (DecodeError, ValueError) as error:
+        raise CaffeError(f"no BlobProtoVector: {error}") from error
 
 
 def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:

@@ -40,10 +40,11 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
-def init_log(min_level: int | None = None) -> None:
+def init_log(min_level: int | None = None, stderr: bool = True) -> None:
     """Write Caffe's log lines to stderr from now on.
 
-    `min_level` is glog's: 0 info, 1 warning, 2 error, 3 fatal; default: the environment's GLOG_minloglevel, else 0.
+    `min_level` is glog's: 0 info, 1 warning, 2 error, 3 fatal; default: the environment's GLOG_minloglevel, else 0. `stderr` is
+    accepted for scripts written for pycaffe.
     """
     global _handler
     if min_level is None:

@@ -72,6 +72,11 @@ def set_multiprocess(several: bool) -> None:
     """Accepted for scripts written for pycaffe: solvers here are always processes of their own, never threads."""
 
 
+def has_nccl() -> bool:
+    """Whether pycaffe's NCCL class is there: it is not, since processes that torchrun starts use NCCL by themselves."""
+    return False
+
+
 def shard(phase: int) -> tuple[int, int]:
     """(rank, processes): in phase TRAIN process `rank` reads every `processes`-th entry of the data."""
     return (rank(), count()) if phase == mode.TRAIN else (0, 1)
