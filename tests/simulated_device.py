@@ -87,12 +87,12 @@ class _Factories(TorchDispatchMode):
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """One operation of PyTorch where its tensors are. Raises RuntimeError where they are on both devices."""
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-    given = kwargs.get("device")
     if func not in _CROSSINGS:
         _check(func, tensors, kwargs.get("generator"))
-    on_device = args[0] if func is torch.ops.aten.copy_.default else None
-    if on_device is not None:
-        there = isinstance(on_device, DeviceTensor)
+    given = kwargs.get("device")
+    target = args[0] if func is torch.ops.aten.copy_.default else None
+    if target is not None:
+        there = isinstance(target, DeviceTensor)
     elif given is not None:
         there = torch.device(given).type == DEVICE.type
     else:
@@ -102,7 +102,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         plain_kwargs["device"] = torch.device("cpu")
     result = func(*plain_args, **plain_kwargs)
     if not there:
-        return on_device if on_device is not None else result
+        return result if target is None else target
     return return_and_correct_aliasing(func, args, kwargs, tree_map_only(torch.Tensor, DeviceTensor, result))
 
 
