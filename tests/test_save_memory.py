@@ -30,18 +30,20 @@ layer { name: "conv3" type: "Convolution" bottom: "pool" top: "conv3"
 layer { name: "conv4" type: "Convolution" bottom: "pool" top: "conv4" param { lr_mult: 0 } param { lr_mult: 2 }
   convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "msra" } } }
 layer { name: "sum" type: "Eltwise" bottom: "conv3" bottom: "conv4" top: "sum" }
-layer { name: "square" type: "Python" bottom: "sum" top: "square" python_param { module: "square_layer" layer: "Square" } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "square" bottom: "y" top: "loss" loss_weight: 2 }
+layer { name: "square" type: "Python" bottom: "sum" bottom: "conv4" top: "square"
+  python_param { module: "square_layer" layer: "Square" } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "square" bottom: "y" top: "loss" loss_weight: 1e-3 }
 """
 SQUARE = """
 import caffe
 class Square(caffe.Layer):
     def reshape(self, bottom, top):
-        top[0].reshape(*bottom[0].data.shape)
+        top[0].reshape(*bottom[0].shape)
     def forward(self, bottom, top):
         top[0].data[...] = bottom[0].data ** 2
     def backward(self, top, propagate_down, bottom):
-        bottom[0].diff[...] = 2 * bottom[0].data * top[0].diff
+        # The second bottom is looked at here alone.
+        bottom[0].diff[...] = 2 * bottom[0].data * top[0].diff * bottom[1].data
 """
 
 
