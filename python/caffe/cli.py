@@ -32,7 +32,7 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
   -phase TRAIN|TEST     network phase (time; default TRAIN)
   -inference            time whole passes as crfasrnn segment makes them, instead of layers (time; phase TEST)
   -precision float32|bf16   what wide convolutions multiply in (train, test, time; default float32); bf16 is about
-                        twice as fast where the processor has such products, with 8 significant bits
+                        1.5 times as fast where the processor has such products, with 8 significant bits
   -level N              network level (default 0)
   -stage NAME[,NAME]    network stages
   -gpu ID[,ID]|all      run in GPU mode on these devices
