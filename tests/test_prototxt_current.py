@@ -145,7 +145,7 @@ def test_any_number_of_classes(tmp_path: Path) -> None:
         assert layer(net, name).convolution_param.num_output == 3
     assert layer(net, "upsample").convolution_param.group == 3
     crf = layer(net, "inference1").multi_stage_meanfield_param
-    assert (crf.spatial_filter_weights_str, crf.bilateral_filter_weights_str) == ("3 3 3", "5 5 5")
+    assert (crf.spatial_filter_weights_str, crf.bilateral_filter_weights_str) == ("1 1 1", "2 2 2")
 
 
 def test_the_slim_trunk_is_frozen_through_its_third_block() -> None:

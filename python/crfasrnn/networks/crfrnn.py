@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from caffe.net_spec import NetSpec, Top
@@ -24,6 +24,9 @@ class Kernels:
     bilateral_weight: float = 5
 
 
+PUBLISHED = Kernels()
+
+
 @dataclass(frozen=True)
 class Variant:
     """What the paper's section 7.1 varies, and the activation of section 6.
@@ -39,9 +42,9 @@ class Variant:
     untied: bool = False
     activation: str = "SOFTMAX"
 
-    def kernels(self) -> Kernels:
+    def kernels(self, start: Kernels) -> Kernels:
         """Where training starts: without softmax, Q grows from iteration to iteration unless the weights sum to less than one."""
-        return Kernels(spatial_weight=0.3, bilateral_weight=0.5) if self.activation == "RELU" else Kernels()
+        return replace(start, spatial_weight=0.3, bilateral_weight=0.5) if self.activation == "RELU" else start
 
     def fields(self) -> dict[str, Any]:
         """What differs from the released layer, for multi_stage_meanfield_param."""
@@ -68,7 +71,7 @@ def mean_field(
     rates: learning-rate factors of the spatial weights, the bilateral weights and the compatibilities.
     """
     variant = variant or Variant()
-    kernels = kernels or variant.kernels()
+    kernels = variant.kernels(kernels or PUBLISHED)
     if variant.compatibility == "potts":
         rates = (*rates[:2], 0)
     n.unary, n.Q0 = L.Split(scores, ntop=2, name="splitting")
