@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+import torch.nn.functional as F
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import caffe
+from caffe import bands
 from caffe.border import Slide, plan_axis
 from caffe.errors import CaffeError
 from caffe.inference import Inference
@@ -94,7 +97,12 @@ def outputs(net: caffe.Net, forward: Callable[[], dict[str, np.ndarray]]) -> dic
 
 @pytest.mark.parametrize("body", NETS, ids=lambda body: body.__name__)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_outputs_are_those_of_the_net(body: Callable[[NetSpec], None], size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("band", [None, 3000], ids=["whole", "bands"])
+def test_outputs_are_those_of_the_net(
+    body: Callable[[NetSpec], None], size: tuple[int, int], band: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if band is not None:
+        monkeypatch.setattr("caffe.inference._BAND_BYTES", band)  # as if all maps were large
     net = made(body, size, batch=2)
     expected = outputs(net, net.forward)
     found = outputs(net, Inference(net).forward)
@@ -126,6 +134,36 @@ def test_the_border_is_left_out() -> None:
     assert len(stage.take) < 520
     assert [len(places) for places in stage.restore] == [698, 698, 349]
     assert plan_axis([vgg], 500, 1)[0].take == list(range(502))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(*(st.integers(1, 3),) * 2, st.integers(0, 2), st.integers(1, 2)), min_size=1, max_size=4),
+    st.integers(20, 40),
+    st.integers(1, 9),
+)
+def test_bands_are_rows_of_the_whole(windows: list[tuple[int, int, int, int]], height: int, rows: int) -> None:
+    """Chains of convolutions with any windows; the sums of small integers are exact in any order."""
+    generator = torch.Generator().manual_seed(height)
+    x = torch.randint(-2, 3, (2, 2, height, 5), generator=generator).double()
+    weights = [torch.randint(-1, 2, (2, 2, kernel, 1), generator=generator).double() for kernel, *_ in windows]
+    slides = []
+    for kernel, stride, pad, dilation in windows:
+        extent = dilation * (kernel - 1) + 1
+        pad = min(pad, extent - 1)  # no window sees padding alone
+        slides.append(
+            Slide(kernel, stride, pad, dilation, lambda n, s=stride, p=pad, e=extent: (n + 2 * p - e) // s + 1)
+        )  # type: ignore[misc]
+    whole, length = x, height
+    for weight, slide in zip(weights, slides):
+        length = slide.output(length)
+        assume(length > 0)
+        whole = F.conv2d(whole, weight, None, (slide.stride, 1), (slide.pad, 0), (slide.dilation, 1))
+
+    def part(k: int, y: torch.Tensor, outside: tuple[int, int]) -> torch.Tensor:
+        return F.conv2d(F.pad(y, (0, 0, *outside)), weights[k], None, (slides[k].stride, 1), 0, (slides[k].dilation, 1))
+
+    assert torch.equal(bands.run(x, slides, part, rows), whole)
 
 
 @settings(max_examples=150, deadline=None)

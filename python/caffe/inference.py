@@ -6,16 +6,18 @@ by itself, channels last (what the convolutions compute in anyway), and leaves a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import TypeGuard
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from caffe import winograd
+from caffe import bands, winograd
 from caffe.border import Slide, StagePlan, plan_axis
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer, TorchLayer
@@ -45,6 +47,7 @@ _ELEMENTWISE = frozenset(
 )
 _MANY_CHANNELS = 128 * 256  # of inputs times of outputs
 _PLANS_KEPT = 64  # lengths of image axes
+_BAND_BYTES = 8 << 20  # of a map, for the rows that are made at a time
 
 
 @dataclass
@@ -126,8 +129,10 @@ class Inference:
         return any(self._pad) and step is self._steps[0]
 
     def _planned(self, axis: int, length: int) -> list[StagePlan]:
-        slides = [[step.slide(axis, self._is_padded(step)) for step in stage] for stage in self._stages]
-        return plan_axis(slides, length, self._pad[axis])
+        return plan_axis([self._slides(stage, axis) for stage in self._stages], length, self._pad[axis])
+
+    def _slides(self, stage: Sequence[_Step], axis: int = 0) -> list[Slide]:
+        return [step.slide(axis, self._is_padded(step)) for step in stage]
 
     @torch.no_grad()
     def _run_trunk(self) -> None:
@@ -141,10 +146,50 @@ class Inference:
         params = iter(self._params)
         for stage, row, column in zip(self._stages, rows, columns):
             x = _selected(x, row.take, column.take)
-            for step, y, z in zip(stage, row.restore, column.restore):
-                x = _applied(step.layer, x, next(params), self._is_padded(step))
-                for name in step.exits:
-                    net.blobs[name].tensor = _selected(x, y, z).float()
+            ours = list(islice(params, len(stage)))
+            if band := self._band(stage, x):
+                x = bands.run(x, self._slides(stage), self._part(stage, ours), band)
+                self._leave(stage[-1], x, row.restore[-1], column.restore[-1])
+                continue
+            for step, values, y, z in zip(stage, ours, row.restore, column.restore):
+                x = _applied(step.layer, x, values, self._is_padded(step))
+                self._leave(step, x, y, z)
+
+    def _leave(self, step: _Step, x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> None:
+        """Hand a step's output to the layers outside of the trunk."""
+        for name in step.exits:
+            self.net.blobs[name].tensor = _selected(x, rows, columns).float()
+
+    def _band(self, stage: Sequence[_Step], x: torch.Tensor) -> int:
+        """How many rows of a stage's output to make at a time; 0: all, where maps fit the cache or other layers read them."""
+        first, last = stage[0].layer, stage[-1].layer
+        slides = self._slides(stage)
+        if any(slide.pad > slide.dilation * (slide.kernel - 1) for slide in slides):
+            return 0  # windows that see padding alone
+        plain = not any(step.exits for step in stage[:-1]) and not (isinstance(last, Pooling) and any(last.pool.pad))
+        if (
+            not isinstance(first, Convolution)
+            or not plain
+            or any(_transforms_step(step, self._dtype) for step in stage)
+        ):
+            return 0
+        row = len(x) * x.shape[3] * first.num_output * x.element_size()  # bytes
+        if row * x.shape[2] <= _BAND_BYTES:
+            return 0
+        return max(1, _BAND_BYTES // row // math.prod(slide.stride for slide in slides))
+
+    def _part(self, stage: Sequence[_Step], params: Sequence[Sequence[torch.Tensor]]) -> bands.Part:
+        def part(k: int, x: torch.Tensor, outside: tuple[int, int]) -> torch.Tensor:
+            layer = stage[k].layer
+            if not isinstance(layer, Convolution):
+                return layer.compute([x], params[k])[0]
+            w = layer.windows
+            pad = 0 if self._is_padded(stage[k]) else w.pad[1]
+            x = F.pad(x, (0, 0, *outside)) if any(outside) else x
+            bias = params[k][1] if len(params[k]) > 1 else None
+            return F.conv2d(x, params[k][0], bias, w.stride, (0, pad), w.dilation, layer.group)
+
+        return part
 
 
 def _applied(layer: TorchLayer, x: torch.Tensor, params: Sequence[torch.Tensor], padded: bool) -> torch.Tensor:
@@ -158,6 +203,10 @@ def _applied(layer: TorchLayer, x: torch.Tensor, params: Sequence[torch.Tensor],
         pad = (0, 0) if padded else w.pad
         return F.conv2d(x, params[0], params[1] if len(params) > 1 else None, w.stride, pad, w.dilation, layer.group)
     return layer.compute([x], params)[0]
+
+
+def _transforms_step(step: _Step, dtype: torch.dtype) -> bool:
+    return isinstance(step.layer, Convolution) and _transforms(step.layer, dtype)
 
 
 def _transforms(layer: Convolution, dtype: torch.dtype) -> bool:

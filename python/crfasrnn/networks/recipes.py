@@ -80,7 +80,7 @@ RECIPES: dict[str, Recipe] = {
     "fcn8s-longer": Recipe("FCN-8s, trained on", fcn.fcn8s, "fcn8s", solvers.published, 1e-14, False),
     "crfrnn": Recipe("FCN-8s + CRF-RNN", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES),
     "crf-only": Recipe(
-        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES, True
+        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES, frozen=True
     ),
     "slim-fcn8s": Recipe("FCN-8s slim", slim.fcn8s, None, solvers.slim, _FCN_LR, True),
     # As many steps, at the same rates, as the CRF-RNN gets: what the CRF layer adds is the difference to this one.
