@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -123,56 +125,42 @@ def test_two_processes_resume_where_each_was(workplace: Path) -> None:
     assert "was written by 2 process(es), this run has 1" in alone.stderr
 
 
-def test_a_lost_process_ends_the_run(workplace: Path) -> None:
+@contextmanager
+def endless(workplace: Path, name: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A training of two processes that is under way, and their numbers; it must end with status 1 when the block is left."""
     with subprocess.Popen(
-        command(workplace, "half", "lost", iterations=10**8, several=True),
+        command(workplace, "half", name, iterations=10**8, several=True),
         cwd=workplace,
-        env=environment(),
+        env={**environment(), **variables},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
         try:
             assert process.stderr is not None
-            for line in process.stderr:
-                if "Iteration 4 (" in line:
-                    break
+            next(line for line in process.stderr if "Iteration 4 (" in line)
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             assert len(children) == 2
-            os.kill(int(children[1]), signal.SIGKILL)
+            yield process, [int(child) for child in children]
             process.communicate(timeout=100)
             assert process.returncode == 1
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_lost_process_ends_the_run(workplace: Path) -> None:
+    with endless(workplace, "lost") as (_, children):
+        os.kill(children[1], signal.SIGKILL)
 
 
 def test_a_process_that_hangs_ends_the_run(workplace: Path) -> None:
-    with subprocess.Popen(
-        command(workplace, "half", "hung", iterations=10**8, several=True),
-        cwd=workplace,
-        env={**environment(), "CAFFE_TIMEOUT": "10"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        stopped = None
-        try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if "Iteration 4 (" in line:
-                    break
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            stopped = int(children[1])
-            os.kill(stopped, signal.SIGSTOP)
-            said = next(line for line in process.stderr if "caffe: error" in line or "has not answered" in line)
-            assert "process 0: another training process has not answered for 10 seconds: it hangs" in said
-            os.kill(stopped, signal.SIGKILL)
-            process.communicate(timeout=100)
-            assert process.returncode == 1
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    with endless(workplace, "hung", CAFFE_TIMEOUT="10") as (process, children):
+        os.kill(children[1], signal.SIGSTOP)
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "caffe: error" in line or "has not answered" in line)
+        assert "process 0: another training process has not answered for 10 seconds: it hangs" in said
+        os.kill(children[1], signal.SIGKILL)
 
 
 def test_others_wait_for_tests_from_batch_to_batch(workplace: Path) -> None:
