@@ -127,7 +127,7 @@ def test_figures_are_those_of_the_saved_labels(voc: Path, output: Path) -> None:
             assert row["seeds"][seed]["mean_iu"] == pytest.approx(expected, abs=1e-9)
             scores.append(expected)
         assert row["mean_iu"] == pytest.approx(np.mean(scores[-2:]))
-    assert len({round(score, 6) for score in scores}) > 3  # the methods do differ
+    assert len({round(score, 6) for score in scores}) > 2  # the methods do differ
 
 
 def test_page_of_results_shows_the_pictures(output: Path) -> None:
