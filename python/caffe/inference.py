@@ -116,7 +116,7 @@ class Inference:
 
     def _converted(self, layer: TorchLayer) -> list[torch.Tensor]:
         """The parameters as the trunk reads them; convolutions would otherwise reorder their weights in every forward."""
-        if isinstance(layer, Convolution) and _transforms(layer, self._dtype):
+        if _transforms(layer, self._dtype):
             return [winograd.transformed(layer.blobs[0].tensor), *(p.tensor for p in layer.blobs[1:])]
         ordered = isinstance(layer, Convolution) and layer.blobs[0].count <= HUGE_WEIGHTS
         layout = torch.channels_last if ordered else torch.contiguous_format
@@ -170,7 +170,7 @@ class Inference:
         if (
             not isinstance(first, Convolution)
             or not plain
-            or any(_transforms_step(step, self._dtype) for step in stage)
+            or any(_transforms(step.layer, self._dtype) for step in stage)
         ):
             return 0
         row = len(x) * x.shape[3] * first.num_output * x.element_size()  # bytes
@@ -183,34 +183,36 @@ class Inference:
             layer = stage[k].layer
             if not isinstance(layer, Convolution):
                 return layer.compute([x], params[k])[0]
-            w = layer.windows
-            pad = 0 if self._is_padded(stage[k]) else w.pad[1]
-            x = F.pad(x, (0, 0, *outside)) if any(outside) else x
-            bias = params[k][1] if len(params[k]) > 1 else None
-            return F.conv2d(x, params[k][0], bias, w.stride, (0, pad), w.dilation, layer.group)
+            columns = 0 if self._is_padded(stage[k]) else layer.windows.pad[1]
+            return _convolved(layer, F.pad(x, (0, 0, *outside)), params[k], (0, columns))
 
         return part
 
 
 def _applied(layer: TorchLayer, x: torch.Tensor, params: Sequence[torch.Tensor], padded: bool) -> torch.Tensor:
     """The layer's top; `padded`: its padding is in x already."""
-    if isinstance(layer, Convolution) and _transforms(layer, x.dtype):
+    if _transforms(layer, x.dtype):
         return winograd.convolve(
             x, params[0], params[1] if len(params) > 1 else None, (0, 0) if padded else layer.windows.pad
         )
     if isinstance(layer, Convolution) and (padded or x.dtype != torch.float32):
-        w = layer.windows
-        pad = (0, 0) if padded else w.pad
-        return F.conv2d(x, params[0], params[1] if len(params) > 1 else None, w.stride, pad, w.dilation, layer.group)
+        rows, columns = (0, 0) if padded else layer.windows.pad
+        return _convolved(layer, x, params, (rows, columns))
     return layer.compute([x], params)[0]
 
 
-def _transforms_step(step: _Step, dtype: torch.dtype) -> bool:
-    return isinstance(step.layer, Convolution) and _transforms(step.layer, dtype)
+def _convolved(
+    layer: Convolution, x: torch.Tensor, params: Sequence[torch.Tensor], pad: tuple[int, int]
+) -> torch.Tensor:
+    """The library's convolution, with another padding than the layer's."""
+    w = layer.windows
+    return F.conv2d(x, params[0], params[1] if len(params) > 1 else None, w.stride, pad, w.dilation, layer.group)
 
 
-def _transforms(layer: Convolution, dtype: torch.dtype) -> bool:
-    """Whether Winograd's form is faster than the library's convolution, as it is with many channels; always float32."""
+def _transforms(layer: TorchLayer, dtype: torch.dtype) -> TypeGuard[Convolution]:
+    """Whether this is a convolution for which Winograd's form is faster, as it is with many channels; always float32."""
+    if not isinstance(layer, Convolution):
+        return False
     w = layer.windows
     fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and layer.group == 1
     return fits and dtype == torch.float32 and layer.channels * layer.num_output >= _MANY_CHANNELS
