@@ -339,15 +339,13 @@ def _time_layers(flags: Flags) -> int:
 
 def _timed(call: Callable[[], object]) -> float:
     """Milliseconds that a call takes, the device's work included."""
-    import torch
+    from caffe.timer import Timer
 
-    from caffe import mode
-
-    start = time.perf_counter()
+    timer = Timer()
+    timer.start()
     call()
-    if mode.device().type == "cuda":
-        torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start)
+    timer.stop()
+    return timer.ms
 
 
 def _positive(iterations: int) -> None:
