@@ -102,7 +102,7 @@ def test_outputs_are_those_of_the_net(
     body: Callable[[NetSpec], None], size: tuple[int, int], band: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if band is not None:
-        monkeypatch.setattr("caffe.inference._BAND_BYTES", band)  # as if all maps were large
+        monkeypatch.setattr("caffe.trunk._BAND_BYTES", band)  # as if all maps were large
     net = made(body, size, batch=2)
     expected = outputs(net, net.forward)
     found = outputs(net, Inference(net).forward)

@@ -12,6 +12,7 @@ import pytest
 import caffe
 import caffe.net
 import caffe.solver
+from caffe import mode
 from caffe.proto import model_file
 
 NET = """
@@ -153,3 +154,61 @@ def test_a_map_is_held_once() -> None:
     )
     assert lean < 13  # seven maps, a diff with its successor and what a convolution copies meanwhile
     assert kept > lean + 4
+
+
+FROZEN = """
+layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param {
+  shape { dim: 2 dim: 3 dim: 33 dim: 40 } shape { dim: 2 dim: 4 dim: 9 dim: 10 }
+  data_filler { type: "gaussian" std: 30 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "conv1" type: "Convolution" bottom: "x" top: "conv1" param { lr_mult: 0 } param { lr_mult: 0 }
+  convolution_param { num_output: 40 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "conv2" type: "Convolution" bottom: "pool1" top: "conv2" param { lr_mult: 0 } param { lr_mult: 0 }
+  convolution_param { num_output: 48 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "conv3" type: "Convolution" bottom: "pool2" top: "conv3"
+  convolution_param { num_output: 64 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "score" type: "Convolution" bottom: "conv3" top: "score"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "side" type: "Convolution" bottom: "pool2" top: "side"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "sum" type: "Eltwise" bottom: "score" bottom: "side" top: "sum" }
+layer { name: "loss" type: "EuclideanLoss" bottom: "sum" bottom: "y" top: "loss" loss_weight: 1e-3 }
+"""
+
+
+@pytest.mark.parametrize("band", [None, 3000], ids=["whole", "bands"])
+def test_frozen_layers_run_at_once_in_bfloat16(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, band: int | None
+) -> None:
+    if band is not None:
+        monkeypatch.setattr("caffe.trunk._BAND_BYTES", band)
+    Path("net.prototxt").write_text(FROZEN)
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 1e-6 lr_policy: "fixed" random_seed: 3 test_interval: 2 test_iter: 1 snapshot_prefix: "s"'
+    )
+
+    def trained(lean: bool, precision: str) -> tuple[caffe.Solver, set[str]]:
+        solver = caffe.get_solver("solver.prototxt")
+        if lean:
+            solver.save_memory()
+        ran: set[str] = set()
+        solver.net.after_forward(lambda layer: ran.add(solver.net._layer_names[layer]))
+        with mode.precision(precision):
+            solver.step(5)
+        return solver, ran
+
+    def movement(solver: caffe.Solver) -> dict[str, np.ndarray]:
+        start = caffe.get_solver("solver.prototxt").net.params
+        return {name: solver.net.params[name][0].data - start[name][0].data for name in start}
+
+    (plain, everything), (lean, ran) = trained(False, "bf16"), trained(True, "bf16")
+    assert everything - ran == {"conv1", "relu1", "pool1", "conv2", "pool2"}
+    assert trained(True, "float32")[1] == everything
+    for name, moved in movement(plain).items():
+        assert moved.any() == (name not in ("conv1", "conv2"))
+        # The order of sums may round a value of a map to bfloat16's next one: 2^-8 of it.
+        assert np.abs(movement(lean)[name] - moved).max() <= 2**-7 * np.abs(moved).max(), name
+    found, expected = (float(solver.test_nets[0].blobs["loss"].data) for solver in (lean, plain))
+    assert found == pytest.approx(expected, rel=1e-3)

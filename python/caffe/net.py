@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,16 @@ _HUGE_PARAMETER = 1 << 23  # elements
 _FRESH_TOPS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 
 
+class Shortcut(Protocol):
+    """Runs consecutive layers of a net, none of which has a loss, at once."""
+
+    def layers(self) -> range:
+        """Their indices, none where it can't be used now."""
+
+    def run(self) -> None:
+        """Compute what other layers read of them."""
+
+
 class NetGraph:
     """The net as Caffe builds it: everything but the conveniences of pycaffe, which Net adds.
 
@@ -41,7 +51,8 @@ class NetGraph:
     `frees_blobs` (False): set it where only the outputs and the parameters' gradients matter, and forward lets go of the data of
     every other blob after the last reader, backward of the diffs and of what each layer kept for it, so that they read as zeros
     afterwards; in phase TEST nothing is kept for backward. The tops of layers without bottoms, and what Python layers may look
-    at in backward, stay. `debug_info` (NetParameter's): log magnitudes of blobs and gradients.
+    at in backward, stay. `shortcut` (None): what runs some of the layers at once where blobs are freed; hooks are not called for
+    them. `debug_info` (NetParameter's): log magnitudes of blobs and gradients.
     """
 
     def __init__(self, definition: caffe_pb2.NetParameter, folder: Path | None = None) -> None:
@@ -76,6 +87,7 @@ class NetGraph:
             memory += sum(self.blobs[t].count for t in self._tops[-1])
             logger.info("Memory required for data: %d", 4 * memory)
         self.frees_blobs = False
+        self.shortcut: Shortcut | None = None
         self.debug_info = bool(filtered.debug_info)
         self._hooks: dict[str, list[Callable[[int], object]]] = {name: [] for name in _HOOKS}
         self._propagate_need_backward(bool(filtered.force_backward))
@@ -250,7 +262,13 @@ class NetGraph:
     def run_forward(self, start: int = 0, end: int | None = None) -> float:
         """Run layers start..end (both included; default: to the last) and return the sum of their weighted losses."""
         loss = 0.0
-        for i in range(start, len(self.layers) if end is None else end + 1):
+        stop = len(self.layers) if end is None else end + 1
+        taken = self._taken_by_shortcut(start, stop)
+        for i in range(start, stop):
+            if i in taken:
+                if i == taken[0] and self.shortcut is not None:
+                    self.shortcut.run()
+                continue
             layer = self.layers[i]
             bottom, top = self._blobs_of(i)
             self._call("before_forward", i)
@@ -275,6 +293,13 @@ class NetGraph:
                 if self.phase == mode.TEST:
                     layer.release()
         return loss
+
+    def _taken_by_shortcut(self, start: int, stop: int) -> range:
+        """The layers of a forward through start..stop-1 that the shortcut runs."""
+        if self.shortcut is None or not self.frees_blobs or self.debug_info:
+            return range(0)
+        taken = self.shortcut.layers()
+        return taken if start <= taken.start and taken.stop <= stop else range(0)
 
     def run_backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward from layer `start` (default: the last) down to `end`, both included."""

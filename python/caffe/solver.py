@@ -21,12 +21,14 @@ from caffe.lr_policy import LearningRate
 from caffe.memory import return_large_blocks
 from caffe.net import Net, PathLike
 from caffe.proto import caffe_pb2, model_file, text
+from caffe.trunk import FrozenTrunk
 from caffe.updates import check_rule
 
 # What a signal or a callback may ask of a running solver.
 CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 Event = dict[str, Any]
 _SLICE = 1 << 18  # elements
+_HUGE_NET = 1 << 26  # elements of all parameters
 _ACTIONS = (CONTINUE, SNAPSHOT, STOP)  # a later one outweighs an earlier one
 
 
@@ -159,11 +161,15 @@ class Solver:
     def save_memory(self) -> None:
         """From now on keep nothing that the training itself does not need, for programs that look at losses and weights alone.
 
-        The nets let go of their blobs (Net.frees_blobs), and freed memory goes back to the system. The numbers stay the same.
+        The nets let go of their blobs (Net.frees_blobs), run at once where they can what nothing is learned in, and freed memory
+        goes back to the system if the parameters are huge: that takes time. The numbers stay the same, up to the order of sums
+        in bfloat16.
         """
-        return_large_blocks()
+        if sum(blob.count for blob in self.net.learnable) > _HUGE_NET:
+            return_large_blocks()
         for net in (self.net, *self.test_nets):
             net.frees_blobs = True
+            net.shortcut = FrozenTrunk(net)
 
     def share_weights(self, net: Net) -> None:
         """Let `net` use this solver's weights in the layers of the same names."""
