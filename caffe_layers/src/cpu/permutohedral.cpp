@@ -140,6 +140,37 @@ KeyLayout key_layout(const Range<T>& range, const std::array<T, kMaxDimension>& 
   return layout;
 }
 
+// From the simplex of a point to the keys of its corners.
+template <typename Key>
+class CornerKeys {
+ public:
+  explicit CornerKeys(const KeyLayout& layout) : layout_(layout), origin_(Key::origin(layout)) {
+    const int d = layout.dimension;
+    for (int i = 0; i <= d; ++i) {
+      for (int j = 0; j < d; ++j) step_[i].add(layout, j, i == j ? -d : 1);
+    }
+  }
+
+  // keys[l (d + 1) + r] = that of the corner of remainder r of point l, for the first `count` points.
+  template <typename T>
+  void write(const Simplices<T>& s, int count, Key* keys) const {
+    const int d = layout_.dimension;
+    std::array<Key, kMaxDimension + 2> step;  // from the corner of remainder r - 1 to that of remainder r
+    for (int l = 0; l < count; ++l, keys += d + 1) {
+      Key key = origin_;
+      for (int i = 0; i < d; ++i) key.add(layout_, i, s.base[i][l]);
+      for (int i = 0; i <= d; ++i) step[d + 1 - s.rank[i][l]] = step_[i];
+      keys[0] = key;
+      for (int r = 1; r <= d; ++r) keys[r] = key = key + step[r];
+    }
+  }
+
+ private:
+  KeyLayout layout_;
+  Key origin_;
+  std::array<Key, kMaxDimension + 1> step_;  // one up in all coordinates, d + 1 down in coordinate i
+};
+
 // Embeds points [begin, end) and numbers the corners within the block.
 template <typename T, typename Key>
 void embed_block(const T* features, const KeyLayout& layout, const T* scale, std::int64_t begin,
@@ -147,22 +178,15 @@ void embed_block(const T* features, const KeyLayout& layout, const T* scale, std
   const int d = layout.dimension;
   const int corners = d + 1;
   const Kernels<T>& k = kernels<T>();
-  KeyMap<Key> numbers(end - begin);
-  std::vector<Key>& keys = block->keys;
-  const Key origin = Key::origin(layout);
-  Key ones;
-  std::vector<Key> back(corners);
-  for (int i = 0; i < d; ++i) {
-    ones.add(layout, i, 1);
-    back[i].add(layout, i, -(d + 1));
-  }
+  const CornerKeys<Key> corner_keys(layout);
+  // Mostly empty: a key is then found at first sight, and processors foresee that.
+  KeyMap<Key> numbers(2 * (end - begin));
+  std::vector<Key>& found = block->keys;
+  found.reserve(end - begin);
 
   Simplices<T> s;
   std::array<T, kEmbedPoints * kMaxDimension> tail;
-  std::array<Key, kMaxDimension + 1> last;
-  std::array<std::int32_t, kMaxDimension + 1> last_id;
-  last_id.fill(-1);
-  std::array<int, kMaxDimension + 1> of_rank;
+  std::array<Key, kEmbedPoints*(kMaxDimension + 1)> keys;
   for (std::int64_t first = begin; first < end; first += kEmbedPoints) {
     const int count = static_cast<int>(std::min<std::int64_t>(kEmbedPoints, end - first));
     const T* block_features = features + first * d;
@@ -173,23 +197,16 @@ void embed_block(const T* features, const KeyLayout& layout, const T* scale, std
       block_features = tail.data();
     }
     k.embed(block_features, d, scale, &s);
-    for (int l = 0; l < count; ++l) {
-      Key key = origin;
-      for (int i = 0; i < d; ++i) key.add(layout, i, s.base[i][l]);
-      for (int i = 0; i <= d; ++i) of_rank[s.rank[i][l]] = i;
-      std::int32_t* c = corner + (first + l) * corners;
-      T* b = barycentric + (first + l) * corners;
-      for (int r = 0; r <= d; ++r) {
-        if (r > 0) key = key + ones + back[of_rank[d + 1 - r]];
-        // Points next to each other mostly share their simplex.
-        if (last_id[r] < 0 || !(key == last[r])) {
-          last[r] = key;
-          last_id[r] = numbers.insert(key, static_cast<std::int32_t>(keys.size()));
-          if (last_id[r] == static_cast<std::int32_t>(keys.size())) keys.push_back(key);
-        }
-        c[r] = last_id[r];
-        b[r] = s.barycentric[r][l];
-      }
+    corner_keys.write(s, count, keys.data());
+    std::int32_t* c = corner + first * corners;
+    for (int i = 0; i < count * corners; ++i) {
+      const std::int32_t next = static_cast<std::int32_t>(found.size());
+      c[i] = numbers.insert(keys[i], next);
+      if (c[i] == next) found.push_back(keys[i]);
+    }
+    T* b = barycentric + first * corners;
+    for (int l = 0; l < count; ++l, b += corners) {
+      for (int r = 0; r <= d; ++r) b[r] = s.barycentric[r][l];
     }
   }
   block->sort_by_part();
@@ -240,10 +257,10 @@ void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, 
     embed_block(features, layout, scale.data(), begin, end, corner_.data(), barycentric_.data(),
                 &blocks[begin / grain]);
   });
-  const VertexIndex<Key> index(blocks, points_, grain, threads);
+  VertexIndex<Key> index(blocks, points_, grain, threads);
   vertices_ = index.vertices();
   blocks_ = index.blocks();
-  shared_ = index.shared();
+  shared_ = index.take_shared();
   parallel_ranges(threads, points_, grain, [&](std::int64_t begin, std::int64_t end) {
     const std::int32_t* number = index.numbers(begin / grain);
     for (std::int64_t i = begin * corners_; i < end * corners_; ++i) corner_[i] = number[corner_[i]];
@@ -302,12 +319,15 @@ Buffer<T> PermutohedralLattice<T>::ones_response(int threads) const {
     std::copy_n(sum.data(), block.own, mass.data() + block.first_vertex);
     std::copy_n(sum.data() + block.own, block.shares, shared_mass.data() + block.first_shared);
   });
-  for (std::size_t i = 0; i + 1 < shared_vertices_.size(); ++i) {
-    const std::int32_t last = shared_vertices_[i + 1].first_place;
-    for (std::int32_t p = shared_vertices_[i].first_place; p < last; ++p) {
-      mass[shared_vertices_[i].vertex] += shared_mass[shared_place_[p]];
+  const std::int64_t shared_vertices = static_cast<std::int64_t>(shared_vertices_.size()) - 1;
+  parallel_ranges(threads, shared_vertices, kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int32_t last = shared_vertices_[i + 1].first_place;
+      for (std::int32_t p = shared_vertices_[i].first_place; p < last; ++p) {
+        mass[shared_vertices_[i].vertex] += shared_mass[shared_place_[p]];
+      }
     }
-  }
+  });
   for (const BlurAxis<T>& axis : axes_) {
     parallel_ranges(threads, axis.size(), kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
       begin = chain_start(axis, begin);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "crfrnn/buffer.hpp"
@@ -51,8 +52,8 @@ class VertexIndex {
               int threads);
 
   const std::vector<LatticeBlock>& blocks() const { return blocks_; }
-  // The vertices that blocks share with earlier ones, block after block.
-  const std::vector<std::int32_t>& shared() const { return shared_; }
+  // The vertices that blocks share with earlier ones, block after block; may be asked for once.
+  std::vector<std::int32_t> take_shared() { return std::move(shared_); }
   // Of every block's keys, one after another: their numbers in the block, own vertices first.
   const std::int32_t* numbers(std::size_t block) const { return number_.data() + begin_[block]; }
   std::int64_t vertices() const { return static_cast<std::int64_t>(keys_.size()); }
@@ -101,7 +102,7 @@ VertexIndex<Key>::VertexIndex(const std::vector<BlockKeys<Key>>& block_keys, std
   parallel_for(threads, kIndexParts, [&](std::int64_t part) {
     std::size_t most = 0;
     for (const BlockKeys<Key>& b : block_keys) most += b.part_begin[part + 1] - b.part_begin[part];
-    maps_[part] = KeyMap<Key>(most);
+    maps_[part] = KeyMap<Key>(most / 2);  // in photographs two blocks touch a key; where fewer do, it grows
     for (std::int64_t i = 0; i < blocks; ++i) {
       const BlockKeys<Key>& b = block_keys[i];
       for (std::int32_t k = b.part_begin[part]; k < b.part_begin[part + 1]; ++k) {
@@ -147,7 +148,10 @@ VertexIndex<Key>::VertexIndex(const std::vector<BlockKeys<Key>>& block_keys, std
       return vertex[place];
     });
   });
-  for (std::int32_t& place : shared_) place = vertex[place];
+  parallel_ranges(threads, static_cast<std::int64_t>(shared_.size()), 16384,
+                  [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t i = begin; i < end; ++i) shared_[i] = vertex[shared_[i]];
+                  });
 }
 
 template <typename Key>

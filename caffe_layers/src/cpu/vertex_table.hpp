@@ -74,13 +74,13 @@ class KeyMap {
 
   // The number of a key, which becomes `number` if the map does not hold it yet.
   std::int32_t insert(const Key& key, std::int32_t number) {
-    if (2 * (size_ + 1) > slots_.size()) resize(2 * size_ + 2);
     const std::size_t i = place_of(key, key.hash());
-    if (slots_[i].number < 0) {
-      slots_[i] = {key, number};
-      ++size_;
-    }
-    return slots_[i].number;
+    const std::int32_t held = slots_[i].number;
+    if (held >= 0) return held;
+    slots_[i] = {key, number};
+    ++size_;
+    if (2 * size_ > slots_.size()) resize(2 * size_);
+    return number;
   }
 
   // The number of a key with this hash, or -1.
