@@ -29,8 +29,9 @@ $(READY): $(VENV)/bin/python $(NATIVE)
 demo: setup
 	$(BIN)/python scripts/demo.py
 
+# As many processes as cores, each computing with one thread.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 caffe-plugin:
 	cmake -S caffe_layers/bvlc -B $(CAFFE_PLUGIN) -DCAFFE_ROOT=$(CAFFE_ROOT) $(CMAKE_ARGS)

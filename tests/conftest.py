@@ -16,6 +16,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CRFASRNN_SHARED", REPOSITORY.parent / "shared"))
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores; theirs inherit it
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
 def shared_path(*parts: str) -> Path:
     """A path of the reference data beside the checkout; skips the calling test, loudly, where it is absent."""
     path = SHARED.joinpath(*parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,13 @@ def test_an_interrupted_training_ends_where_the_other_does(data: Path, fcn: Path
 def test_another_training_in_the_folder_is_refused(data: Path, fcn: Path) -> None:
     with pytest.raises(CaffeError, match="holds another training: seed 1 there, 2 now"):
         train(slim(data, fcn.parent, iterations=30, seed=2))
+
+
+def test_a_training_by_other_rates_is_not_gone_on_with(data: Path, fcn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = replace(recipes.RECIPES["slim-fcn8s"], base_lr=0.5)
+    monkeypatch.setitem(recipes.RECIPES, "slim-fcn8s", changed)
+    with pytest.raises(CaffeError, match=r"holds another training: rates .*0\.0002.* there, .*0\.5.* now"):
+        train(slim(data, fcn.parent, iterations=30))
 
 
 @pytest.mark.parametrize(

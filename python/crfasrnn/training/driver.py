@@ -100,7 +100,7 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
     recipe = recipes.recipe(job.recipe)
     classes = job.classes or find_classes(job.train_folder)
     _require_databases(job.train_folder)
-    facts = _check_claim(job, classes)
+    facts = _check_claim(job, recipe, classes)
     if job.final.is_file():
         show(f"{job.final} is there already")
         return True
@@ -185,7 +185,7 @@ def entries(folder: Path) -> int:
     return len(open_database(folder / "label_lmdb"))
 
 
-def _check_claim(job: Job, classes: Classes) -> dict[str, Any]:
+def _check_claim(job: Job, recipe: recipes.Recipe, classes: Classes) -> dict[str, Any]:
     """What is trained, as the output folder remembers it; raises CaffeError if it remembers something else."""
     job.output.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -197,6 +197,7 @@ def _check_claim(job: Job, classes: Classes) -> dict[str, Any]:
         "seed": job.seed,
         "options": asdict(job.options),
         "precision": job.precision,
+        "rates": _rates(recipe),
     }
     note = job.output / _NOTE
     if not note.is_file():
@@ -209,6 +210,12 @@ def _check_claim(job: Job, classes: Classes) -> dict[str, Any]:
                 "--output, or remove that folder"
             )
     return facts
+
+
+def _rates(recipe: recipes.Recipe) -> dict[str, Any]:
+    """The recipe's own numbers, which may change from one version to the next."""
+    crf = {"crf_rates": list(recipe.crf_rates), "crf_start": asdict(recipe.crf_start)} if recipe.crf_rates else {}
+    return {"base_lr": recipe.base_lr, **crf}
 
 
 def _digest(path: Path) -> str:
