@@ -157,12 +157,14 @@ void test_blocks_are_consistent(int dimension) {
     CHECK(block.first_point == next_point && block.points > 0);
     CHECK(block.first_vertex == next_vertex && block.first_shared == next_shared);
     std::vector<char> touched(block.own + block.shares, 0);
+    const std::int64_t stand_ins = lattice.vertices() + block.first_shared;
     bool in_range = true;
     for (std::int64_t e = block.first_point * corners; e < (block.first_point + block.points) * corners;
          ++e) {
-      const std::int32_t v = lattice.corner()[e];
-      in_range = in_range && v >= 0 && v < block.own + block.shares;
-      if (in_range) touched[v] = 1;
+      const std::int64_t at = lattice.corner()[e];
+      const bool own = at >= block.first_vertex && at < block.first_vertex + block.own;
+      in_range = in_range && (own || (at >= stand_ins && at < stand_ins + block.shares));
+      if (in_range) touched[own ? at - block.first_vertex : block.own + at - stand_ins] = 1;
     }
     CHECK(in_range);
     CHECK(std::count(touched.begin(), touched.end(), 0) == 0);

@@ -8,14 +8,15 @@ namespace crfrnn {
 // Consecutive points and the vertices around them: so few that rows of values for them stay in a core's
 // cache.
 //
-// Within the block its vertices have numbers of their own: first those that no earlier block touches, which
-// are consecutive in the lattice as well, then those it shares with earlier blocks.
+// Values lie in places: first one for every vertex, then the stand-ins, one for every vertex that a block
+// shares with earlier ones. A block reads and writes the places of the vertices that it touches first, which
+// are consecutive, and its stand-ins, which are, too: no other block does, so that blocks need no atomics.
 struct LatticeBlock {
   std::int64_t first_point;
   std::int64_t points;
   std::int32_t first_vertex;  // of the block's own
   std::int32_t own;
-  std::int32_t first_shared;  // place in shared()
+  std::int32_t first_shared;  // index into shared(); its stand-ins begin at the place vertices() + this
   std::int32_t shares;
 };
 

@@ -44,8 +44,11 @@ class PermutohedralLattice {
   int dimension() const { return corners_ - 1; }
   int corners() const { return corners_; }  // of a simplex: dimension + 1
 
-  // The corners of the simplex around each point, points x corners, the corner of remainder 0 first, numbered
-  // within the point's block.
+  // How many places values need, see LatticeBlock.
+  std::int64_t places() const { return vertices_ + static_cast<std::int64_t>(shared_.size()); }
+
+  // The corners of the simplex around each point, points x corners, the corner of remainder 0 first, as the
+  // places that the point's block uses.
   const std::int32_t* corner() const { return corner_.data(); }
   // The barycentric coordinates of each point, points x corners; they sum to 1.
   const T* barycentric() const { return barycentric_.data(); }
@@ -53,7 +56,8 @@ class PermutohedralLattice {
   const std::vector<LatticeBlock>& blocks() const { return blocks_; }
   // The vertices that blocks share with earlier ones, block after block.
   const std::vector<std::int32_t>& shared() const { return shared_; }
-  // The same by vertex: places in shared(), in ascending order; one entry more than vertices, as an end mark.
+  // The same by vertex: indices into shared(), in ascending order; one entry more than vertices, as an end
+  // mark.
   const std::vector<SharedVertex>& shared_vertices() const { return shared_vertices_; }
   const std::vector<std::int32_t>& shared_place() const { return shared_place_; }
   const std::vector<BlurAxis<T>>& axes() const { return axes_; }

@@ -7,8 +7,8 @@
 //
 // A row is the values of all channels at one point or vertex, padded to `stride` elements (a multiple of
 // kLanes). Rows of vertices are stored in groups of at most kGroup channels (the last group may be narrower):
-// all rows of the first group, then all of the second, so that with many classes the rows that are gathered
-// from still fit a cache.
+// all rows of the first group, then all of the second, so that with many classes the rows that a block of
+// points reads still fit a cache.
 #pragma once
 
 #include <cstdint>
@@ -35,41 +35,38 @@ struct Simplices {
 // registers.
 constexpr std::int64_t kGroup = 3 * kLanes;
 
-// gather: local = the rows of a block's own vertices, then those of the vertices it shares; times `factor`
-// (a value per channel) if given.
+// gather: stand_ins[k] = rows[shared[k]], k < shares.
 template <typename T>
 struct GatherArgs {
-  const T* own_rows;
   const T* rows;
   const std::int32_t* shared;
-  std::int64_t own;
   std::int64_t shares;
-  const T* factor;
   std::int64_t width;
-  T* local;
+  T* stand_ins;
 };
 
-// slice: out[p] = base[p] + s sum_j weight[p, j] local[corner[p, j]], base null for zero, with s = scale[p],
-// or `gain` where scale is null.
-// scatter: local[corner[p, j]] += s weight[p, j] in[p].
+// slice: out[p] = base[p] + s f sum_j weight[p, j] rows[corner[p, j]], base null for zero, with s = scale[p],
+// or `gain` where scale is null, and f a factor per channel, or 1 where null.
+// scatter: rows[corner[p, j]] += s weight[p, j] in[p].
 template <typename T>
 struct SimplexArgs {
   const std::int32_t* corner;
   const T* weight;
   const T* scale;
   T gain;
+  const T* factor;
   int corners;
   std::int64_t count;   // of points
-  std::int64_t width;   // of the rows in local, and how much of a point's row is read or written
+  std::int64_t width;   // of the vertices' rows, and how much of a point's row is read or written
   std::int64_t stride;  // between the rows of points
 };
 
-// merge: rows[vertex] += the rows of its places, for shared vertices [begin, end).
+// merge: rows[vertex] += the rows of its stand-ins, for shared vertices [begin, end).
 template <typename T>
 struct MergeArgs {
   const SharedVertex* vertices;
-  const std::int32_t* place;
-  const T* shared_rows;
+  const std::int32_t* place;  // of them among stand_ins
+  const T* stand_ins;
   T* rows;
   std::int64_t width;
 };
@@ -114,8 +111,8 @@ struct Kernels {
   // features: kEmbedPoints x d. scale: d factors of the elevation.
   void (*embed)(const T* features, int d, const T* scale, Simplices<T>* out);
   void (*gather)(const GatherArgs<T>& args);
-  void (*slice)(const SimplexArgs<T>& args, const T* local, const T* base, T* out);
-  void (*scatter)(const SimplexArgs<T>& args, const T* in, T* local);
+  void (*slice)(const SimplexArgs<T>& args, const T* rows, const T* base, T* out);
+  void (*scatter)(const SimplexArgs<T>& args, const T* in, T* rows);
   void (*merge)(const MergeArgs<T>& args, std::int64_t begin, std::int64_t end);
   void (*blur)(const BlurArgs<T>& args, std::int64_t begin, std::int64_t end);
   void (*mix)(const MixArgs<T>& args, std::int64_t begin, std::int64_t end);

@@ -28,14 +28,6 @@ void parallel_jobs(int threads, const std::vector<Job>& jobs, const Body& body) 
   });
 }
 
-template <typename T>
-std::int64_t most_vertices(const PermutohedralLattice<T>& lattice) {
-  std::int64_t most = 0;
-  for (const LatticeBlock& block : lattice.blocks())
-    most = std::max<std::int64_t>(most, block.own + block.shares);
-  return most;
-}
-
 }  // namespace
 
 template <typename T>
@@ -47,8 +39,7 @@ LatticePass<T>::LatticePass(std::vector<LatticeTerm<T>> terms, std::int64_t chan
       groups_(group_count(stride_)),
       threads_(threads),
       rows_(terms_.size()),
-      next_(terms_.size()),
-      shared_rows_(terms_.size()) {}
+      next_(terms_.size()) {}
 
 template <typename T>
 void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool splats) {
@@ -56,9 +47,8 @@ void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool s
     for (std::size_t k = 0; k < terms_.size(); ++k) {
       const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
       if (!next_[k] || next_[k].use_count() > 1) {
-        next_[k] = std::make_shared<Buffer<T>>(lattice.vertices() * stride_);
+        next_[k] = std::make_shared<Buffer<T>>(lattice.places() * stride_);
       }
-      if (shared_rows_[k].size() == 0) shared_rows_[k] = Buffer<T>(lattice.shared().size() * stride_);
     }
   }
   const std::vector<LatticeBlock>& blocks = terms_[0].lattice->blocks();
@@ -68,7 +58,7 @@ void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool s
     const std::int64_t end = blocks[i].first_point + blocks[i].points;
     for (std::int64_t first = blocks[i].first_point; first < end; first += part) {
       const std::int64_t count = std::min(part, end - first);
-      const bool begins = first == blocks[i].first_point, ends = first + count == end;
+      const bool begins = first == blocks[i].first_point;
       if (slices) {
         const T* base = start ? start + first * stride_ : nullptr;
         for (std::size_t k = 0; k < terms_.size(); ++k) {
@@ -79,7 +69,7 @@ void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool s
       change(first, count, scratch.rows.data());
       if (!splats) continue;
       for (std::size_t k = 0; k < terms_.size(); ++k) {
-        scatter_points(k, terms_[k].lattice->blocks()[i], first, count, begins, ends, &scratch);
+        scatter_points(k, terms_[k].lattice->blocks()[i], first, count, begins, scratch.rows.data());
       }
     }
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -100,14 +90,7 @@ typename LatticePass<T>::Scratch LatticePass<T>::take_scratch(std::int64_t point
       idle_.pop_back();
     }
   }
-  if (scratch.from.empty()) {
-    scratch.rows = Buffer<T>(points * stride_);
-    for (const LatticeTerm<T>& term : terms_) {
-      const std::int64_t size = most_vertices(*term.lattice) * std::min(stride_, kGroup);
-      scratch.from.emplace_back(size);
-      scratch.to.emplace_back(size);
-    }
-  }
+  if (scratch.rows.size() == 0) scratch.rows = Buffer<T>(points * stride_);
   const bool mixes = std::any_of(mixing_.begin(), mixing_.end(), [](const Mixing& m) { return m.matrix; });
   if (mixes && scratch.mixed.size() == 0) {
     scratch.unmixed = Buffer<T>(points * stride_);
@@ -130,23 +113,6 @@ SimplexArgs<T> LatticePass<T>::simplices(std::size_t term, std::int64_t first, s
   return args;
 }
 
-template <typename T>
-void LatticePass<T>::gather_block(std::size_t k, const LatticeBlock& block, std::int64_t group,
-                                  Scratch* scratch) const {
-  const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
-  const T* rows = rows_[k]->data() + group * kGroup * lattice.vertices();
-  GatherArgs<T> args{};
-  args.width = group_width(stride_, group);
-  args.rows = rows;
-  args.own_rows = rows + block.first_vertex * args.width;
-  args.own = block.own;
-  args.shared = lattice.shared().data() + block.first_shared;
-  args.shares = block.shares;
-  args.factor = mixing_[k].factor ? mixing_[k].factor + group * kGroup : nullptr;
-  args.local = scratch->from[k].data();
-  kernels<T>().gather(args);
-}
-
 // scratch.rows = base + the term. base is null, or scratch.rows itself.
 template <typename T>
 void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
@@ -156,12 +122,18 @@ void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std:
   const T* matrix = mixing_[k].matrix;
   T* out = matrix ? scratch->unmixed.data() : rows;
   for (std::int64_t g = 0; g < groups_; ++g) {
-    if (groups_ > 1 || begins) gather_block(k, block, g, scratch);
     SimplexArgs<T> args = simplices(k, first, count, g);
     args.scale = term.slice_scale ? term.slice_scale + first : nullptr;
     args.gain = term.slice_gain;
+    args.factor = mixing_[k].factor ? mixing_[k].factor + g * kGroup : nullptr;
+    T* vertex_rows = group_rows(rows_[k], k, g);
+    if (begins) {
+      T* stand_ins = vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width;
+      const std::int32_t* shared = term.lattice->shared().data() + block.first_shared;
+      kernels<T>().gather({vertex_rows, shared, block.shares, args.width, stand_ins});
+    }
     const T* from = base && !matrix ? base + g * kGroup : nullptr;
-    kernels<T>().slice(args, scratch->from[k].data(), from, out + g * kGroup);
+    kernels<T>().slice(args, vertex_rows, from, out + g * kGroup);
   }
   if (!matrix) return;
   T* mixed = base ? scratch->mixed.data() : rows;
@@ -177,29 +149,20 @@ void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std:
 
 template <typename T>
 void LatticePass<T>::scatter_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
-                                    std::int64_t count, bool begins, bool ends, Scratch* scratch) {
-  T* local = scratch->to[k].data();
+                                    std::int64_t count, bool begins, const T* points) {
+  const LatticeTerm<T>& term = terms_[k];
   for (std::int64_t g = 0; g < groups_; ++g) {
     SimplexArgs<T> args = simplices(k, first, count, g);
-    args.scale = terms_[k].splat_scale ? terms_[k].splat_scale + first : nullptr;
+    args.scale = term.splat_scale ? term.splat_scale + first : nullptr;
     args.gain = 1;
-    if (groups_ > 1 || begins) std::fill_n(local, (block.own + block.shares) * args.width, T(0));
-    kernels<T>().scatter(args, scratch->rows.data() + g * kGroup, local);
-    if (groups_ > 1 || ends) store_block(k, block, g, *scratch);
+    T* vertex_rows = group_rows(next_[k], k, g);
+    if (begins) {
+      std::fill_n(vertex_rows + block.first_vertex * args.width, block.own * args.width, T(0));
+      std::fill_n(vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width,
+                  block.shares * args.width, T(0));
+    }
+    kernels<T>().scatter(args, points + g * kGroup, vertex_rows);
   }
-}
-
-template <typename T>
-void LatticePass<T>::store_block(std::size_t k, const LatticeBlock& block, std::int64_t group,
-                                 const Scratch& scratch) {
-  const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
-  const std::int64_t width = group_width(stride_, group);
-  const T* local = scratch.to[k].data();
-  T* own = next_[k]->data() + group * kGroup * lattice.vertices() + block.first_vertex * width;
-  T* shared = shared_rows_[k].data() + group * kGroup * static_cast<std::int64_t>(lattice.shared().size()) +
-              block.first_shared * width;
-  std::copy_n(local, block.own * width, own);
-  std::copy_n(local + block.own * width, block.shares * width, shared);
 }
 
 template <typename T>
@@ -211,12 +174,12 @@ void LatticePass<T>::merge_shared() {
   std::vector<Job> jobs;
   for (std::size_t k = 0; k < terms_.size(); ++k) {
     const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
-    const std::int64_t places = static_cast<std::int64_t>(lattice.shared().size());
     for (std::int64_t g = 0; g < groups_; ++g) {
+      T* rows = group_rows(rows_[k], k, g);
+      const std::int64_t width = group_width(stride_, g);
       jobs.push_back({static_cast<std::int64_t>(lattice.shared_vertices().size()) - 1,
                       {lattice.shared_vertices().data(), lattice.shared_place().data(),
-                       shared_rows_[k].data() + g * kGroup * places,
-                       rows_[k]->data() + g * kGroup * lattice.vertices(), group_width(stride_, g)}});
+                       rows + lattice.vertices() * width, rows, width}});
     }
   }
   parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
@@ -241,8 +204,7 @@ void LatticePass<T>::blur(bool reverse) {
       if (step >= lattice.corners()) continue;
       const BlurAxis<T>& axis = lattice.axes()[reverse ? lattice.corners() - 1 - step : step];
       for (std::int64_t g = 0; g < groups_; ++g) {
-        jobs.push_back({axis.size(), &axis, rows_[k]->data() + g * kGroup * lattice.vertices(),
-                        group_width(stride_, g)});
+        jobs.push_back({axis.size(), &axis, group_rows(rows_[k], k, g), group_width(stride_, g)});
       }
     }
     parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
@@ -255,7 +217,8 @@ void LatticePass<T>::blur(bool reverse) {
 template <typename T>
 void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep) {
   struct Job {
-    std::int64_t items;
+    std::int64_t items;   // vertices
+    std::int64_t places;  // whose rows of one group follow each other
     const T* from;
     T* to;
     const T* matrix;
@@ -272,7 +235,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep
     } else {
       const T* from = rows_[k]->data();
       if (keep) rows_[k] = std::make_shared<Buffer<T>>(rows_[k]->size());
-      jobs.push_back({lattice.vertices(), from, rows_[k]->data(), matrices[k].data()});
+      jobs.push_back({lattice.vertices(), lattice.places(), from, rows_[k]->data(), matrices[k].data()});
     }
   }
   parallel_jobs(threads_, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
@@ -286,7 +249,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep
       const std::int64_t count = std::min(kMixRows, end - first);
       for (std::int64_t g = 0; g < groups_; ++g) {
         const std::int64_t width = group_width(stride_, g);
-        const T* rows = job.from + g * kGroup * job.items + first * width;
+        const T* rows = job.from + g * kGroup * job.places + first * width;
         for (std::int64_t v = 0; v < count; ++v) {
           std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
         }
@@ -294,7 +257,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep
       for (std::int64_t g = 0; g < groups_; ++g) {
         const std::int64_t width = group_width(stride_, g);
         kernels<T>().mix({unmixed.data(), stride_, job.matrix + g * kGroup, stride_, channels_,
-                          job.to + g * kGroup * job.items + first * width, width, width},
+                          job.to + g * kGroup * job.places + first * width, width, width},
                          0, count);
       }
     }
@@ -309,7 +272,7 @@ void add_outer_products(const std::vector<const PermutohedralLattice<T>*>& latti
   const std::int64_t stride = row_stride(channels);
   const std::int64_t groups = group_count(stride);
   for (std::size_t k = 0; k < lattices.size(); ++k) {
-    const std::int64_t vertices = lattices[k]->vertices();
+    const std::int64_t vertices = lattices[k]->vertices(), places = lattices[k]->places();
     const std::int64_t chunks = (vertices + kChunk - 1) / kChunk;
     Buffer<T> parts(chunks * channels * stride);
     parallel_ranges(threads, vertices, kChunk, [&](std::int64_t begin, std::int64_t end) {
@@ -318,8 +281,8 @@ void add_outer_products(const std::vector<const PermutohedralLattice<T>*>& latti
       for (std::int64_t gy = 0; gy < groups; ++gy) {
         for (std::int64_t gx = 0; gx < groups; ++gx) {
           const std::int64_t first = gy * kGroup;
-          kernels<T>().outer({y[k]->data() + first * vertices, group_width(stride, gy),
-                              std::min(kGroup, channels - first), x[k]->data() + gx * kGroup * vertices,
+          kernels<T>().outer({y[k]->data() + first * places, group_width(stride, gy),
+                              std::min(kGroup, channels - first), x[k]->data() + gx * kGroup * places,
                               group_width(stride, gx), part + first * stride + gx * kGroup, stride},
                              begin, end);
         }

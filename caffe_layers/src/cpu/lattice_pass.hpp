@@ -1,8 +1,8 @@
 // Passes over all points of a field that go from vertex rows to point rows, change these, and go back.
 //
 // Rows of points live only as long as a block of points is in a core's cache: a pass slices the rows of a
-// block, hands them to the caller, and splats what the caller made of them. A block gathers into vertices of
-// its own numbering, so that blocks run in parallel without atomics; what blocks share is added up afterwards
+// block, hands them to the caller, and splats what the caller made of them. What blocks share has stand-ins
+// (see LatticeBlock): they are filled before a block is sliced, and added up after all blocks were splatted,
 // in the order of the blocks, so that results do not depend on the number of threads.
 #pragma once
 
@@ -72,16 +72,14 @@ class LatticePass {
   using Rows = std::vector<std::shared_ptr<const Buffer<T>>>;
   void mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep = nullptr);
 
-  // Of every term: groups x vertices x width.
+  // Of every term: groups x places x width. What stands in the stand-ins' rows is nobody's business.
   Rows rows() const { return Rows(rows_.begin(), rows_.end()); }
 
  private:
   // What a block needs while it is worked on.
   struct Scratch {
-    Buffer<T> rows;               // points x stride
-    Buffer<T> unmixed, mixed;     // the same, if a term mixes at points
-    std::vector<Buffer<T>> from;  // per term: the block's vertices x group width
-    std::vector<Buffer<T>> to;
+    Buffer<T> rows;            // points x stride
+    Buffer<T> unmixed, mixed;  // the same, if a term mixes at points
   };
   // How the rows of a term are mixed while they are sliced: by a matrix at the points, or by a factor per
   // channel.
@@ -92,12 +90,15 @@ class LatticePass {
 
   void run(bool slices, const T* start, const Body& change, bool splats);
   Scratch take_scratch(std::int64_t points);
-  void gather_block(std::size_t term, const LatticeBlock& block, std::int64_t group, Scratch* scratch) const;
+  // The rows of a group, at the first place.
+  T* group_rows(const std::shared_ptr<Buffer<T>>& rows, std::size_t term, std::int64_t group) const {
+    return rows->data() + group * kGroup * terms_[term].lattice->places();
+  }
+  // begins: these are the first points of the block.
   void slice_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
-                    const T* base, bool gathered, Scratch* scratch) const;
+                    const T* base, bool begins, Scratch* scratch) const;
   void scatter_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
-                      bool begins, bool ends, Scratch* scratch);
-  void store_block(std::size_t term, const LatticeBlock& block, std::int64_t group, const Scratch& scratch);
+                      bool begins, const T* points);
   void merge_shared();
   SimplexArgs<T> simplices(std::size_t term, std::int64_t first, std::int64_t count,
                            std::int64_t group) const;
@@ -110,7 +111,6 @@ class LatticePass {
   int threads_;
   std::vector<std::shared_ptr<Buffer<T>>> rows_;  // per term
   std::vector<std::shared_ptr<Buffer<T>>> next_;  // what a splat writes while rows_ is read
-  std::vector<Buffer<T>> shared_rows_;            // per term: groups x places in shared() x width
   std::mutex mutex_;
   std::vector<Scratch> idle_;  // one for every task that ran at the same time
 };

@@ -262,8 +262,8 @@ void PermutohedralLattice<T>::build(const T* features, const KeyLayout& layout, 
   blocks_ = index.blocks();
   shared_ = index.take_shared();
   parallel_ranges(threads, points_, grain, [&](std::int64_t begin, std::int64_t end) {
-    const std::int32_t* number = index.numbers(begin / grain);
-    for (std::int64_t i = begin * corners_; i < end * corners_; ++i) corner_[i] = number[corner_[i]];
+    const std::int32_t* place = index.places(begin / grain);
+    for (std::int64_t i = begin * corners_; i < end * corners_; ++i) corner_[i] = place[corner_[i]];
   });
 
   // The neighbour of every vertex in the direction of each axis, then the chains these links form.
@@ -309,22 +309,20 @@ template <typename T>
 Buffer<T> PermutohedralLattice<T>::ones_response(int threads) const {
   // One channel: a scalar pass is cheaper than a row of kLanes.
   const std::int64_t blocks = static_cast<std::int64_t>(blocks_.size());
-  Buffer<T> mass(vertices_);
-  Buffer<T> shared_mass(shared_.size());
+  Buffer<T> mass(places());
   parallel_for(threads, blocks, [&](std::int64_t i) {
     const LatticeBlock& block = blocks_[i];
-    std::vector<T> sum(block.own + block.shares, T(0));
+    std::fill_n(mass.data() + block.first_vertex, block.own, T(0));
+    std::fill_n(mass.data() + vertices_ + block.first_shared, block.shares, T(0));
     const std::int64_t begin = block.first_point * corners_, end = begin + block.points * corners_;
-    for (std::int64_t e = begin; e < end; ++e) sum[corner_[e]] += barycentric_[e];
-    std::copy_n(sum.data(), block.own, mass.data() + block.first_vertex);
-    std::copy_n(sum.data() + block.own, block.shares, shared_mass.data() + block.first_shared);
+    for (std::int64_t e = begin; e < end; ++e) mass[corner_[e]] += barycentric_[e];
   });
   const std::int64_t shared_vertices = static_cast<std::int64_t>(shared_vertices_.size()) - 1;
   parallel_ranges(threads, shared_vertices, kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int32_t last = shared_vertices_[i + 1].first_place;
       for (std::int32_t p = shared_vertices_[i].first_place; p < last; ++p) {
-        mass[shared_vertices_[i].vertex] += shared_mass[shared_place_[p]];
+        mass[shared_vertices_[i].vertex] += mass[vertices_ + shared_place_[p]];
       }
     }
   });
@@ -346,15 +344,13 @@ Buffer<T> PermutohedralLattice<T>::ones_response(int threads) const {
   Buffer<T> response(points_);
   parallel_for(threads, blocks, [&](std::int64_t i) {
     const LatticeBlock& block = blocks_[i];
-    std::vector<T> local(block.own + block.shares);
-    std::copy_n(mass.data() + block.first_vertex, block.own, local.data());
-    for (std::int32_t s = 0; s < block.shares; ++s) {
-      local[block.own + s] = mass[shared_[block.first_shared + s]];
+    for (std::int32_t k = block.first_shared; k < block.first_shared + block.shares; ++k) {
+      mass[vertices_ + k] = mass[shared_[k]];
     }
     for (std::int64_t p = block.first_point; p < block.first_point + block.points; ++p) {
       T sum = 0;
       for (int j = 0; j < corners_; ++j)
-        sum += barycentric_[p * corners_ + j] * local[corner_[p * corners_ + j]];
+        sum += barycentric_[p * corners_ + j] * mass[corner_[p * corners_ + j]];
       response[p] = slice_gain_ * sum;
     }
   });

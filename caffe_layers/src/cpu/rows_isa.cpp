@@ -70,18 +70,10 @@ inline void for_width(Index width, const F& f) {
 
 template <typename T, int V>
 void gather_rows(const GatherArgs<T>& a) {
-  Vec<T> factor[V];
-  for (int i = 0; i < V; ++i) factor[i] = a.factor ? vec(a.factor)[i] : Vec<T>{} + T(1);
-  Vec<T>* local = vec(a.local);
-  const Vec<T>* own = vec(a.own_rows);
-  for (Index k = 0; k < a.own * V; k += V) {
-    for (int i = 0; i < V; ++i) local[k + i] = factor[i] * own[k + i];
-  }
-  local += a.own * V;
   for (Index k = 0; k < a.shares; ++k) {
     prefetch_row<T, V, 40>(a.rows, a.shared, k, a.shares);
-    const Vec<T>* row = vec(a.rows + a.shared[k] * (V * kLanes));
-    for (int i = 0; i < V; ++i) local[k * V + i] = factor[i] * row[i];
+    const Vec<T>* row = vec(a.rows + a.shared[k] * Index{V * kLanes});
+    for (int i = 0; i < V; ++i) vec(a.stand_ins)[k * V + i] = row[i];
   }
 }
 
@@ -92,17 +84,20 @@ void gather(const GatherArgs<T>& a) {
 
 // Corners is the number of corners of a simplex, or 0 for any.
 template <typename T, int V, int Corners>
-void slice_points(const SimplexArgs<T>& a, const T* local, const T* base, T* out) {
+void slice_points(const SimplexArgs<T>& a, const T* rows, const T* base, T* out) {
   const int corners = Corners > 0 ? Corners : a.corners;
+  Vec<T> factor[V];
+  for (int i = 0; i < V; ++i) factor[i] = a.factor ? vec(a.factor)[i] : Vec<T>{} + T(1);
   for (Index p = 0; p < a.count; ++p) {
     const std::int32_t* corner = a.corner + p * corners;
     const T* weight = a.weight + p * corners;
     Vec<T> s[V] = {};
     for (int j = 0; j < corners; ++j) {
-      const Vec<T>* row = vec(local + Index{corner[j]} * (V * kLanes));
+      const Vec<T>* row = vec(rows + Index{corner[j]} * (V * kLanes));
       for (int i = 0; i < V; ++i) s[i] += weight[j] * row[i];
     }
     const T scale = a.scale ? a.scale[p] : a.gain;
+    for (int i = 0; i < V; ++i) s[i] *= factor[i];
     Vec<T>* o = vec(out + p * a.stride);
     if (base) {
       const Vec<T>* b = vec(base + p * a.stride);
@@ -114,7 +109,7 @@ void slice_points(const SimplexArgs<T>& a, const T* local, const T* base, T* out
 }
 
 template <typename T, int V, int Corners>
-void scatter_points(const SimplexArgs<T>& a, const T* in, T* local) {
+void scatter_points(const SimplexArgs<T>& a, const T* in, T* rows) {
   const int corners = Corners > 0 ? Corners : a.corners;
   for (Index p = 0; p < a.count; ++p) {
     const std::int32_t* corner = a.corner + p * corners;
@@ -123,7 +118,7 @@ void scatter_points(const SimplexArgs<T>& a, const T* in, T* local) {
     Vec<T> x[V];
     for (int i = 0; i < V; ++i) x[i] = scale * vec(in + p * a.stride)[i];
     for (int j = 0; j < corners; ++j) {
-      Vec<T>* row = vec(local + Index{corner[j]} * (V * kLanes));
+      Vec<T>* row = vec(rows + Index{corner[j]} * (V * kLanes));
       for (int i = 0; i < V; ++i) row[i] += weight[j] * x[i];
     }
   }
@@ -149,16 +144,16 @@ inline void for_simplices(const SimplexArgs<T>& a, const F& f) {
 }
 
 template <typename T>
-void slice(const SimplexArgs<T>& a, const T* local, const T* base, T* out) {
+void slice(const SimplexArgs<T>& a, const T* rows, const T* base, T* out) {
   for_simplices(a, [&](auto vectors, auto corners) {
-    slice_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, local, base, out);
+    slice_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, rows, base, out);
   });
 }
 
 template <typename T>
-void scatter(const SimplexArgs<T>& a, const T* in, T* local) {
+void scatter(const SimplexArgs<T>& a, const T* in, T* rows) {
   for_simplices(a, [&](auto vectors, auto corners) {
-    scatter_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, in, local);
+    scatter_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, in, rows);
   });
 }
 
@@ -172,8 +167,8 @@ void merge(const MergeArgs<T>& a, Index begin, Index end) {
       Vec<T> sum[kV];
       for (int i = 0; i < kV; ++i) sum[i] = row[i];
       for (Index e = a.vertices[v].first_place; e < a.vertices[v + 1].first_place; ++e) {
-        prefetch_row<T, kV, 40, true>(a.shared_rows, a.place, e, last);
-        const Vec<T>* part = vec(a.shared_rows + a.place[e] * Index{kV * kLanes});
+        prefetch_row<T, kV, 40, true>(a.stand_ins, a.place, e, last);
+        const Vec<T>* part = vec(a.stand_ins + a.place[e] * Index{kV * kLanes});
         for (int i = 0; i < kV; ++i) sum[i] += part[i];
       }
       for (int i = 0; i < kV; ++i) row[i] = sum[i];

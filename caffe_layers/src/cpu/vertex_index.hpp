@@ -54,8 +54,8 @@ class VertexIndex {
   const std::vector<LatticeBlock>& blocks() const { return blocks_; }
   // The vertices that blocks share with earlier ones, block after block; may be asked for once.
   std::vector<std::int32_t> take_shared() { return std::move(shared_); }
-  // Of every block's keys, one after another: their numbers in the block, own vertices first.
-  const std::int32_t* numbers(std::size_t block) const { return number_.data() + begin_[block]; }
+  // Of every block's keys, one after another: the places of values that the block uses.
+  const std::int32_t* places(std::size_t block) const { return place_.data() + begin_[block]; }
   std::int64_t vertices() const { return static_cast<std::int64_t>(keys_.size()); }
 
   // next[v - begin] = the vertex one `step` away from v, or -1, for v in [begin, end).
@@ -82,7 +82,7 @@ class VertexIndex {
   std::vector<std::int64_t> begin_;  // of each block's keys among all
   std::vector<LatticeBlock> blocks_;
   std::vector<std::int32_t> shared_;
-  Buffer<std::int32_t> number_;
+  Buffer<std::int32_t> place_;
   Buffer<Key> keys_;  // of each vertex
   std::vector<KeyMap<Key>> maps_;
   std::vector<Filter> filters_;
@@ -106,8 +106,8 @@ VertexIndex<Key>::VertexIndex(const std::vector<BlockKeys<Key>>& block_keys, std
     for (std::int64_t i = 0; i < blocks; ++i) {
       const BlockKeys<Key>& b = block_keys[i];
       for (std::int32_t k = b.part_begin[part]; k < b.part_begin[part + 1]; ++k) {
-        const std::int32_t place = static_cast<std::int32_t>(begin_[i]) + b.by_part[k];
-        first[place] = maps_[part].insert(b.keys[b.by_part[k]], place);
+        const std::int32_t key = static_cast<std::int32_t>(begin_[i]) + b.by_part[k];
+        first[key] = maps_[part].insert(b.keys[b.by_part[k]], key);
       }
     }
   });
@@ -116,7 +116,7 @@ VertexIndex<Key>::VertexIndex(const std::vector<BlockKeys<Key>>& block_keys, std
     LatticeBlock& block = blocks_[i];
     block.first_point = i * grain;
     block.points = std::min(grain, points - block.first_point);
-    for (std::int64_t place = begin_[i]; place < begin_[i + 1]; ++place) block.own += first[place] == place;
+    for (std::int64_t key = begin_[i]; key < begin_[i + 1]; ++key) block.own += first[key] == key;
     block.shares = static_cast<std::int32_t>(begin_[i + 1] - begin_[i]) - block.own;
   });
   for (std::int64_t i = 1; i < blocks; ++i) {
@@ -126,31 +126,29 @@ VertexIndex<Key>::VertexIndex(const std::vector<BlockKeys<Key>>& block_keys, std
   keys_ = Buffer<Key>(blocks_.back().first_vertex + blocks_.back().own);
   shared_.resize(blocks_.back().first_shared + blocks_.back().shares);
 
-  number_ = Buffer<std::int32_t>(begin_[blocks]);
-  Buffer<std::int32_t> vertex(begin_[blocks]);  // of keys where they are touched first
+  place_ = Buffer<std::int32_t>(begin_[blocks]);
   parallel_for(threads, blocks, [&](std::int64_t i) {
-    std::int32_t own = 0, shares = 0;
-    for (std::int64_t place = begin_[i]; place < begin_[i + 1]; ++place) {
-      if (first[place] == place) {
-        vertex[place] = blocks_[i].first_vertex + own;
-        keys_[vertex[place]] = block_keys[i].keys[place - begin_[i]];
-        number_[place] = own++;
+    std::int32_t vertex = blocks_[i].first_vertex, share = blocks_[i].first_shared;
+    for (std::int64_t key = begin_[i]; key < begin_[i + 1]; ++key) {
+      if (first[key] == key) {
+        keys_[vertex] = block_keys[i].keys[key - begin_[i]];
+        place_[key] = vertex++;
       } else {
-        shared_[blocks_[i].first_shared + shares] = first[place];
-        number_[place] = blocks_[i].own + shares++;
+        shared_[share] = first[key];
+        place_[key] = static_cast<std::int32_t>(vertices()) + share++;
       }
     }
   });
   parallel_for(threads, kIndexParts, [&](std::int64_t part) {
     filters_[part].resize(maps_[part].size());
-    maps_[part].renumber([&](const Key& key, std::int32_t place) {
+    maps_[part].renumber([&](const Key& key, std::int32_t first_key) {
       filters_[part].add(key.hash());
-      return vertex[place];
+      return place_[first_key];
     });
   });
   parallel_ranges(threads, static_cast<std::int64_t>(shared_.size()), 16384,
                   [&](std::int64_t begin, std::int64_t end) {
-                    for (std::int64_t i = begin; i < end; ++i) shared_[i] = vertex[shared_[i]];
+                    for (std::int64_t i = begin; i < end; ++i) shared_[i] = place_[shared_[i]];
                   });
 }
 
