@@ -30,11 +30,12 @@ def test_is_the_convolution(size: tuple[int, int], pad: tuple[int, int], batch: 
         assert float((found - expected).abs().max() / expected.abs().max()) < 5e-6
 
 
-def test_many_channels_in_a_net_give_the_nets_outputs() -> None:
+@pytest.mark.parametrize("pad", [20, 1], ids=["wide border", "none"])
+def test_many_channels_in_a_net_give_the_nets_outputs(pad: int) -> None:
     n = NetSpec()
     filler = {"weight_filler": {"type": "msra"}, "bias_filler": {"type": "gaussian", "std": 0.3}}
     n.data = L.Input(shape={"dim": [2, 3, 20, 13]})
-    n.conv1 = L.Convolution(n.data, num_output=192, kernel_size=3, pad=20, **filler)
+    n.conv1 = L.Convolution(n.data, num_output=192, kernel_size=3, pad=pad, **filler)
     n.relu1 = L.ReLU(n.conv1, in_place=True)
     n.conv2 = L.Convolution(n.relu1, num_output=192, kernel_size=3, pad=1, **filler)
     n.conv3 = L.Convolution(n.conv2, num_output=192, kernel_size=3, **filler)

@@ -17,8 +17,8 @@ class Inference:
 
     Where the trunk's first convolution pads by more than its kernel, as FCNs do by 100 pixels, rows and columns of the border
     that equal others are computed once (see caffe.border), and 3 x 3 convolutions of many channels take Winograd's form (see
-    caffe.winograd): the same outputs up to the rounding of float32. Nets without such a
-    border, and layers that the trunk cannot hold, are run as the net runs them.
+    caffe.winograd): the same outputs up to the rounding of float32. Nets that have neither, and layers that the trunk cannot hold,
+    are run as the net runs them.
 
     net: the net, with its weights, which are read here, once.
     precision: "float32", or "bf16": the trunk's weights and maps are bfloat16 (8 significant bits; sums are float32), all
@@ -38,8 +38,8 @@ class Inference:
         steps = trunk.chain(net)
         if dtype != torch.float32:
             steps = trunk.without_scores(net, steps)
-        elif steps and not any(trunk.border(steps[0].layer)):
-            steps = []  # nothing to gain
+        elif not trunk.saves_products(steps):
+            steps = []
         self._trunk = trunk.Trunk(net, steps, dtype) if steps else None
         self._params = self._trunk.params(ordered=True) if self._trunk else []
 

@@ -301,6 +301,13 @@ def _is_input(net: NetGraph, blob: str) -> bool:
     return False
 
 
+def saves_products(steps: Sequence[Step]) -> bool:
+    """Whether float32 multiplies less in a trunk of these layers than in the layers one by one: the border or Winograd's form."""
+    return any(any(border(step.layer)) for step in steps[:1]) or any(
+        _transforms(step.layer, torch.float32) for step in steps
+    )
+
+
 def border(layer: TorchLayer) -> tuple[int, int]:
     """The padding of a convolution where whole windows lie in it, else 0 and 0."""
     assert isinstance(layer, Convolution)
