@@ -145,7 +145,7 @@ def test_any_number_of_classes(tmp_path: Path) -> None:
         assert layer(net, name).convolution_param.num_output == 3
     assert layer(net, "upsample").convolution_param.group == 3
     crf = layer(net, "inference1").multi_stage_meanfield_param
-    assert (crf.spatial_filter_weights_str, crf.bilateral_filter_weights_str) == ("1 1 1", "2 2 2")
+    assert (crf.spatial_filter_weights_str, crf.bilateral_filter_weights_str) == ("1.5 1.5 1.5", "3 3 3")
 
 
 def test_the_slim_trunk_is_frozen_through_its_third_block() -> None:
@@ -155,6 +155,13 @@ def test_the_slim_trunk_is_frozen_through_its_third_block() -> None:
         "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3",
     }  # fmt: skip
     assert {tuple(rate) for name, rate in rates.items() if name[4] in "45"} == {(1, 2)}
+
+
+def test_the_slim_head_learns_fast_while_it_is_new() -> None:
+    for name, rates in (("fcn8s", [10, 20]), ("crfrnn", [1, 2])):
+        net = committed(f"slim/{name}_train.prototxt")
+        for head in ("fc6", "fc7", "score-fr", "score-pool4", "score-pool3"):
+            assert [p.lr_mult for p in layer(net, head).param] == rates
 
 
 @pytest.mark.parametrize("name", sorted(name for name in catalogue.files() if "solver" in name))

@@ -184,6 +184,8 @@ def test_the_comparison_is_fair(output: Path) -> None:
     assert solvers[0] == solvers[1]
     jobs = [json.loads((output / name / "job.json").read_text()) for name in ("longer-seed1", "crfrnn-seed1")]
     assert jobs[0].pop("recipe") != jobs[1].pop("recipe")
+    rates = [job.pop("rates") for job in jobs]
+    assert rates[0] == {"base_lr": rates[1]["base_lr"]}
     assert jobs[0] == jobs[1]
 
 

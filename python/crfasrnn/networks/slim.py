@@ -16,9 +16,10 @@ from caffe.net_spec import layers as L
 from .fcn import crop
 from .vgg import conv, learning, narrowed, trunk
 
+Rate = tuple[float, float]
 FROZEN_BLOCKS = (1, 2, 3)
 HEAD_WIDTH = 512
-NEW_LAYER_RATE = (10, 20)
+NEW_LAYER_RATE, LEARNED_RATE = (10, 20), (1, 2)
 SCALE_POOL5 = 0.1
 SCALE_POOL4 = 0.01
 SCALE_POOL3 = 0.002
@@ -46,44 +47,52 @@ def scaled(bottom: Top, factor: float) -> Top:
     return L.Scale(bottom, filler={"type": "constant", "value": factor}, param=learning(0))
 
 
-def head(bottom: Top, width: int, kernel_size: int, dilation: int = 1) -> Top:
+def head(bottom: Top, width: int, kernel_size: int, rate: Rate, dilation: int = 1) -> Top:
     """A convolution that keeps the size and starts from random weights."""
     pad = dilation * (kernel_size - 1) // 2
     filler = {"type": "msra"}
-    return conv(bottom, width, kernel_size, pad, rate=NEW_LAYER_RATE, dilation=dilation, weight_filler=filler)
+    return conv(bottom, width, kernel_size, pad, rate=rate, dilation=dilation, weight_filler=filler)
 
 
-def score(bottom: Top, num_classes: int, **more: str) -> Top:
+def score(bottom: Top, num_classes: int, rate: Rate, **more: str) -> Top:
     """1x1 scores of every class, all equal at the start."""
     filler = {"type": "constant", "value": 0}
-    return conv(bottom, num_classes, kernel_size=1, pad=0, rate=NEW_LAYER_RATE, weight_filler=filler, **more)
+    return conv(bottom, num_classes, kernel_size=1, pad=0, rate=rate, weight_filler=filler, **more)
 
 
-def fcn8s(n: NetSpec, num_classes: int, width: float = 1) -> Top:
-    """Scores of every pixel, blob `coarse`, N x num_classes x H x W. width: factor of the number of channels."""
+def fcn8s(n: NetSpec, num_classes: int, width: float = 1, rate: Rate = NEW_LAYER_RATE) -> Top:
+    """Scores of every pixel, blob `coarse`, N x num_classes x H x W.
+
+    width: factor of the number of channels. rate: learning-rate factors of the layers that VGG-16 lacks, weights and biases.
+    """
     pool5 = trunk(n, n.data, frozen=FROZEN_BLOCKS, width=width)
     head_width = narrowed(HEAD_WIDTH, width)
     n["scale-pool5"] = scaled(pool5, SCALE_POOL5)
-    n.fc6 = head(n["scale-pool5"], head_width, kernel_size=3, dilation=2)
+    n.fc6 = head(n["scale-pool5"], head_width, kernel_size=3, rate=rate, dilation=2)
     n.relu6 = L.ReLU(n.fc6, in_place=True)
     n.drop6 = L.Dropout(n.fc6, dropout_ratio=0.5, in_place=True)
-    n.fc7 = head(n.fc6, head_width, kernel_size=1)
+    n.fc7 = head(n.fc6, head_width, kernel_size=1, rate=rate)
     n.relu7 = L.ReLU(n.fc7, in_place=True)
     n.drop7 = L.Dropout(n.fc7, dropout_ratio=0.5, in_place=True)
-    n.score = score(n.fc7, num_classes, name="score-fr")
+    n.score = score(n.fc7, num_classes, rate, name="score-fr")
 
     n["score2"] = upsample(n.score, num_classes, factor=2)
     n["scale-pool4"] = scaled(n.pool4, SCALE_POOL4)
-    n["score-pool4"] = score(n["scale-pool4"], num_classes)
+    n["score-pool4"] = score(n["scale-pool4"], num_classes, rate)
     n["score2c"] = crop(n["score2"], n["score-pool4"], offset=0)
     n["score-fused"] = L.Eltwise(n["score2c"], n["score-pool4"])
 
     n["score4"] = upsample(n["score-fused"], num_classes, factor=2)
     n["scale-pool3"] = scaled(n.pool3, SCALE_POOL3)
-    n["score-pool3"] = score(n["scale-pool3"], num_classes)
+    n["score-pool3"] = score(n["scale-pool3"], num_classes, rate)
     n["score4c"] = crop(n["score4"], n["score-pool3"], offset=0)
     n["score-final"] = L.Eltwise(n["score4c"], n["score-pool3"])
 
     n.upsample = upsample(n["score-final"], num_classes, factor=8)
     n.coarse = crop(n.upsample, n.data, offset=0)
     return n.coarse
+
+
+def learned_fcn8s(n: NetSpec, num_classes: int, width: float = 1) -> Top:
+    """The same network to be trained on: its head is new no more, and learns as fast as the trunk."""
+    return fcn8s(n, num_classes, width, LEARNED_RATE)
