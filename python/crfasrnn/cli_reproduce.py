@@ -72,7 +72,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     data.add_argument("--crf-iterations", type=options.positive_count, help="steps of all that starts from it (1000)")
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
     data.add_argument("--width", type=float, help="factor of the channels (1)")
-    data.add_argument("--precision", choices=("float32", "bf16"), help="of wide convolutions in training (float32)")
+    data.add_argument("--precision", choices=("float32", "bf16"), help="of wide convolutions (float32)")
     reproduce.set_defaults(run=_reproduce)
 
 

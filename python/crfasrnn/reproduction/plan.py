@@ -33,7 +33,7 @@ class Settings:
     that are left out of training, for the settings of the dense CRF and the curves. scales: largest sides in training.
     size: and in testing. fcn_iterations, crf_iterations: steps. width: factor of the channels. tune_settings: how many
     settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in `voc`.
-    precision: of the wide convolutions in training; testing is float32.
+    precision: of the wide convolutions.
     """
 
     voc: str

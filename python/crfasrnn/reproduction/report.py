@@ -128,7 +128,7 @@ def _data(content: Mapping[str, Any]) -> str:
     images, iterations = content["images"], content["iterations"]
     minutes = sum(content["training_seconds"].values()) / 60
     width = "" if content["width"] == 1 else f", channels times {content['width']:g}"
-    precision = ", wide convolutions in bfloat16 in training" if content.get("precision") == "bf16" else ""
+    precision = ", wide convolutions in bfloat16" if content.get("precision") == "bf16" else ""
     classes, scales, seeds = (", ".join(map(str, content[name])) for name in ("classes", "scales", "seeds"))
     return (
         f"{len(content['classes'])} classes ({classes}); {images['training']} training images at largest sides {scales}, mirrored "

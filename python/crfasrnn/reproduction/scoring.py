@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from tqdm import tqdm
 
 import caffe
+from caffe import mode
 from caffe.files import write_text
 from crfasrnn import metrics, tune, unaries
 from crfasrnn.bootstrap import ImageConfusions
@@ -112,7 +113,7 @@ class Scorer:
         return self.score(name, job, labeller)
 
     def _segmenter(self, job: Job) -> Segmenter:
-        return Segmenter(str(job.deploy), job.final, size=self.size)
+        return Segmenter(str(job.deploy), job.final, size=self.size, precision=job.precision)
 
     def tuned(self, name: str, job: Job, held_out: Dataset, counts: tuple[int, int], processes: int) -> CrfSettings:
         """The settings of the dense CRF that are best for a network on images held out of training."""
@@ -164,6 +165,7 @@ class _Sweep:
         definition = job.output / "deploy-t1.prototxt"
         message = recipes.deploy_net(recipes.recipe(job.recipe), num_classes, options)
         write_text(definition, text_format.MessageToString(message))
+        self._precision = job.precision
         self._segmenter = Segmenter(str(definition), job.final, size=size)
         self._net = caffe.Net(str(definition), str(job.final), caffe.TEST)
         self._layer = list(self._net._layer_names).index(recipes.CRF_LAYER)
@@ -174,7 +176,8 @@ class _Sweep:
         net.blobs["data"].reshape(*data.shape)
         net.reshape()
         net.blobs["data"].data[...] = data
-        net.run_forward()
+        with mode.precision(self._precision):
+            net.run_forward()
         for _ in range(longest):
             scores = net.blobs["pred"].data[0]
             yield best_labels(scores, image.shape[1], image.shape[0])
