@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def draw_cases(
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(f"{case.kind}\n{100 * case.first:.0f} → {100 * case.last:.0f} % IU", fontsize=8)
     for ax, title in zip(axes[0], columns):
-        ax.set_title(title, fontsize=10)
+        ax.set_title(textwrap.fill(title, 24), fontsize=10)
     shown = sorted(present - {VOID})
     patches = [_patch(colours[label] / 255) for label in shown]
     figure.legend(
@@ -196,7 +197,7 @@ def draw_training(path: str | os.PathLike[str], trainings: Mapping[str, Curves])
             values = [100 * value for value in curves.mean_iu.values()]
             right.plot(list(curves.mean_iu), values, "o-", color="tab:orange", markersize=4)
             right.set_ylabel("mean IU on the test images, %", color="tab:orange")
-            right.set_ylim(bottom=0)
+            right.set_ylim(0, 1.05 * max(*values, 1))
     _save(figure, path)
 
 
