@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import golden_cases
+from permutohedral_reference import embed
 from torch import Tensor
 
 from crfasrnn.mean_field_op import live_state_bytes
@@ -380,6 +381,22 @@ def test_state_is_freed_by_backward_unless_retained() -> None:
     assert live_state_bytes() == 0
     with pytest.raises(RuntimeError, match="second time"):
         out.sum().backward()
+
+
+def test_an_iteration_keeps_its_q_and_the_vertices() -> None:
+    inputs, image = example(height=40, width=40)  # several blocks, which share vertices
+    inputs[0].requires_grad_()
+    vertices = sum(
+        len({vertex for point in features for vertex, _ in embed(point)})
+        for features in (features.numpy() for features in image_features(image[0], *THETAS.values()))
+    )
+    bytes_at = {}
+    for iterations in (1, 3):
+        out = run(inputs, image, iterations)
+        bytes_at[iterations] = live_state_bytes()
+        del out
+        gc.collect()
+    assert bytes_at[3] - bytes_at[1] == 2 * (1600 + vertices) * 8 * 8  # rows of three float64, padded to eight
 
 
 def test_state_does_not_see_later_changes() -> None:

@@ -45,10 +45,7 @@ template <typename T>
 void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool splats) {
   if (splats) {
     for (std::size_t k = 0; k < terms_.size(); ++k) {
-      const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
-      if (!next_[k] || next_[k].use_count() > 1) {
-        next_[k] = std::make_shared<Buffer<T>>(lattice.places() * stride_);
-      }
+      if (!next_[k].size()) next_[k] = Buffer<T>(terms_[k].lattice->places() * stride_);
     }
   }
   const std::vector<LatticeBlock>& blocks = terms_[0].lattice->blocks();
@@ -116,7 +113,7 @@ SimplexArgs<T> LatticePass<T>::simplices(std::size_t term, std::int64_t first, s
 // scratch.rows = base + the term. base is null, or scratch.rows itself.
 template <typename T>
 void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
-                                  std::int64_t count, const T* base, bool begins, Scratch* scratch) const {
+                                  std::int64_t count, const T* base, bool begins, Scratch* scratch) {
   const LatticeTerm<T>& term = terms_[k];
   T* rows = scratch->rows.data();
   const T* matrix = mixing_[k].matrix;
@@ -126,7 +123,7 @@ void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std:
     args.scale = term.slice_scale ? term.slice_scale + first : nullptr;
     args.gain = term.slice_gain;
     args.factor = mixing_[k].factor ? mixing_[k].factor + g * kGroup : nullptr;
-    T* vertex_rows = group_rows(rows_[k], k, g);
+    T* vertex_rows = group_rows(rows_, k, g);
     if (begins) {
       T* stand_ins = vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width;
       const std::int32_t* shared = term.lattice->shared().data() + block.first_shared;
@@ -155,7 +152,7 @@ void LatticePass<T>::scatter_points(std::size_t k, const LatticeBlock& block, st
     SimplexArgs<T> args = simplices(k, first, count, g);
     args.scale = term.splat_scale ? term.splat_scale + first : nullptr;
     args.gain = 1;
-    T* vertex_rows = group_rows(next_[k], k, g);
+    T* vertex_rows = group_rows(next_, k, g);
     if (begins) {
       std::fill_n(vertex_rows + block.first_vertex * args.width, block.own * args.width, T(0));
       std::fill_n(vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width,
@@ -175,7 +172,7 @@ void LatticePass<T>::merge_shared() {
   for (std::size_t k = 0; k < terms_.size(); ++k) {
     const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
     for (std::int64_t g = 0; g < groups_; ++g) {
-      T* rows = group_rows(rows_[k], k, g);
+      T* rows = group_rows(rows_, k, g);
       const std::int64_t width = group_width(stride_, g);
       jobs.push_back({static_cast<std::int64_t>(lattice.shared_vertices().size()) - 1,
                       {lattice.shared_vertices().data(), lattice.shared_place().data(),
@@ -204,7 +201,7 @@ void LatticePass<T>::blur(bool reverse) {
       if (step >= lattice.corners()) continue;
       const BlurAxis<T>& axis = lattice.axes()[reverse ? lattice.corners() - 1 - step : step];
       for (std::int64_t g = 0; g < groups_; ++g) {
-        jobs.push_back({axis.size(), &axis, group_rows(rows_[k], k, g), group_width(stride_, g)});
+        jobs.push_back({axis.size(), &axis, group_rows(rows_, k, g), group_width(stride_, g)});
       }
     }
     parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
@@ -215,32 +212,42 @@ void LatticePass<T>::blur(bool reverse) {
 }
 
 template <typename T>
-void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep) {
+void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows* keep) {
   struct Job {
     std::int64_t items;   // vertices
     std::int64_t places;  // whose rows of one group follow each other
-    const T* from;
-    T* to;
-    const T* matrix;
+    T* rows;
+    T* kept;          // null: the rows are not kept
+    const T* matrix;  // null: the rows stay as they are
   };
-  if (keep) *keep = rows();
+  if (keep) keep->clear();
   std::vector<Job> jobs;
   for (std::size_t k = 0; k < terms_.size(); ++k) {
     const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
     mixing_[k] = {};
+    Job job{lattice.vertices(), lattice.places(), rows_[k].data(), nullptr, nullptr};
     if (matrices[k].diagonal()) {
       mixing_[k].factor = matrices[k].diagonal();
     } else if (lattice.vertices() > lattice.points()) {
       mixing_[k].matrix = matrices[k].data();
     } else {
-      const T* from = rows_[k]->data();
-      if (keep) rows_[k] = std::make_shared<Buffer<T>>(rows_[k]->size());
-      jobs.push_back({lattice.vertices(), lattice.places(), from, rows_[k]->data(), matrices[k].data()});
+      job.matrix = matrices[k].data();
     }
+    if (keep) {
+      keep->emplace_back(lattice.vertices() * stride_);
+      job.kept = keep->back().data();
+    }
+    if (job.kept || job.matrix) jobs.push_back(job);
   }
   parallel_jobs(threads_, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t g = 0; job.kept && g < groups_; ++g) {
+      const std::int64_t width = group_width(stride_, g);
+      std::copy_n(job.rows + g * kGroup * job.places + begin * width, (end - begin) * width,
+                  job.kept + g * kGroup * job.items + begin * width);
+    }
+    if (!job.matrix) return;
     if (groups_ == 1) {
-      kernels<T>().mix({job.from, stride_, job.matrix, stride_, channels_, job.to, stride_, stride_}, begin,
+      kernels<T>().mix({job.rows, stride_, job.matrix, stride_, channels_, job.rows, stride_, stride_}, begin,
                        end);
       return;
     }
@@ -249,7 +256,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep
       const std::int64_t count = std::min(kMixRows, end - first);
       for (std::int64_t g = 0; g < groups_; ++g) {
         const std::int64_t width = group_width(stride_, g);
-        const T* rows = job.from + g * kGroup * job.places + first * width;
+        const T* rows = job.rows + g * kGroup * job.places + first * width;
         for (std::int64_t v = 0; v < count; ++v) {
           std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
         }
@@ -257,7 +264,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep
       for (std::int64_t g = 0; g < groups_; ++g) {
         const std::int64_t width = group_width(stride_, g);
         kernels<T>().mix({unmixed.data(), stride_, job.matrix + g * kGroup, stride_, channels_,
-                          job.to + g * kGroup * job.places + first * width, width, width},
+                          job.rows + g * kGroup * job.places + first * width, width, width},
                          0, count);
       }
     }
@@ -265,33 +272,29 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep
 }
 
 template <typename T>
-void add_outer_products(const std::vector<const PermutohedralLattice<T>*>& lattices,
-                        const typename LatticePass<T>::Rows& y, const typename LatticePass<T>::Rows& x,
-                        std::int64_t channels, std::vector<std::vector<double>>* sums, int threads) {
+void LatticePass<T>::add_outer_products(const VertexRows& x, std::vector<std::vector<double>>* sums) const {
   constexpr std::int64_t kChunk = 4 * kVertexGrain;
-  const std::int64_t stride = row_stride(channels);
-  const std::int64_t groups = group_count(stride);
-  for (std::size_t k = 0; k < lattices.size(); ++k) {
-    const std::int64_t vertices = lattices[k]->vertices(), places = lattices[k]->places();
+  for (std::size_t k = 0; k < terms_.size(); ++k) {
+    const std::int64_t vertices = terms_[k].lattice->vertices();
     const std::int64_t chunks = (vertices + kChunk - 1) / kChunk;
-    Buffer<T> parts(chunks * channels * stride);
-    parallel_ranges(threads, vertices, kChunk, [&](std::int64_t begin, std::int64_t end) {
-      T* part = parts.data() + begin / kChunk * channels * stride;
-      std::fill_n(part, channels * stride, T(0));
-      for (std::int64_t gy = 0; gy < groups; ++gy) {
-        for (std::int64_t gx = 0; gx < groups; ++gx) {
+    Buffer<T> parts(chunks * channels_ * stride_);
+    parallel_ranges(threads_, vertices, kChunk, [&](std::int64_t begin, std::int64_t end) {
+      T* part = parts.data() + begin / kChunk * channels_ * stride_;
+      std::fill_n(part, channels_ * stride_, T(0));
+      for (std::int64_t gy = 0; gy < groups_; ++gy) {
+        for (std::int64_t gx = 0; gx < groups_; ++gx) {
           const std::int64_t first = gy * kGroup;
-          kernels<T>().outer({y[k]->data() + first * places, group_width(stride, gy),
-                              std::min(kGroup, channels - first), x[k]->data() + gx * kGroup * places,
-                              group_width(stride, gx), part + first * stride + gx * kGroup, stride},
+          kernels<T>().outer({group_rows(rows_, k, gy), group_width(stride_, gy),
+                              std::min(kGroup, channels_ - first), x[k].data() + gx * kGroup * vertices,
+                              group_width(stride_, gx), part + first * stride_ + gx * kGroup, stride_},
                              begin, end);
         }
       }
     });
     for (std::int64_t i = 0; i < chunks; ++i) {
-      for (std::int64_t r = 0; r < channels; ++r) {
-        for (std::int64_t c = 0; c < channels; ++c) {
-          (*sums)[k][r * channels + c] += parts[(i * channels + r) * stride + c];
+      for (std::int64_t r = 0; r < channels_; ++r) {
+        for (std::int64_t c = 0; c < channels_; ++c) {
+          (*sums)[k][r * channels_ + c] += parts[(i * channels_ + r) * stride_ + c];
         }
       }
     }
@@ -300,11 +303,5 @@ void add_outer_products(const std::vector<const PermutohedralLattice<T>*>& latti
 
 template class LatticePass<float>;
 template class LatticePass<double>;
-template void add_outer_products<float>(const std::vector<const PermutohedralLattice<float>*>&,
-                                        const LatticePass<float>::Rows&, const LatticePass<float>::Rows&,
-                                        std::int64_t, std::vector<std::vector<double>>*, int);
-template void add_outer_products<double>(const std::vector<const PermutohedralLattice<double>*>&,
-                                         const LatticePass<double>::Rows&, const LatticePass<double>::Rows&,
-                                         std::int64_t, std::vector<std::vector<double>>*, int);
 
 }  // namespace crfrnn

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -66,14 +65,16 @@ class LatticePass {
   // Blurs along all axes; in reverse order for the transposed filter.
   void blur(bool reverse);
 
+  // Of every term the vertices' rows: groups x vertices x width.
+  using VertexRows = std::vector<Buffer<T>>;
+
   // What is sliced next are the rows of term k times matrices[k]. Mixing classes commutes with slicing and
   // with the factor per point: it is done where there are fewer rows. `keep`, if given, gets the rows as they
   // were.
-  using Rows = std::vector<std::shared_ptr<const Buffer<T>>>;
-  void mix(const std::vector<ClassMatrix<T>>& matrices, Rows* keep = nullptr);
+  void mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows* keep = nullptr);
 
-  // Of every term: groups x places x width. What stands in the stand-ins' rows is nobody's business.
-  Rows rows() const { return Rows(rows_.begin(), rows_.end()); }
+  // sums[k] += the channels x channels matrix sum_v y[k][v] x[k][v]^T, y being the rows, in a fixed order.
+  void add_outer_products(const VertexRows& x, std::vector<std::vector<double>>* sums) const;
 
  private:
   // What a block needs while it is worked on.
@@ -91,12 +92,13 @@ class LatticePass {
   void run(bool slices, const T* start, const Body& change, bool splats);
   Scratch take_scratch(std::int64_t points);
   // The rows of a group, at the first place.
-  T* group_rows(const std::shared_ptr<Buffer<T>>& rows, std::size_t term, std::int64_t group) const {
-    return rows->data() + group * kGroup * terms_[term].lattice->places();
+  template <typename Rows>
+  auto group_rows(Rows& rows, std::size_t term, std::int64_t group) const {
+    return rows[term].data() + group * kGroup * terms_[term].lattice->places();
   }
   // begins: these are the first points of the block.
   void slice_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
-                    const T* base, bool begins, Scratch* scratch) const;
+                    const T* base, bool begins, Scratch* scratch);
   void scatter_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
                       bool begins, const T* points);
   void merge_shared();
@@ -109,18 +111,11 @@ class LatticePass {
   std::int64_t stride_;
   std::int64_t groups_;
   int threads_;
-  std::vector<std::shared_ptr<Buffer<T>>> rows_;  // per term
-  std::vector<std::shared_ptr<Buffer<T>>> next_;  // what a splat writes while rows_ is read
+  std::vector<Buffer<T>> rows_;  // per term: groups x places x width
+  std::vector<Buffer<T>> next_;  // what a splat writes while rows_ is read
   std::mutex mutex_;
   std::vector<Scratch> idle_;  // one for every task that ran at the same time
 };
-
-// sums[k] += the channels x channels matrix sum_v y[k][v] x[k][v]^T over the vertices of lattices[k], in a
-// fixed order.
-template <typename T>
-void add_outer_products(const std::vector<const PermutohedralLattice<T>*>& lattices,
-                        const typename LatticePass<T>::Rows& y, const typename LatticePass<T>::Rows& x,
-                        std::int64_t channels, std::vector<std::vector<double>>* sums, int threads);
 
 extern template class LatticePass<float>;
 extern template class LatticePass<double>;

@@ -88,8 +88,8 @@ struct ImageState {
   std::shared_ptr<const PixelOrder> order;
   KernelList<T> kernels;
   std::vector<Buffer<T>> q;  // per iteration: points x stride
-  std::vector<typename LatticePass<T>::Rows>
-      filtered;  // per iteration and kernel: Q at the vertices, blurred
+  // Per iteration: of every kernel Q at the vertices, blurred.
+  std::vector<typename LatticePass<T>::VertexRows> filtered;
 };
 
 // Per kernel and set: sum_t sum_points G_t F_k^T, from which the gradients of all matrices follow.
@@ -123,12 +123,11 @@ class State final : public MeanFieldState<T> {
 
   std::size_t bytes() const override {
     std::size_t sum = 0;
-    std::set<const void*> counted;  // images may share a kernel, iterations rows
+    std::set<const void*> counted;  // images may share a kernel
     for (const ImageState<T>& image : images_) {
       for (const Buffer<T>& q : image.q) sum += q.bytes();
       for (const auto& rows : image.filtered) {
-        for (const auto& of_kernel : rows)
-          sum += counted.insert(of_kernel.get()).second ? of_kernel->bytes() : 0;
+        for (const Buffer<T>& of_kernel : rows) sum += of_kernel.bytes();
       }
       for (const auto& kernel : image.kernels) {
         if (counted.insert(kernel.get()).second) sum += kernel->bytes();
@@ -174,10 +173,8 @@ class State final : public MeanFieldState<T> {
     Buffer<T> total(d_unary ? order.points() * stride : 0);  // d_unary, as rows
     // The transposed filter splats with the factor after slicing and slices with the one before splatting.
     std::vector<LatticeTerm<T>> terms;
-    std::vector<const PermutohedralLattice<T>*> lattices;
     for (const auto& kernel : image.kernels) {
       terms.push_back({&kernel->lattice(), kernel->after(), kernel->before(), T(1)});
-      lattices.push_back(&kernel->lattice());
     }
     LatticePass<T> pass(terms, classes, threads);
     // Rows are the gradient with respect to the scores of iteration t, from the last to the first.
@@ -188,8 +185,7 @@ class State final : public MeanFieldState<T> {
     for (std::size_t t = image.q.size(); t-- > 0;) {
       const std::size_t set = field_->set_of(t);
       if (correlation) {
-        add_outer_products<T>(lattices, pass.rows(), image.filtered[t], classes, &(*correlation)[set],
-                              threads);
+        pass.add_outer_products(image.filtered[t], &(*correlation)[set]);
       }
       if (t == 0 && !d_q0) break;
       pass.blur(true);
