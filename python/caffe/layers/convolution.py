@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -130,12 +131,29 @@ class Convolution(_Convolution):
         return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
 
     def _product(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """The weights times the columns that the windows see."""
-        w = self.windows
-        y = weight.flatten(1) @ F.unfold(x, w.kernel, w.dilation, w.pad, w.stride)
+        """The weights times the columns that the windows see.
+
+        The columns are as many times the input as a window has cells (49 for fc6): backward makes them once more.
+        """
+        columns = self._columns(x)
+        place, again = columns.data_ptr(), partial(self._columns, x.detach())
+
+        def keep(saved: torch.Tensor) -> torch.Tensor | None:
+            return None if saved.data_ptr() == place else saved
+
+        def fetch(kept: torch.Tensor | None) -> torch.Tensor:
+            return again() if kept is None else kept
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, fetch):
+            y = weight.flatten(1) @ columns
         if bias is not None:
             y += bias[:, None]
-        return y.view(len(x), self.num_output, *self.output_size(x.shape[2:]))
+        return y.view(self.num_output, len(x), *self.output_size(x.shape[2:])).movedim(1, 0).contiguous()
+
+    def _columns(self, x: torch.Tensor) -> torch.Tensor:
+        """What the windows see, one after the other: (cells of a window, windows of all images)."""
+        w = self.windows
+        return F.unfold(x, w.kernel, w.dilation, w.pad, w.stride).movedim(1, 0).flatten(1)
 
 
 @register_layer("Deconvolution")
