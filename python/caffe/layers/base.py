@@ -110,24 +110,41 @@ class _Entry(torch.autograd.Function):
         return grads[0], None
 
 
+class _Arriving:
+    """The gradient with respect to a top, on its way into autograd's graph."""
+
+    grad: torch.Tensor
+
+
 class _Exit(torch.autograd.Function):
-    """A place as a function of the values, with gradient one."""
+    """A scalar as a function of the values, whose gradient with respect to these is the one that arrives.
+
+    Handing gradients to autograd.grad itself costs 32 MB: it imports sympy to compare their shapes.
+    """
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        return _place(values)
+    def forward(ctx: Any, values: torch.Tensor, arriving: _Arriving) -> torch.Tensor:
+        ctx.arriving, ctx.shape = arriving, values.shape
+        return values.new_zeros(())
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
-        return grads[0]
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return ctx.arriving.grad.view(ctx.shape), None
+
+
+class _Top(NamedTuple):
+    """A scalar that stands for a top in autograd's graph, and where to put the gradient with respect to the top."""
+
+    exit: torch.Tensor
+    arriving: _Arriving
 
 
 class _Tape(NamedTuple):
-    """A recorded forward: places of the bottoms, the parameters themselves, places of the tops."""
+    """A recorded forward: places of the bottoms, the parameters themselves, the tops."""
 
     bottoms: list[torch.Tensor]
     params: list[torch.Tensor]
-    tops: list[torch.Tensor]
+    tops: list[_Top]
 
 
 class _Target(NamedTuple):
@@ -205,7 +222,9 @@ class TorchLayer(Layer):
         weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
         with torch.enable_grad():
             outputs = self.compute([_Entry.apply(*pair) for pair in zip(places, inputs)], weights)
-            return _Tape(places, weights, [_Exit.apply(value) for value in outputs]), outputs
+            arriving = [_Arriving() for _ in outputs]
+            tops = [_Top(_Exit.apply(*pair), pair[1]) for pair in zip(outputs, arriving)]
+            return _Tape(places, weights, tops), outputs
 
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
@@ -234,16 +253,15 @@ class TorchLayer(Layer):
         return self._tape
 
     def _differentiate(self, tape: _Tape, top: Sequence[Blob], targets: Sequence[_Target]) -> None:
-        heads = [(place, blob.grad) for place, blob in zip(tape.tops, top) if place.requires_grad]
+        heads = [(part, blob) for part, blob in zip(tape.tops, top) if part.exit.requires_grad]
         if not heads or not targets:
             return
-        grads = torch.autograd.grad(
-            [place for place, _ in heads],
-            [target.place for target in targets],
-            [grad.view(place.shape) for place, grad in heads],
-            retain_graph=True,
-            allow_unused=True,
-        )
+        for part, blob in heads:
+            part.arriving.grad = blob.grad
+        exits, places = [part.exit for part, _ in heads], [target.place for target in targets]
+        grads = torch.autograd.grad(exits, places, retain_graph=True, allow_unused=True)
+        for part, _ in heads:
+            del part.arriving.grad
         for grad, (place, blob, accumulate) in zip(grads, targets):
             if not accumulate:
                 blob.grad = place.new_zeros(place.shape) if grad is None else grad
