@@ -4,18 +4,22 @@ The output is cut into tiles of 4 x 4. A tile's window of 6 x 6 inputs and the k
 a product of 36 pairs of numbers instead of 144; summed over channels, 36 matrix products over all tiles, and transformed back:
 Y = A^T [(G g G^T) . (B^T d B)] A. The matrices evaluate and interpolate polynomials at five points and at infinity; with these
 points the rounding is about twice that of a direct sum (Barabasz et al. 2020), with the customary 0, 1, -1, 2, -2 four times.
+
+The transforms themselves are matrix products over all tiles and channels at once, by the Kronecker products of B^T, G and A^T with
+themselves: twice as many operations as rows first and columns then, in a fifth of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 TILE = 4
-_BAND = 8  # rows of tiles that are worked on together, so that what lies between the steps stays in the cache
+_BAND = 160  # tiles, in whole rows, that are worked on together, so that what lies between the steps stays in the cache
 _WINDOW = TILE + 2
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 
@@ -36,6 +40,13 @@ def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 _BT, _G, _AT = _matrices()
 
 
+@lru_cache
+def _on_both_axes(which: str, device: torch.device) -> torch.Tensor:
+    """B^T (36 x 36) or A^T (16 x 36) for the cells of a window, row by row."""
+    matrix = {"B^T": _BT, "A^T": _AT}[which]
+    return torch.from_numpy(np.kron(matrix, matrix)).float().to(device)
+
+
 def transformed(weight: torch.Tensor) -> torch.Tensor:
     """The weights (O, C, 3, 3) of a convolution as `convolve` takes them: (36, C, O), float32."""
     g = torch.from_numpy(_G).to(weight.device)
@@ -50,41 +61,34 @@ def convolve(x: torch.Tensor, products: torch.Tensor, bias: torch.Tensor | None,
     """
     height, width = x.shape[2] + 2 * pad[0] - 2, x.shape[3] + 2 * pad[1] - 2
     rows, columns = -(-height // TILE), -(-width // TILE)
-    below, right = rows * TILE + 2 - x.shape[2] - pad[0], columns * TILE + 2 - x.shape[3] - pad[1]
-    padded = F.pad(x, (pad[1], right, pad[0], below)).permute(0, 2, 3, 1)
     y = x.new_empty(len(x), rows * TILE, columns * TILE, products.shape[2])
-    for row in range(0, rows * TILE, _BAND * TILE):
-        band = slice(row, row + _BAND * TILE)
-        _convolve_band(padded[:, row : band.stop + 2], products, y[:, band])
-    if bias is not None:
-        y += bias
+    band_rows = max(1, _BAND // columns)
+    for row in range(0, rows, band_rows):
+        band = y[:, row * TILE : (row + band_rows) * TILE]
+        above, right = row * TILE - pad[0], columns * TILE + 2 - pad[1]
+        _convolve_band(_section(x, (above, above + band.shape[1] + 2), (-pad[1], right)), products, band)
+        if bias is not None:
+            band += bias
     return y[:, :height, :width].permute(0, 3, 1, 2)
+
+
+def _section(x: torch.Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> torch.Tensor:
+    """These rows and columns of maps N x C x H x W, from and to, as N x rows x columns x C; zeros outside of the maps."""
+    height, width = x.shape[2:]
+    inside = x[:, :, max(0, rows[0]) : max(0, rows[1]), max(0, columns[0]) : max(0, columns[1])]
+    above, left = min(max(0, -rows[0]), rows[1] - rows[0]), min(max(0, -columns[0]), columns[1] - columns[0])
+    below = rows[1] - rows[0] - above - inside.shape[2]
+    right = columns[1] - columns[0] - left - inside.shape[3]
+    return F.pad(inside, (left, right, above, below)).permute(0, 2, 3, 1)
 
 
 def _convolve_band(x: torch.Tensor, products: torch.Tensor, y: torch.Tensor) -> None:
     """Fill y, N x (4 rows) x (4 columns) x O, from its windows' inputs x, N x (4 rows + 2) x (4 columns + 2) x C."""
-    batch, channels, outputs = len(x), x.shape[3], y.shape[3]
-    rows, columns = y.shape[1] // TILE, y.shape[2] // TILE
-    tiles = x.new_empty(_WINDOW, _WINDOW, batch, rows, columns, channels)
-    across = [x[:, :, j : j + (columns - 1) * TILE + 1 : TILE] for j in range(_WINDOW)]
-    for b in range(_WINDOW):
-        column = _combined(_BT[b], across)
-        down = [column[:, i : i + (rows - 1) * TILE + 1 : TILE] for i in range(_WINDOW)]
-        for a in range(_WINDOW):
-            _combined(_BT[a], down, out=tiles[a, b])
-
-    sums = torch.bmm(tiles.view(_WINDOW * _WINDOW, -1, channels), products)
-    sums = sums.view(_WINDOW, _WINDOW, batch, rows, columns, outputs)
-    for i in range(TILE):
-        row = _combined(_AT[i], list(sums))
-        for j in range(TILE):
-            _combined(_AT[j], list(row), out=y[:, i::TILE, j::TILE])
-
-
-def _combined(coefficients: np.ndarray, parts: list[torch.Tensor], out: torch.Tensor | None = None) -> torch.Tensor:
-    """The sum of the parts times their coefficients, zeros left out."""
-    terms = [(float(c), part) for c, part in zip(coefficients, parts) if c]
-    total = torch.mul(terms[0][1], terms[0][0], out=out)
-    for coefficient, part in terms[1:]:
-        total.add_(part, alpha=coefficient)
-    return total
+    cells, channels = products.shape[:2]
+    batch, rows, columns = len(y), y.shape[1] // TILE, y.shape[2] // TILE
+    windows = x.unfold(1, _WINDOW, TILE).unfold(2, _WINDOW, TILE).permute(4, 5, 0, 1, 2, 3)
+    tiles = _on_both_axes("B^T", x.device) @ windows.reshape(cells, -1)
+    sums = torch.bmm(tiles.view(cells, -1, channels), products)
+    outputs = _on_both_axes("A^T", x.device) @ sums.view(cells, -1)
+    outputs = outputs.view(TILE, TILE, batch, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
+    y.view(batch, rows, TILE, columns, TILE, -1).copy_(outputs)
