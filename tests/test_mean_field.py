@@ -383,6 +383,32 @@ def test_state_is_freed_by_backward_unless_retained() -> None:
         out.sum().backward()
 
 
+def test_denormals_count_as_zero_inside_and_not_outside() -> None:
+    """Scores so far apart that probabilities are denormal, in whatever mode and number of threads: the same bits."""
+    inputs, image = example(height=40, width=40, dtype=torch.float32)
+    inputs[0] *= 40
+    features = image_features(image[0], *THETAS.values())[1]
+    results, tiny, small = [], torch.full((1600, 3), 1e-38), torch.full((1600, 3), 1e-34)
+    before = torch.get_num_threads()
+    try:
+        for flush in (False, True):
+            torch.set_flush_denormal(flush)
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                out, gradients = with_gradients(inputs, image, 5)
+                results.append([out, *gradients])
+                assert not permutohedral_filter(tiny, features).any()
+                assert permutohedral_filter(small, features).all()
+                assert bool((tiny * 0.5).any()) is not flush
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other))
+    exact = run([tensor.double() for tensor in inputs], image.double(), 5)
+    assert error(results[0][0], exact.numpy()) < 1e-5
+
+
 def test_an_iteration_keeps_its_q_and_the_vertices() -> None:
     inputs, image = example(height=40, width=40)  # several blocks, which share vertices
     inputs[0].requires_grad_()

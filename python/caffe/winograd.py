@@ -74,12 +74,12 @@ def convolve(x: torch.Tensor, products: torch.Tensor, bias: torch.Tensor | None,
 
 def _section(x: torch.Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> torch.Tensor:
     """These rows and columns of maps N x C x H x W, from and to, as N x rows x columns x C; zeros outside of the maps."""
-    height, width = x.shape[2:]
     inside = x[:, :, max(0, rows[0]) : max(0, rows[1]), max(0, columns[0]) : max(0, columns[1])]
-    above, left = min(max(0, -rows[0]), rows[1] - rows[0]), min(max(0, -columns[0]), columns[1] - columns[0])
-    below = rows[1] - rows[0] - above - inside.shape[2]
-    right = columns[1] - columns[0] - left - inside.shape[3]
-    return F.pad(inside, (left, right, above, below)).permute(0, 2, 3, 1)
+    pads = []
+    for (start, end), length in ((columns, inside.shape[3]), (rows, inside.shape[2])):
+        before = min(max(0, -start), end - start)
+        pads += [before, end - start - before - length]
+    return F.pad(inside, pads).permute(0, 2, 3, 1)
 
 
 def _convolve_band(x: torch.Tensor, products: torch.Tensor, y: torch.Tensor) -> None:

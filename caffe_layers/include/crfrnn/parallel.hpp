@@ -13,6 +13,7 @@ namespace crfrnn {
 // task. The tasks must be independent: which thread runs which task is not defined, hence a result is the
 // same for every number of threads exactly if no two tasks write the same memory. When the pool is in use (a
 // nested call, or another thread of the process inside the library) the caller runs all tasks itself.
+// Denormal numbers count as zero in tasks, whatever mode the calling thread is in.
 //
 // Workers are created at the first call that wants them, and again in a child process after fork().
 // Throws std::invalid_argument if threads < 1; an exception of a task is rethrown here after all threads have

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "denormals.hpp"
+
 namespace crfrnn {
 namespace {
 
@@ -82,6 +84,7 @@ class ThreadPool {
   };
 
   void drain(const std::function<void(std::int64_t)>& body, std::int64_t tasks) {
+    const DenormalsAreZero mode;
     try {
       for (;;) {
         const std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
@@ -176,6 +179,7 @@ void parallel_for(int threads, std::int64_t tasks, const std::function<void(std:
       PoolOwner::instance().get().run(std::min(threads, kMaxThreads), tasks, body)) {
     return;
   }
+  const DenormalsAreZero mode;
   for (std::int64_t task = 0; task < tasks; ++task) body(task);
 }
 
