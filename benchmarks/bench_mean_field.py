@@ -26,10 +26,15 @@ THETAS = {"theta_alpha": 160.0, "theta_beta": 3.0, "theta_gamma": 3.0}
 Step = Callable[[], object]
 
 
-def example(classes: int, size: int, batch: int = 1, full: bool = False) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Unary (N, C, size, size), image (N, 3, size, size) and the three CxC matrices: Potts with equal weights, or full."""
+def example(
+    classes: int, size: int, batch: int = 1, full: bool = False, contrast: float = 1
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Unary (N, C, size, size), image (N, 3, size, size) and the three CxC matrices: Potts with equal weights, or full.
+
+    A pixel's scores lie about 12 `contrast` apart.
+    """
     rng = torch.Generator().manual_seed(0)
-    coarse = torch.randn(1, classes, size // 8 + 1, size // 8 + 1, generator=rng) * 3
+    coarse = torch.randn(1, classes, size // 8 + 1, size // 8 + 1, generator=rng) * 3 * contrast
     unary = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
     photo = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None].float()
     image = torch.nn.functional.interpolate(photo, (size, size), mode="bilinear", antialias=True)
@@ -40,13 +45,15 @@ def example(classes: int, size: int, batch: int = 1, full: bool = False) -> tupl
     return unary.expand(batch, -1, -1, -1).contiguous(), images, matrices
 
 
-def forward(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False) -> Step:
-    unary, image, weights = example(classes, size, batch, full)
+def forward(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False, contrast: float = 1) -> Step:
+    unary, image, weights = example(classes, size, batch, full, contrast)
     return lambda: mean_field(unary, unary, image, *weights, iterations=iterations, **THETAS)
 
 
-def forward_backward(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False) -> Step:
-    unary, image, weights = example(classes, size, batch, full)
+def forward_backward(
+    classes: int, size: int, iterations: int, batch: int = 1, full: bool = False, contrast: float = 1
+) -> Step:
+    unary, image, weights = example(classes, size, batch, full, contrast)
     leaves = [tensor.requires_grad_() for tensor in (unary, unary.detach().clone(), *weights)]
     top_diff = torch.randn(unary.shape, generator=torch.Generator().manual_seed(1))
 
@@ -64,11 +71,13 @@ def lattice(size: int) -> Step:
     return lambda: _core.GaussianKernel32(source, size, size, torch.get_num_threads())
 
 
-def pydensecrf(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False) -> Step:
+def pydensecrf(
+    classes: int, size: int, iterations: int, batch: int = 1, full: bool = False, contrast: float = 1
+) -> Step:
     """The same inference by pydensecrf2, building its lattices as the layer does; it has one thread."""
     from pydensecrf import densecrf
 
-    unary, image, weights = example(classes, size, batch, full)
+    unary, image, weights = example(classes, size, batch, full, contrast)
     energies = [np.ascontiguousarray(-u.reshape(classes, -1).numpy()) for u in unary]
     pictures = [np.ascontiguousarray(i.permute(1, 2, 0).round().byte().numpy()) for i in image]
     spatial, bilateral = ((-weights[2] @ w).numpy() for w in weights[:2])
@@ -163,13 +172,14 @@ def has_pydensecrf() -> bool:
 
 
 CASES = (
-    # what, classes, size, batch, full matrices
-    ("", 21, 500, 1, False),
-    ("batch of 4", 21, 500, 4, False),
-    ("full matrices", 21, 500, 1, True),
-    ("1000 x 1000", 21, 1000, 1, False),
-    ("150 classes", 150, 500, 1, False),
-    ("150 classes, full matrices", 150, 500, 1, True),
+    # what, classes, size, batch, full matrices, contrast
+    ("", 21, 500, 1, False, 1),
+    ("scores 10 x as far apart", 21, 500, 1, False, 10),
+    ("batch of 4", 21, 500, 4, False, 1),
+    ("full matrices", 21, 500, 1, True, 1),
+    ("1000 x 1000", 21, 1000, 1, False, 1),
+    ("150 classes", 150, 500, 1, False, 1),
+    ("150 classes, full matrices", 150, 500, 1, True, 1),
 )
 
 
@@ -188,12 +198,12 @@ def main() -> None:
     print(cells("", "pydensecrf2", *(f"forward, {n} thread(s)" for n in counts), *("faster" for _ in counts),
                 *(f"forward + backward, {n} thread(s)" for n in counts)))  # fmt: skip
     print(cells(*["---"] * (2 + 3 * len(counts))))
-    for what, classes, size, batch, full in CASES[: 1 if options.quick else None]:
-        shape = (classes, size)
-        steps = {f"forward {n}": with_threads(n, forward(*shape, 10, batch, full)) for n in counts}
-        steps |= {f"both {n}": with_threads(n, forward_backward(*shape, 5, batch, full)) for n in counts}
+    for what, classes, size, batch, full, contrast in CASES[: 1 if options.quick else None]:
+        shape, rest = (classes, size), (batch, full, contrast)
+        steps = {f"forward {n}": with_threads(n, forward(*shape, 10, *rest)) for n in counts}
+        steps |= {f"both {n}": with_threads(n, forward_backward(*shape, 5, *rest)) for n in counts}
         if peer:
-            steps["pydensecrf"] = pydensecrf(*shape, 10, batch, full)
+            steps["pydensecrf"] = pydensecrf(*shape, 10, *rest)
         times = best(steps, options.repeats if size * batch * classes < 30000 else max(2, options.repeats // 2))
         ahead = [f"{times['pydensecrf'] / times[f'forward {n}']:.1f}x" if peer else "" for n in counts]
         print(cells(what or "500 x 500, 21 classes", times.get("pydensecrf"), *(times[f"forward {n}"] for n in counts), *ahead,

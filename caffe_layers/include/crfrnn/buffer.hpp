@@ -8,7 +8,7 @@
 namespace crfrnn {
 
 // Memory of at least `bytes`, aligned to a cache line. Large blocks that were freed are kept for the next
-// call, up to 128 MiB in all: fresh pages cost a tenth of a call, since the system clears each. Throws
+// call, up to 256 MiB in all: fresh pages cost a tenth of a call, since the system clears each. Throws
 // std::bad_alloc.
 void* allocate_block(std::size_t bytes);
 void free_block(void* block, std::size_t bytes) noexcept;

@@ -20,7 +20,7 @@ constexpr std::size_t kLarge = std::size_t{1} << 17;
 // From this size on they are gathered from in no particular order, too: huge pages save most of the misses in
 // the page tables.
 constexpr std::size_t kHuge = 2 * kHugePage;
-constexpr std::size_t kMostKept = std::size_t{128} << 20;
+constexpr std::size_t kMostKept = std::size_t{256} << 20;
 
 struct Block {
   void* data;

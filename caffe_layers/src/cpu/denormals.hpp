@@ -10,8 +10,8 @@
 namespace crfrnn {
 
 // While it lives, this thread's float arithmetic takes and makes zero where there would be a denormal number.
-// Where scores lie far apart, as a trained network's do, the lattice is full of probabilities below 1e-38:
-// a processor takes a hundred cycles for each operation on one, and nobody can tell it from zero.
+// Where scores lie 80 and more apart, the lattice is full of probabilities below 1e-38: a processor takes a
+// hundred cycles for each operation on one, and nobody can tell it from zero.
 class DenormalsAreZero {
  public:
   DenormalsAreZero() : before_(control()) { set_control(before_ | kFlags); }
