@@ -5,6 +5,7 @@ All tests are skipped where there is none: `make test-caffe` builds it first.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -89,7 +90,10 @@ def genuine() -> Genuine:
     if found.returncode:
         pytest.skip(f"the Caffe plugin is not tested: {found.stderr.strip()}")
     root = Path(found.stdout.strip())
-    return Genuine(root, build(root, BUILD, "-DCRFRNN_BUILD_CAFFE_TESTS=ON"))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:  # of several processes of pytest one builds, while the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Genuine(root, build(root, BUILD, "-DCRFRNN_BUILD_CAFFE_TESTS=ON"))
 
 
 def error(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:

@@ -5,8 +5,8 @@ a product of 36 pairs of numbers instead of 144; summed over channels, 36 matrix
 Y = A^T [(G g G^T) . (B^T d B)] A. The matrices evaluate and interpolate polynomials at five points and at infinity; with these
 points the rounding is about twice that of a direct sum (Barabasz et al. 2020), with the customary 0, 1, -1, 2, -2 four times.
 
-The transforms themselves are matrix products over all tiles and channels at once, by the Kronecker products of B^T, G and A^T with
-themselves: twice as many operations as rows first and columns then, in a fifth of the time.
+The transforms of tiles are matrix products, too, by the Kronecker products of B^T and of A^T with themselves, over all tiles and
+channels of a band: more operations than rows first and columns then, in half the time for a whole convolution.
 """
 
 from __future__ import annotations
