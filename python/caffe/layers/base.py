@@ -110,41 +110,28 @@ class _Entry(torch.autograd.Function):
         return grads[0], None
 
 
-class _Arriving:
-    """The gradient with respect to a top, on its way into autograd's graph."""
-
-    grad: torch.Tensor
-
-
 class _Exit(torch.autograd.Function):
-    """A scalar as a function of the values, whose gradient with respect to these is the one that arrives.
+    """A scalar as a function of a top's values, whose gradient with respect to these is the top's diff.
 
-    Handing gradients to autograd.grad itself costs 32 MB: it imports sympy to compare their shapes.
+    Handing diffs to autograd.grad costs 32 MB: it imports sympy to compare their shapes.
     """
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, arriving: _Arriving) -> torch.Tensor:
-        ctx.arriving, ctx.shape = arriving, values.shape
+    def forward(ctx: Any, values: torch.Tensor, top: Blob) -> torch.Tensor:
+        ctx.top, ctx.shape = top, values.shape
         return values.new_zeros(())
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.arriving.grad.view(ctx.shape), None
-
-
-class _Top(NamedTuple):
-    """A scalar that stands for a top in autograd's graph, and where to put the gradient with respect to the top."""
-
-    exit: torch.Tensor
-    arriving: _Arriving
+        return ctx.top.grad.view(ctx.shape), None
 
 
 class _Tape(NamedTuple):
-    """A recorded forward: places of the bottoms, the parameters themselves, the tops."""
+    """A recorded forward: places of the bottoms, the parameters themselves, exits of the tops."""
 
     bottoms: list[torch.Tensor]
     params: list[torch.Tensor]
-    tops: list[_Top]
+    exits: list[torch.Tensor]
 
 
 class _Target(NamedTuple):
@@ -207,7 +194,7 @@ class TorchLayer(Layer):
         inputs = [self._input(b, top) for b in bottom]
         params = [p.tensor for p in self.blobs]
         if self.records and not self.cheap_forward:
-            self._tape, outputs = self._recorded(inputs, params)
+            self._tape, outputs = self._recorded(inputs, params, top)
         else:
             self._read = (inputs, params) if self.records else None
             with torch.no_grad():
@@ -216,15 +203,13 @@ class TorchLayer(Layer):
             blob.tensor = value
 
     def _recorded(
-        self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]
+        self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor], top: Sequence[Blob]
     ) -> tuple[_Tape, Sequence[torch.Tensor]]:
         places = [_place(x).requires_grad_(flag) for x, flag in zip(inputs, self.propagate_down)]
         weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
         with torch.enable_grad():
             outputs = self.compute([_Entry.apply(*pair) for pair in zip(places, inputs)], weights)
-            arriving = [_Arriving() for _ in outputs]
-            tops = [_Top(_Exit.apply(*pair), pair[1]) for pair in zip(outputs, arriving)]
-            return _Tape(places, weights, tops), outputs
+            return _Tape(places, weights, [_Exit.apply(*pair) for pair in zip(outputs, top)]), outputs
 
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
@@ -232,36 +217,32 @@ class TorchLayer(Layer):
         return blob.tensor.clone() if in_place and self.records else blob.tensor
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
-        tape = self._taped()
-        self._differentiate(tape, top, _bottom_targets(tape, bottom, propagate_down) + _param_targets(tape, self.blobs))
+        tape = self._taped(top)
+        self._differentiate(tape, _bottom_targets(tape, bottom, propagate_down) + _param_targets(tape, self.blobs))
 
     def backward_bottoms(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         """The half of `backward` that the layers below wait for."""
-        tape = self._taped()
-        self._differentiate(tape, top, _bottom_targets(tape, bottom, propagate_down))
+        tape = self._taped(top)
+        self._differentiate(tape, _bottom_targets(tape, bottom, propagate_down))
 
     def backward_params(self, top: Sequence[Blob]) -> None:
         """The other half."""
-        tape = self._taped()
-        self._differentiate(tape, top, _param_targets(tape, self.blobs))
+        tape = self._taped(top)
+        self._differentiate(tape, _param_targets(tape, self.blobs))
 
-    def _taped(self) -> _Tape:
+    def _taped(self, top: Sequence[Blob]) -> _Tape:
         if self._read is not None:
-            return self._recorded(*self._read)[0]
+            return self._recorded(*self._read, top)[0]
         if self._tape is None:
             raise CaffeError(f"layer '{self.name}': backward needs a forward first.")
         return self._tape
 
-    def _differentiate(self, tape: _Tape, top: Sequence[Blob], targets: Sequence[_Target]) -> None:
-        heads = [(part, blob) for part, blob in zip(tape.tops, top) if part.exit.requires_grad]
-        if not heads or not targets:
+    def _differentiate(self, tape: _Tape, targets: Sequence[_Target]) -> None:
+        exits = [part for part in tape.exits if part.requires_grad]
+        if not exits or not targets:
             return
-        for part, blob in heads:
-            part.arriving.grad = blob.grad
-        exits, places = [part.exit for part, _ in heads], [target.place for target in targets]
+        places = [target.place for target in targets]
         grads = torch.autograd.grad(exits, places, retain_graph=True, allow_unused=True)
-        for part, _ in heads:
-            del part.arriving.grad
         for grad, (place, blob, accumulate) in zip(grads, targets):
             if not accumulate:
                 blob.grad = place.new_zeros(place.shape) if grad is None else grad
