@@ -12,7 +12,6 @@ channels of a band: more operations than rows first and columns then, in half th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -37,21 +36,13 @@ def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return bt, g, at
 
 
-_BT, _G, _AT = _matrices()
-
-
-@lru_cache
-def _on_both_axes(which: str, device: torch.device) -> torch.Tensor:
-    """B^T (36 x 36) or A^T (16 x 36) for the cells of a window, row by row."""
-    matrix = {"B^T": _BT, "A^T": _AT}[which]
-    return torch.from_numpy(np.kron(matrix, matrix)).float().to(device)
+# The same for the cells of a window, row by row: 36 x 36, 36 x 9 and 16 x 36.
+_INTO, _KERNEL, _BACK = (torch.from_numpy(np.kron(matrix, matrix)) for matrix in _matrices())
 
 
 def transformed(weight: torch.Tensor) -> torch.Tensor:
     """The weights (O, C, 3, 3) of a convolution as `convolve` takes them: (36, C, O), float32."""
-    g = torch.from_numpy(_G).to(weight.device)
-    products = torch.einsum("ai,ocij,bj->abco", g, weight.double(), g)
-    return products.reshape(_WINDOW * _WINDOW, weight.shape[1], weight.shape[0]).float()
+    return torch.einsum("pt,oct->pco", _KERNEL.to(weight.device), weight.double().flatten(2)).float()
 
 
 def convolve(x: torch.Tensor, products: torch.Tensor, bias: torch.Tensor | None, pad: Sequence[int]) -> torch.Tensor:
@@ -87,8 +78,8 @@ def _convolve_band(x: torch.Tensor, products: torch.Tensor, y: torch.Tensor) -> 
     cells, channels = products.shape[:2]
     batch, rows, columns = len(y), y.shape[1] // TILE, y.shape[2] // TILE
     windows = x.unfold(1, _WINDOW, TILE).unfold(2, _WINDOW, TILE).permute(4, 5, 0, 1, 2, 3)
-    tiles = _on_both_axes("B^T", x.device) @ windows.reshape(cells, -1)
+    tiles = _INTO.to(x) @ windows.reshape(cells, -1)
     sums = torch.bmm(tiles.view(cells, -1, channels), products)
-    outputs = _on_both_axes("A^T", x.device) @ sums.view(cells, -1)
+    outputs = _BACK.to(x) @ sums.view(cells, -1)
     outputs = outputs.view(TILE, TILE, batch, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
     y.view(batch, rows, TILE, columns, TILE, -1).copy_(outputs)
