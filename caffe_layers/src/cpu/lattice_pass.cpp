@@ -214,9 +214,8 @@ void LatticePass<T>::blur(bool reverse) {
 template <typename T>
 void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows* keep) {
   struct Job {
-    std::int64_t items;   // vertices
-    std::int64_t places;  // whose rows of one group follow each other
-    T* rows;
+    std::int64_t items;  // vertices
+    std::size_t term;
     T* kept;          // null: the rows are not kept
     const T* matrix;  // null: the rows stay as they are
   };
@@ -225,7 +224,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows
   for (std::size_t k = 0; k < terms_.size(); ++k) {
     const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
     mixing_[k] = {};
-    Job job{lattice.vertices(), lattice.places(), rows_[k].data(), nullptr, nullptr};
+    Job job{lattice.vertices(), k, nullptr, nullptr};
     if (matrices[k].diagonal()) {
       mixing_[k].factor = matrices[k].diagonal();
     } else if (lattice.vertices() > lattice.points()) {
@@ -242,13 +241,13 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows
   parallel_jobs(threads_, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
     for (std::int64_t g = 0; job.kept && g < groups_; ++g) {
       const std::int64_t width = group_width(stride_, g);
-      std::copy_n(job.rows + g * kGroup * job.places + begin * width, (end - begin) * width,
+      std::copy_n(group_rows(rows_, job.term, g) + begin * width, (end - begin) * width,
                   job.kept + g * kGroup * job.items + begin * width);
     }
     if (!job.matrix) return;
     if (groups_ == 1) {
-      kernels<T>().mix({job.rows, stride_, job.matrix, stride_, channels_, job.rows, stride_, stride_}, begin,
-                       end);
+      T* rows = rows_[job.term].data();
+      kernels<T>().mix({rows, stride_, job.matrix, stride_, channels_, rows, stride_, stride_}, begin, end);
       return;
     }
     Buffer<T> unmixed(kMixRows * stride_);
@@ -256,7 +255,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows
       const std::int64_t count = std::min(kMixRows, end - first);
       for (std::int64_t g = 0; g < groups_; ++g) {
         const std::int64_t width = group_width(stride_, g);
-        const T* rows = job.rows + g * kGroup * job.places + first * width;
+        const T* rows = group_rows(rows_, job.term, g) + first * width;
         for (std::int64_t v = 0; v < count; ++v) {
           std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
         }
@@ -264,7 +263,7 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows
       for (std::int64_t g = 0; g < groups_; ++g) {
         const std::int64_t width = group_width(stride_, g);
         kernels<T>().mix({unmixed.data(), stride_, job.matrix + g * kGroup, stride_, channels_,
-                          job.rows + g * kGroup * job.places + first * width, width, width},
+                          group_rows(rows_, job.term, g) + first * width, width, width},
                          0, count);
       }
     }
