@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from bench_mean_field import THETAS, example
+from bench_mean_field import THETAS, Case, example
 from torch import Tensor
 
 from crfasrnn.ops import mean_field
@@ -25,7 +25,7 @@ CORNERS = 3 + 6  # of a pixel's spatial and bilateral simplex
 
 def step(size: int, classes: int, iterations: int, backward: bool, device: str) -> Callable[[], object]:
     """One call on tensors of the device."""
-    unary, image, weights = example(classes, size)
+    unary, image, weights = example(Case(classes, size))
     leaves = [t.to(device).requires_grad_(backward) for t in (unary, unary.clone(), *weights)]
     image = image.to(device)
     top_diff = torch.randn(unary.shape, generator=torch.Generator().manual_seed(1)).to(device)

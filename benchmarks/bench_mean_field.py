@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import skimage.data
@@ -26,34 +27,39 @@ THETAS = {"theta_alpha": 160.0, "theta_beta": 3.0, "theta_gamma": 3.0}
 Step = Callable[[], object]
 
 
-def example(
-    classes: int, size: int, batch: int = 1, full: bool = False, contrast: float = 1
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Unary (N, C, size, size), image (N, 3, size, size) and the three CxC matrices: Potts with equal weights, or full.
+@dataclass(frozen=True)
+class Case:
+    """What to infer. contrast: a pixel's scores lie about 12 times that apart. full: matrices of classes, else Potts."""
 
-    A pixel's scores lie about 12 `contrast` apart.
-    """
+    classes: int = 21
+    size: int = 500
+    batch: int = 1
+    full: bool = False
+    contrast: float = 1
+
+
+def example(case: Case) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Unary (N, C, size, size), image (N, 3, size, size) and the three C x C matrices."""
+    classes, size = case.classes, case.size
     rng = torch.Generator().manual_seed(0)
-    coarse = torch.randn(1, classes, size // 8 + 1, size // 8 + 1, generator=rng) * 3 * contrast
+    coarse = torch.randn(1, classes, size // 8 + 1, size // 8 + 1, generator=rng) * 3 * case.contrast
     unary = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
     photo = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None].float()
     image = torch.nn.functional.interpolate(photo, (size, size), mode="bilinear", antialias=True)
-    noise = torch.randn(3, classes, classes, generator=rng) * 0.01 if full else torch.zeros(3, classes, classes)
+    noise = torch.randn(3, classes, classes, generator=rng) * 0.01 if case.full else torch.zeros(3, classes, classes)
     matrices = [scale * torch.eye(classes) + more for scale, more in zip((3, 5, -1), noise)]
     # The images of a batch are parts of the photograph moved about: lattices of their own.
-    images = torch.cat([image.roll((37 * n, 61 * n), (2, 3)) for n in range(batch)])
-    return unary.expand(batch, -1, -1, -1).contiguous(), images, matrices
+    images = torch.cat([image.roll((37 * n, 61 * n), (2, 3)) for n in range(case.batch)])
+    return unary.expand(case.batch, -1, -1, -1).contiguous(), images, matrices
 
 
-def forward(classes: int, size: int, iterations: int, batch: int = 1, full: bool = False, contrast: float = 1) -> Step:
-    unary, image, weights = example(classes, size, batch, full, contrast)
+def forward(case: Case, iterations: int) -> Step:
+    unary, image, weights = example(case)
     return lambda: mean_field(unary, unary, image, *weights, iterations=iterations, **THETAS)
 
 
-def forward_backward(
-    classes: int, size: int, iterations: int, batch: int = 1, full: bool = False, contrast: float = 1
-) -> Step:
-    unary, image, weights = example(classes, size, batch, full, contrast)
+def forward_backward(case: Case, iterations: int) -> Step:
+    unary, image, weights = example(case)
     leaves = [tensor.requires_grad_() for tensor in (unary, unary.detach().clone(), *weights)]
     top_diff = torch.randn(unary.shape, generator=torch.Generator().manual_seed(1))
 
@@ -66,18 +72,17 @@ def forward_backward(
 
 def lattice(size: int) -> Step:
     """Builds the bilateral lattice; the spatial one is kept between calls on images of one size."""
-    image = example(1, size)[1]
+    image = example(Case(1, size))[1]
     source = _core.KernelSource32(image, THETAS["theta_alpha"], THETAS["theta_alpha"], THETAS["theta_beta"], 2)
     return lambda: _core.GaussianKernel32(source, size, size, torch.get_num_threads())
 
 
-def pydensecrf(
-    classes: int, size: int, iterations: int, batch: int = 1, full: bool = False, contrast: float = 1
-) -> Step:
+def pydensecrf(case: Case, iterations: int) -> Step:
     """The same inference by pydensecrf2, building its lattices as the layer does; it has one thread."""
     from pydensecrf import densecrf
 
-    unary, image, weights = example(classes, size, batch, full, contrast)
+    classes, size, full = case.classes, case.size, case.full
+    unary, image, weights = example(case)
     energies = [np.ascontiguousarray(-u.reshape(classes, -1).numpy()) for u in unary]
     pictures = [np.ascontiguousarray(i.permute(1, 2, 0).round().byte().numpy()) for i in image]
     spatial, bilateral = ((-weights[2] @ w).numpy() for w in weights[:2])
@@ -129,7 +134,7 @@ def bytes_per_iteration(classes: int, size: int) -> int:
     """What one iteration must read and write at least: unaries, and the rows of all vertices once for the splat, once for every
     axis of the blur (read and write), once for the slice."""
     row = (classes + 7) // 8 * 8 * 4
-    image = example(1, size)[1]
+    image = example(Case(1, size))[1]
     total = size * size * row
     for features, theta, theta_features, axes in (
         (image[:, :0], THETAS["theta_gamma"], 1.0, 3),
@@ -140,21 +145,21 @@ def bytes_per_iteration(classes: int, size: int) -> int:
     return total
 
 
-def peak_megabytes(kind: str, classes: int, size: int, iterations: int) -> float:
+def peak_megabytes(kind: str, iterations: int) -> float:
     """How far one call raises the peak of a fresh process above its inputs, less outputs and gradients, in 2^20 bytes."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import bench_mean_field as b; b.torch.set_num_threads(2)\n"
         "def memory(field):\n"
         "    lines = open('/proc/self/status').read().splitlines()\n"
         "    return next(int(line.split()[1]) for line in lines if line.startswith(field + ':'))\n"
-        "getattr(b, sys.argv[2])(2, 32, 2)()\n"  # loads what a first call loads
-        "step = getattr(b, sys.argv[2])(*map(int, sys.argv[3:]))\n"
+        "getattr(b, sys.argv[2])(b.Case(2, 32), 2)()\n"  # loads what a first call loads
+        "step = getattr(b, sys.argv[2])(b.Case(), int(sys.argv[3]))\n"
         "import ctypes; getattr(ctypes.CDLL(None), 'malloc_trim', int)(0)\n"  # or free memory would count as in use
         "before = memory('VmRSS'); result = step(); print(1024 * (memory('VmHWM') - before))\n"
     )
-    command = [sys.executable, "-c", code, sys.path[0], kind, str(classes), str(size), str(iterations)]
+    command = [sys.executable, "-c", code, sys.path[0], kind, str(iterations)]
     above = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    outputs = classes * size * size * 4 * (3 if kind == "forward_backward" else 1)
+    outputs = Case.classes * Case.size**2 * 4 * (3 if kind == "forward_backward" else 1)
     return (above - outputs) / 2**20
 
 
@@ -171,16 +176,15 @@ def has_pydensecrf() -> bool:
     return True
 
 
-CASES = (
-    # what, classes, size, batch, full matrices, contrast
-    ("", 21, 500, 1, False, 1),
-    ("scores 10 x as far apart", 21, 500, 1, False, 10),
-    ("batch of 4", 21, 500, 4, False, 1),
-    ("full matrices", 21, 500, 1, True, 1),
-    ("1000 x 1000", 21, 1000, 1, False, 1),
-    ("150 classes", 150, 500, 1, False, 1),
-    ("150 classes, full matrices", 150, 500, 1, True, 1),
-)
+CASES = {
+    "500 x 500, 21 classes": Case(),
+    "scores 10 x as far apart": Case(contrast=10),
+    "batch of 4": Case(batch=4),
+    "full matrices": Case(full=True),
+    "1000 x 1000": Case(size=1000),
+    "150 classes": Case(classes=150),
+    "150 classes, full matrices": Case(classes=150, full=True),
+}
 
 
 def main() -> None:
@@ -198,15 +202,15 @@ def main() -> None:
     print(cells("", "pydensecrf2", *(f"forward, {n} thread(s)" for n in counts), *("faster" for _ in counts),
                 *(f"forward + backward, {n} thread(s)" for n in counts)))  # fmt: skip
     print(cells(*["---"] * (2 + 3 * len(counts))))
-    for what, classes, size, batch, full, contrast in CASES[: 1 if options.quick else None]:
-        shape, rest = (classes, size), (batch, full, contrast)
-        steps = {f"forward {n}": with_threads(n, forward(*shape, 10, *rest)) for n in counts}
-        steps |= {f"both {n}": with_threads(n, forward_backward(*shape, 5, *rest)) for n in counts}
+    for what, case in list(CASES.items())[: 1 if options.quick else None]:
+        steps = {f"forward {n}": with_threads(n, forward(case, 10)) for n in counts}
+        steps |= {f"both {n}": with_threads(n, forward_backward(case, 5)) for n in counts}
         if peer:
-            steps["pydensecrf"] = pydensecrf(*shape, 10, *rest)
-        times = best(steps, options.repeats if size * batch * classes < 30000 else max(2, options.repeats // 2))
+            steps["pydensecrf"] = pydensecrf(case, 10)
+        small = case.size * case.batch * case.classes < 30000
+        times = best(steps, options.repeats if small else max(2, options.repeats // 2))
         ahead = [f"{times['pydensecrf'] / times[f'forward {n}']:.1f}x" if peer else "" for n in counts]
-        print(cells(what or "500 x 500, 21 classes", times.get("pydensecrf"), *(times[f"forward {n}"] for n in counts), *ahead,
+        print(cells(what, times.get("pydensecrf"), *(times[f"forward {n}"] for n in counts), *ahead,
                     *(times[f"both {n}"] for n in counts)), flush=True)  # fmt: skip
 
     print("\nWhere it goes, 500 x 500, 21 classes (ms)\n")
@@ -215,7 +219,7 @@ def main() -> None:
     moved = bytes_per_iteration(21, 500)
     for n in counts:
         steps = {"lattice": with_threads(n, lattice(500))}
-        steps |= {str(t): with_threads(n, forward(21, 500, t)) for t in (1, 10)}
+        steps |= {str(t): with_threads(n, forward(Case(), t)) for t in (1, 10)}
         times = best(steps, options.repeats)
         iteration = (times["10"] - times["1"]) / 9
         floor = moved / copy_bandwidth(16, n) * 1e3
@@ -228,7 +232,7 @@ def main() -> None:
     print("\nPeak memory above inputs and outputs, 500 x 500, 21 classes (MiB)\n")
     kinds = [("forward", 10), ("forward_backward", 5)] + ([("pydensecrf", 10)] if peer else [])
     for kind, iterations in kinds:
-        print(f"{kind.replace('_', ' + ')}, T = {iterations}: {peak_megabytes(kind, 21, 500, iterations):.0f}")
+        print(f"{kind.replace('_', ' + ')}, T = {iterations}: {peak_megabytes(kind, iterations):.0f}")
 
 
 if __name__ == "__main__":
