@@ -56,3 +56,11 @@ def golden_cases(folder: str) -> list[Path]:
         if cases:
             return cases
     return []
+
+
+# For programs that measure themselves: unlike ru_maxrss it is not the starting process's own.
+PEAK_KIB = """
+import re
+def peak_kib():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""

@@ -264,16 +264,19 @@ def test_threads_do_not_change_a_bit(scale: float) -> None:
 
 @pytest.mark.parametrize("classes", [1, 2, 7, 8, 9, 16, 21, 24, 25, 33, 60])
 def test_any_number_of_classes(classes: int) -> None:
-    """In float32, beside the formula in float64."""
+    """Scores and gradients beside the formula's, and the scores in float32."""
     inputs, image = example(1, classes, 9, 11)
     filters = [padless(features) for features in image_features(image[0], **THETAS)]
-    rows = [tensor[0].flatten(1).T for tensor in inputs[:2]]
-    truth = formula(*rows, *filters, inputs[2:], iterations=3).T.reshape(inputs[0].shape)
-    out = run([tensor.float() for tensor in inputs], image.float())
-    assert torch.allclose(out.double(), truth, rtol=1e-3, atol=1e-3)
-    if classes == 1:
-        _, gradients = with_gradients(inputs, image)
-        assert torch.equal(gradients[1], torch.zeros_like(gradients[1]))
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    rows = [tensor[0].flatten(1).T for tensor in leaves[:2]]
+    truth = formula(*rows, *filters, leaves[2:], iterations=3).T.reshape(inputs[0].shape)
+    out, gradients = with_gradients(inputs, image)
+    assert torch.allclose(out, truth, rtol=1e-9, atol=1e-9)
+    weights = torch.linspace(-1, 1, truth.numel(), dtype=truth.dtype).reshape(truth.shape)
+    for gradient, expected in zip(gradients, torch.autograd.grad(truth, leaves, weights)):
+        assert torch.allclose(gradient, expected, rtol=1e-7, atol=1e-7)
+    rounded = run([tensor.float() for tensor in inputs], image.float())
+    assert torch.allclose(rounded.double(), truth, rtol=1e-3, atol=1e-3)
 
 
 def padless(features: Tensor) -> Filter:

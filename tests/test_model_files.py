@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from conftest import SHARED, shared_path
+from conftest import PEAK_KIB, SHARED, shared_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -308,10 +308,9 @@ def test_loading_needs_little_more_memory_than_the_arrays(tmp_path: Path) -> Non
     path = tmp_path / "big.caffemodel"
     model_file.write_model(path, net, [[array] for array in arrays])
     program = (
-        "import sys\nfrom caffe.proto import model_file\n"
-        "def peak(): return next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM')) * 1024\n"
-        "model_file.read_model(sys.argv[2])\nbefore = peak()\n"
-        "layers = model_file.read_model(sys.argv[1])\nprint(peak() - before)\n"
+        f"{PEAK_KIB}\nimport sys\nfrom caffe.proto import model_file\n"
+        "model_file.read_model(sys.argv[2])\nbefore = peak_kib()\n"
+        "layers = model_file.read_model(sys.argv[1])\nprint(1024 * (peak_kib() - before))\n"
     )
     run = subprocess.run([sys.executable, "-c", program, path, TINY], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 1.3 * sum(array.nbytes for array in arrays)
