@@ -10,6 +10,7 @@ bench_mean_field.py. The target on an H100: at most 2 ms forward with T = 10, at
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -70,6 +71,22 @@ def milliseconds_in_graph(run: Callable[[], object], repeats: int) -> float:
     return milliseconds_on_device(graph.replay, repeats)
 
 
+def print_kernels(run: Callable[[], object], calls: int = 10) -> None:
+    """Microseconds of a call by job, longest first, as torch's profiler counts them."""
+    run()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for _ in range(calls):
+            run()
+        torch.cuda.synchronize()
+    rows = [(e.self_device_time_total / calls, e.count / calls, e.key) for e in profile.key_averages()]
+    print(f"{'us a call':>10} {'launches':>9}  job")
+    for microseconds, launches, name in sorted(rows, reverse=True):
+        found = re.search(r"crfrnn::cuda::run<crfrnn::cuda::(.*?) ?>\(", name)
+        if microseconds >= 0.5:
+            print(f"{microseconds:>10.1f} {launches:>9.1f}  {found[1] if found else name[:70]}")
+    print(f"{sum(row[0] for row in rows):>10.1f} {sum(row[1] for row in rows):>9.1f}  all\n")
+
+
 def copy_bandwidth(repeats: int) -> float:
     """Bytes per second, read and written, of a copy too large for any cache."""
     source: Tensor = torch.randn(1 << 28, device="cuda")
@@ -95,6 +112,7 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=20, help="runs per figure, of which the median counts (default 20)"
     )
+    parser.add_argument("--kernels", action="store_true", help="also print the time of each job")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("no CUDA device is present: nothing to compare (bench_mean_field.py times the CPU)")
@@ -114,6 +132,8 @@ def main() -> None:
         in_graph = "" if backward else f"{milliseconds_in_graph(step(*shape, 'cuda'), options.repeats):.2f}"
         floor = device_bytes(*shape) / bandwidth * 1e3
         print(f"{name:<28}{on_cpu:>10.1f}{on_device:>10.2f}{in_graph:>10}{floor:>10.2f}")
+        if options.kernels:
+            print_kernels(step(*shape, "cuda"))
 
 
 if __name__ == "__main__":

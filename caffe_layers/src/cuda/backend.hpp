@@ -6,6 +6,7 @@
 //   (lanes, item)     computes one item, its inner loop shared among the lanes
 // Items are independent. A backend offers:
 //   CRFRNN_DEVICE, CRFRNN_HD      qualifiers of functions that jobs call, or jobs and the host
+//   CRFRNN_UNROLL                 before a loop: unroll it, so that its arrays stay in registers
 //   Lanes                         a group of threads that works on one item
 //   Backend                       launch(), sort(), inclusive_sum() in the order of a stream
 //   atomic_min(), atomic_max(), multiply(), add(), subtract()

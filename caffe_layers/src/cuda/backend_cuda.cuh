@@ -16,6 +16,7 @@
 
 #define CRFRNN_DEVICE __device__ __forceinline__
 #define CRFRNN_HD __host__ __device__ inline
+#define CRFRNN_UNROLL _Pragma("unroll")
 
 namespace crfrnn {
 namespace cuda {
@@ -45,9 +46,11 @@ class Lanes {
   }
   CRFRNN_DEVICE int width() const { return width_; }
   CRFRNN_DEVICE int lane() const { return lane_; }
+  // With `team`, a power of two: the sum over the lanes that have this one's place in their team of
+  // neighbours.
   template <typename T>
-  CRFRNN_DEVICE T sum(T own) const {
-    for (int distance = width_ / 2; distance > 0; distance /= 2) {
+  CRFRNN_DEVICE T sum(T own, int team = 1) const {
+    for (int distance = width_ / 2; distance >= team; distance /= 2) {
       own += __shfl_xor_sync(mask_, own, distance);
     }
     return own;

@@ -38,15 +38,20 @@ struct Points {
   CRFRNN_HD int dimension() const { return channels + (position ? 2 : 0); }
 
   CRFRNN_DEVICE bool taken(std::int64_t point) const { return !mask || mask[point] != 0; }
+  // D: the dimension, or 0 where it is not known at compile time.
+  template <int D>
   CRFRNN_DEVICE void features(std::int64_t point, T* f) const {
     const std::int64_t image = point / pixels, pixel = point % pixels;
-    if (position) {
-      f[0] = static_cast<T>(pixel % width) / theta_x;
-      f[1] = static_cast<T>(pixel / width) / theta_y;
-      f += 2;
-    }
     const T* from = values + image * strides.image + pixel * strides.pixel;
-    for (int c = 0; c < channels; ++c) f[c] = from[c * strides.channel] / theta;
+    const int d = D > 0 ? D : dimension(), first = position ? 2 : 0;
+    CRFRNN_UNROLL
+    for (int i = 0; i < d; ++i) {
+      if (i < first) {
+        f[i] = i == 0 ? static_cast<T>(pixel % width) / theta_x : static_cast<T>(pixel / width) / theta_y;
+      } else {
+        f[i] = from[(i - first) * strides.channel] / theta;
+      }
+    }
   }
 };
 
@@ -154,7 +159,7 @@ struct StartBuild {
 };
 
 // Bounds of the features, over blocks of points.
-template <typename T>
+template <typename T, int D>
 struct FeatureRange {
   static constexpr std::int64_t kBlock = 256;
   Points<T> points;
@@ -163,8 +168,8 @@ struct FeatureRange {
 
   CRFRNN_DEVICE std::int64_t size() const { return (points.count() + kBlock - 1) / kBlock; }
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t block) const {
-    const int d = points.dimension();
-    Ordered<T> low[kMaxDimension], high[kMaxDimension];
+    const int d = dimension_of<D>(points.dimension());
+    Ordered<T> low[D > 0 ? D : kMaxDimension], high[D > 0 ? D : kMaxDimension];
     for (int i = 0; i < d; ++i) {
       low[i] = kLargest<Ordered<T>>;
       high[i] = kSmallest<Ordered<T>>;
@@ -172,11 +177,11 @@ struct FeatureRange {
     const std::int64_t end = (block + 1) * kBlock < points.count() ? (block + 1) * kBlock : points.count();
     for (std::int64_t p = block * kBlock + lanes.lane(); p < end; p += lanes.width()) {
       if (!points.taken(p)) continue;
-      T f[kMaxDimension];
-      Coordinates<T, 0> elevated;
-      points.features(p, f);
-      elevate<T, 0>(f, d, scale, &elevated);
-      if (status_of<T, 0>(f, d, elevated) != kFine) continue;
+      T f[D > 0 ? D : kMaxDimension];
+      Coordinates<T, D> elevated;
+      points.template features<D>(p, f);
+      elevate<T, D>(f, d, scale, &elevated);
+      if (status_of<T, D>(f, d, elevated) != kFine) continue;
       for (int i = 0; i < d; ++i) {
         const Ordered<T> value = ordered(f[i]);
         low[i] = value < low[i] ? value : low[i];
@@ -233,7 +238,7 @@ struct Embed {
     Coordinates<T, D> elevated;
     bool inside = points.taken(point);
     if (inside) {
-      points.features(point, f);
+      points.template features<D>(point, f);
       elevate<T, D>(f, d, scale, &elevated);
       const Status found = status_of<T, D>(f, d, elevated);
       inside = found == kFine;
@@ -499,7 +504,7 @@ void splat(const Backend& backend, const std::vector<Lattice<T>>& lattices, cons
     items = std::max(items, lattices[k].most_pieces);
   }
   backend.launch(splats, items, width);
-  backend.launch(joins, items, width);
+  backend.launch(joins, items, std::min(width * JoinPieces<T, W>::kShares, Lanes::kWidest));
 }
 
 // All axes, from rows[k].now to rows[k].now.
@@ -525,25 +530,27 @@ void blur(const Backend& backend, const std::vector<Lattice<T>>& lattices, bool 
   }
 }
 
+// The keys of all corners and the simplices' barycentric coordinates.
 template <typename T, int D>
 void embed(const Backend& backend, const Points<T>& points, const Lattice<T>& lattice,
            const BuildArrays<T>& build, std::int32_t* status) {
-  const std::vector<Embed<T, D>> job{
-      {points, elevation<T>(points.dimension()), build, lattice.corner, lattice.barycentric, status}};
-  backend.launch(job, lattice.points);
+  using Range = FeatureRange<T, D>;
+  const int d = points.dimension();
+  const Elevation<T> scale = elevation<T>(d);
+  backend.launch(std::vector<StartBuild<T>>{{build, lattice.counts}}, kMaxDimension);
+  backend.launch(std::vector<Range>{{points, scale, build}},
+                 (lattice.points + Range::kBlock - 1) / Range::kBlock, Lanes::kWidest);
+  backend.launch(std::vector<MakeLayout<T>>{{build, scale, d, points.images}}, 1);
+  backend.launch(
+      std::vector<Embed<T, D>>{{points, scale, build, lattice.corner, lattice.barycentric, status}},
+      lattice.points);
 }
 
 // The keys of all corners, sorted.
 template <typename T>
 void build_keys(const Backend& backend, const Points<T>& points, const Lattice<T>& lattice,
                 BuildArrays<T>* build, std::int32_t* status) {
-  const int d = points.dimension();
-  const Elevation<T> scale = elevation<T>(d);
-  backend.launch(std::vector<StartBuild<T>>{{*build, lattice.counts}}, kMaxDimension);
-  backend.launch(std::vector<FeatureRange<T>>{{points, scale, *build}},
-                 (lattice.points + FeatureRange<T>::kBlock - 1) / FeatureRange<T>::kBlock, Lanes::kWidest);
-  backend.launch(std::vector<MakeLayout<T>>{{*build, scale, d, points.images}}, 1);
-  switch (d) {
+  switch (points.dimension()) {
     case 2:
       embed<T, 2>(backend, points, lattice, *build, status);
       break;

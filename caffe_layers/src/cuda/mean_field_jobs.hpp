@@ -395,7 +395,7 @@ void start_rows(const Backend& backend, const Field<T>& field, const ForwardArra
   std::vector<ToRows<T>> jobs{
       rows_of_planes(field, field.unary, -kInfinity<T>, lattice, arrays.unary, same ? q : nullptr)};
   if (!same) jobs.push_back(rows_of_planes<T>(field, field.q0, -kInfinity<T>, lattice, q, nullptr));
-  backend.launch(jobs, points, shape.width);
+  backend.launch(jobs, points);
   update(backend, {}, UpdateArrays<T>{activation(field), q, nullptr, nullptr, nullptr, q}, points, shape);
 }
 
@@ -442,7 +442,7 @@ void mean_field_forward(const Field<T>& field, T* top, std::int32_t* status, voi
            points, shape);
   }
   const std::vector<FromRows<T>> result{planes_of_rows(field, arrays.scores, top)};
-  backend.launch(result, points, shape.width);
+  backend.launch(result, points);
 }
 
 // ------------------------------------------------------------------------------------------------- backward
@@ -522,7 +522,7 @@ void mean_field_backward(const Field<T>& field, const void* state, const T* top_
 
   const std::vector<ToRows<T>> start{
       rows_of_planes(field, top_diff, T(0), lattices[0], arrays.g, arrays.total)};
-  backend.launch(start, points, shape.width);
+  backend.launch(start, points);
   for (int t = field.iterations; t-- > 0;) {
     // The transposed filter splats with the factor after slicing and slices with the one before splatting.
     std::vector<VertexRows<T, kChunk>> rows = arrays.rows;
@@ -547,7 +547,7 @@ void mean_field_backward(const Field<T>& field, const void* state, const T* top_
   std::vector<FromRows<T>> results;
   if (gradient.q0) results.push_back(planes_of_rows(field, arrays.g, gradient.q0));
   if (gradient.unary) results.push_back(planes_of_rows(field, arrays.total, gradient.unary));
-  backend.launch(results, points, shape.width);
+  backend.launch(results, points);
   if (weights) matrix_gradients(backend, arrays, gradient, field.parameter_sets, shape);
 }
 
@@ -617,14 +617,14 @@ void permutohedral_filter(const T* in, const T* features, T* out, std::int32_t* 
   build_lattice(backend, at, Normalization::kNone, arrays.lattice, arrays.build, status);
   const std::vector<ToRows<T>> start{{in, strides, points, shape.channels, T(0), arrays.lattice.corner,
                                       arrays.lattice.corners, arrays.rows, nullptr, points, shape.groups}};
-  backend.launch(start, points, shape.width);
+  backend.launch(start, points);
   splat<T, kChunk>(backend, lattices, arrays.rows, {nullptr}, shape.groups, shape.width, &arrays.vertex_rows);
   blur(backend, lattices, reverse, shape.groups, shape.width, &arrays.vertex_rows);
   update(backend, slice_terms(lattices, arrays.vertex_rows, after(lattices)),
          UpdateArrays<T>{Finish::kNothing, nullptr, nullptr, nullptr, nullptr, arrays.rows}, points, shape);
   const std::vector<FromRows<T>> result{
       {arrays.rows, out, strides, points, shape.channels, points, shape.groups}};
-  backend.launch(result, points, shape.width);
+  backend.launch(result, points);
 }
 
 }  // namespace cuda

@@ -48,8 +48,13 @@ struct alignas(8) Link {
 };
 
 // The entries of all vertices, vertex after vertex, cut into pieces of at most kPieceEntries of one vertex: a
-// vertex of a flat region has as many entries as the region has pixels.
-constexpr std::int64_t kPieceEntries = 128;
+// vertex of a flat region has as many entries as the region has pixels, and a warp, which works on several
+// pieces, waits for the longest.
+constexpr std::int64_t kPieceEntries = 32;
+
+// Terms of a sum whose rows are loaded before the first is added: the loads' latencies overlap.
+constexpr int kInFlight = 4;
+constexpr int kCornersInFlight = 3;
 
 template <typename T>
 struct Pieces {
@@ -80,23 +85,31 @@ struct Splat {
     const std::int32_t begin = pieces.first_entry[piece], end = pieces.first_entry[piece + 1];
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       Chunk<T, W> sum = filled<T, W>(T(0));
-#if defined(__CUDA_ARCH__)
-#pragma unroll 4
-#endif
-      for (std::int32_t e = begin; e < end; ++e) {
-        const Entry<T> entry = pieces.entry[e];
-        const T weight = scale ? entry.weight * scale[entry.point] : entry.weight;
-        add_scaled(&sum, weight,
-                   in ? in[static_cast<std::int64_t>(entry.point) * groups + g] : filled<T, W>(T(1)));
+      for (std::int32_t e = begin; e < end; e += kInFlight) {
+        Entry<T> entry[kInFlight];
+        Chunk<T, W> x[kInFlight];
+        CRFRNN_UNROLL
+        for (int i = 0; i < kInFlight; ++i) entry[i] = pieces.entry[e + i < end ? e + i : end - 1];
+        CRFRNN_UNROLL
+        for (int i = 0; i < kInFlight; ++i) {
+          x[i] = in ? in[static_cast<std::int64_t>(entry[i].point) * groups + g] : filled<T, W>(T(1));
+          if (scale) entry[i].weight *= scale[entry[i].point];
+        }
+        CRFRNN_UNROLL
+        for (int i = 0; i < kInFlight; ++i) {
+          if (e + i < end) add_scaled(&sum, entry[i].weight, x[i]);
+        }
       }
       to[g] = sum;
     }
   }
 };
 
-// The second half of the splat: the sums of vertices with several pieces.
+// The second half of the splat: the sums of vertices with several pieces. kShares teams of width / kShares
+// lanes take every kShares-th piece.
 template <typename T, int W>
 struct JoinPieces {
+  static constexpr int kShares = 4;
   Pieces<T> pieces;
   const Chunk<T, W>* part;
   Chunk<T, W>* out;
@@ -106,12 +119,25 @@ struct JoinPieces {
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t vertex) const {
     const std::int64_t begin = pieces.vertex_begin[vertex], end = pieces.vertex_begin[vertex + 1];
     if (end - begin == 1) return;
-    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
+    const int team = lanes.width() < kShares ? 1 : lanes.width() / kShares;
+    const int shares = lanes.width() / team;
+    for (int first = 0; first < groups; first += team) {
+      const int g = first + lanes.lane() % team;
       Chunk<T, W> sum = filled<T, W>(T(0));
-      for (std::int64_t piece = begin; piece < end; ++piece) {
-        add_scaled(&sum, T(1), part[piece * groups + g]);
+      if (g < groups) {
+        for (std::int64_t piece = begin + lanes.lane() / team; piece < end; piece += kInFlight * shares) {
+          Chunk<T, W> x[kInFlight];
+          CRFRNN_UNROLL
+          for (int i = 0; i < kInFlight; ++i) {
+            const std::int64_t at = piece + i * shares;
+            x[i] = at < end ? part[at * groups + g] : filled<T, W>(T(0));
+          }
+          CRFRNN_UNROLL
+          for (int i = 0; i < kInFlight; ++i) add_scaled(&sum, T(1), x[i]);
+        }
       }
-      out[vertex * groups + g] = sum;
+      for (int k = 0; k < W; ++k) sum.v[k] = lanes.sum(sum.v[k], team);
+      if (g < groups && lanes.lane() < team) out[vertex * groups + g] = sum;
     }
   }
 };
@@ -233,16 +259,22 @@ struct Update {
       const SliceTerm<T>& t = term[k];
       const std::int32_t* corner = t.corner + point * t.corners;
       const T* weight = t.weight + point * t.corners;
+      const T scale = t.scale ? t.scale[point] : T(1);
       Chunk<T> sliced = filled<T, kChunk>(T(0));
-      if (corner[0] >= 0) {
-#if defined(__CUDA_ARCH__)
-#pragma unroll 3
-#endif
-        for (int j = 0; j < t.corners; ++j) {
-          add_scaled(&sliced, weight[j], t.rows[static_cast<std::int64_t>(corner[j]) * groups + g]);
+      for (int j = 0; j < t.corners; j += kCornersInFlight) {
+        Chunk<T> x[kCornersInFlight];
+        T factor[kCornersInFlight];
+        CRFRNN_UNROLL
+        for (int i = 0; i < kCornersInFlight; ++i) {
+          const std::int32_t vertex = j + i < t.corners ? corner[j + i] : -1;
+          factor[i] = vertex >= 0 ? weight[j + i] : T(0);
+          x[i] =
+              vertex >= 0 ? t.rows[static_cast<std::int64_t>(vertex) * groups + g] : filled<T, kChunk>(T(0));
         }
+        CRFRNN_UNROLL
+        for (int i = 0; i < kCornersInFlight; ++i) add_scaled(&sliced, factor[i], x[i]);
       }
-      add_scaled(&sum, t.scale ? t.scale[point] : T(1), sliced);
+      add_scaled(&sum, scale, sliced);
     }
     return sum;
   }
@@ -296,9 +328,7 @@ struct Update {
   // Calls f(i, chunk of the row) for the chunks of this lane: unrolled, so that s stays in registers.
   template <typename F>
   CRFRNN_DEVICE void for_chunks(const Lanes& lanes, const F& f) const {
-#if defined(__CUDA_ARCH__)
-#pragma unroll
-#endif
+    CRFRNN_UNROLL
     for (int i = 0; i < kShare; ++i) {
       const int g = i * lanes.width() + lanes.lane();
       if (g < groups) f(i, g);
