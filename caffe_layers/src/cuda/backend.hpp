@@ -9,7 +9,7 @@
 //   CRFRNN_UNROLL                 before a loop: unroll it, so that its arrays stay in registers
 //   Lanes                         a group of threads that works on one item
 //   Backend                       launch(), sort(), inclusive_sum() in the order of a stream
-//   atomic_min(), atomic_max(), multiply(), add(), subtract()
+//   atomic_min(), atomic_max(), atomic_add() (gives what was there), multiply(), add(), subtract()
 #pragma once
 
 #include <limits>

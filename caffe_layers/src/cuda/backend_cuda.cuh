@@ -49,8 +49,8 @@ class Lanes {
   // With `team`, a power of two: the sum over the lanes that have this one's place in their team of
   // neighbours.
   template <typename T>
-  CRFRNN_DEVICE T sum(T own, int team = 1) const {
-    for (int distance = width_ / 2; distance >= team; distance /= 2) {
+  CRFRNN_DEVICE T sum(T own) const {
+    for (int distance = width_ / 2; distance > 0; distance /= 2) {
       own += __shfl_xor_sync(mask_, own, distance);
     }
     return own;
@@ -72,6 +72,7 @@ class Lanes {
 
 CRFRNN_DEVICE void atomic_min(std::int32_t* at, std::int32_t value) { atomicMin(at, value); }
 CRFRNN_DEVICE void atomic_max(std::int32_t* at, std::int32_t value) { atomicMax(at, value); }
+CRFRNN_DEVICE std::int32_t atomic_add(std::int32_t* at, std::int32_t value) { return atomicAdd(at, value); }
 CRFRNN_DEVICE void atomic_min(std::int64_t* at, std::int64_t value) {
   atomicMin(reinterpret_cast<long long*>(at), static_cast<long long>(value));
 }

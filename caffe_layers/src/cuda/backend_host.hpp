@@ -29,7 +29,7 @@ class Lanes {
   int width() const { return 1; }
   int lane() const { return 0; }
   template <typename T>
-  T sum(T own, int = 1) const {
+  T sum(T own) const {
     return own;
   }
   template <typename T>
@@ -45,6 +45,11 @@ void atomic_min(T* at, T value) {
 template <typename T>
 void atomic_max(T* at, T value) {
   *at = std::max(*at, value);
+}
+inline std::int32_t atomic_add(std::int32_t* at, std::int32_t value) {
+  const std::int32_t before = *at;
+  *at += value;
+  return before;
 }
 
 // This build never contracts to fused multiply-adds.

@@ -58,6 +58,7 @@ struct Points {
 struct Counts {
   std::int32_t vertices;
   std::int32_t pieces;
+  std::int32_t joins;  // vertices of several pieces
 };
 
 // Arrays in device memory; the sizes there, not here, are how much of them is used.
@@ -77,12 +78,14 @@ struct Lattice {
   std::int32_t* first_entry;  // of each piece
   std::int32_t* piece_vertex;
   std::int32_t* first_piece;  // of each vertex
+  std::int32_t* joined;       // the vertices of several pieces
   Link* link;                 // corners x most_vertices
   T* before;                  // factor per point before splatting, or null for 1
   T* after;                   // factor per point after slicing, the gain of the lattice included
 
+  std::int64_t most_joins() const { return entries / kPieceEntries; }
   Pieces<T> pieces() const {
-    return {&counts->pieces, first_entry, piece_vertex, &counts->vertices, first_piece, entry};
+    return {&counts->pieces, first_entry, piece_vertex, first_piece, &counts->joins, joined, entry};
   }
 };
 
@@ -154,7 +157,7 @@ struct StartBuild {
   CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t i) const {
     build.low[i] = kLargest<Ordered<T>>;
     build.high[i] = kSmallest<Ordered<T>>;
-    if (i == 0) *counts = {0, 0};
+    if (i == 0) *counts = {0, 0, 0};
   }
 };
 
@@ -337,6 +340,17 @@ struct NumberPieces {
   }
 };
 
+// Vertices of several pieces. Their order depends on timing, but nothing that is computed depends on it.
+template <typename T>
+struct ListJoins {
+  Lattice<T> lattice;
+  CRFRNN_DEVICE std::int64_t size() const { return lattice.counts->vertices; }
+  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t vertex) const {
+    if (lattice.first_piece[vertex + 1] - lattice.first_piece[vertex] == 1) return;
+    lattice.joined[atomic_add(&lattice.counts->joins, 1)] = static_cast<std::int32_t>(vertex);
+  }
+};
+
 template <typename T>
 struct ClearLinks {
   Lattice<T> lattice;
@@ -463,6 +477,7 @@ Lattice<T> lay_out_lattice(const Points<T>& points, Normalization normalization,
   lattice.first_entry = arena->take<std::int32_t>(lattice.most_pieces + 1);
   lattice.piece_vertex = arena->take<std::int32_t>(lattice.most_pieces);
   lattice.first_piece = arena->take<std::int32_t>(lattice.most_vertices + 1);
+  lattice.joined = arena->take<std::int32_t>(lattice.most_joins());
   lattice.link = arena->take<Link>(lattice.corners * lattice.most_vertices);
   const bool scaled = normalization == Normalization::kBefore || normalization == Normalization::kSymmetric;
   lattice.before = scaled ? arena->take<T>(lattice.points) : nullptr;
@@ -495,16 +510,17 @@ void splat(const Backend& backend, const std::vector<Lattice<T>>& lattices, cons
            const std::vector<const T*>& scale, int groups, int width, std::vector<VertexRows<T, W>>* rows) {
   std::vector<Splat<T, W>> splats;
   std::vector<JoinPieces<T, W>> joins;
-  std::int64_t items = 0;
+  std::int64_t items = 0, joined = 0;
   for (std::size_t k = 0; k < lattices.size(); ++k) {
     const VertexRows<T, W>& r = (*rows)[k];
     const Pieces<T> pieces = lattices[k].pieces();
     splats.push_back({pieces, scale[k], in, r.now, r.other, groups});
     joins.push_back({pieces, r.other, r.now, groups});
     items = std::max(items, lattices[k].most_pieces);
+    joined = std::max(joined, lattices[k].most_joins());
   }
   backend.launch(splats, items, width);
-  backend.launch(joins, items, std::min(width * JoinPieces<T, W>::kShares, Lanes::kWidest));
+  backend.launch(joins, joined * groups, JoinPieces<T, W>::kWidth);
 }
 
 // All axes, from rows[k].now to rows[k].now.
@@ -576,6 +592,7 @@ void build_lattice(const Backend& backend, const Points<T>& points, Normalizatio
   backend.launch(std::vector<MarkPieces<T>>{{build, entries}}, entries);
   backend.inclusive_sum(build.temporary, build.temporary_bytes, build.piece_rank, entries);
   backend.launch(std::vector<NumberPieces<T>>{{build, lattice}}, entries);
+  backend.launch(std::vector<ListJoins<T>>{{lattice}}, lattice.most_vertices);
   backend.launch(std::vector<ClearLinks<T>>{{lattice}}, lattice.most_vertices);
   backend.launch(std::vector<LinkNeighbours<T>>{{build, lattice}}, lattice.most_vertices * lattice.corners);
 

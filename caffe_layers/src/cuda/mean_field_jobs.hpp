@@ -391,12 +391,15 @@ void start_rows(const Backend& backend, const Field<T>& field, const ForwardArra
   const Lattice<T>& lattice = arrays.kept.lattices[0];
   const std::int64_t points = points_of(field);
   Chunk<T>* q = arrays.kept.q[0];
-  const bool same = field.q0 == field.unary;
   std::vector<ToRows<T>> jobs{
-      rows_of_planes(field, field.unary, -kInfinity<T>, lattice, arrays.unary, same ? q : nullptr)};
-  if (!same) jobs.push_back(rows_of_planes<T>(field, field.q0, -kInfinity<T>, lattice, q, nullptr));
-  backend.launch(jobs, points);
-  update(backend, {}, UpdateArrays<T>{activation(field), q, nullptr, nullptr, nullptr, q}, points, shape);
+      rows_of_planes<T>(field, field.unary, -kInfinity<T>, lattice, arrays.unary, nullptr)};
+  const Chunk<T>* start = arrays.unary;
+  if (field.q0 != field.unary) {
+    jobs.push_back(rows_of_planes<T>(field, field.q0, -kInfinity<T>, lattice, q, nullptr));
+    start = q;
+  }
+  backend.launch(jobs, points, ToRows<T>::kWidth);
+  update(backend, {}, UpdateArrays<T>{activation(field), start, nullptr, nullptr, nullptr, q}, points, shape);
 }
 
 template <typename T>
@@ -522,7 +525,7 @@ void mean_field_backward(const Field<T>& field, const void* state, const T* top_
 
   const std::vector<ToRows<T>> start{
       rows_of_planes(field, top_diff, T(0), lattices[0], arrays.g, arrays.total)};
-  backend.launch(start, points);
+  backend.launch(start, points, ToRows<T>::kWidth);
   for (int t = field.iterations; t-- > 0;) {
     // The transposed filter splats with the factor after slicing and slices with the one before splatting.
     std::vector<VertexRows<T, kChunk>> rows = arrays.rows;
@@ -617,7 +620,7 @@ void permutohedral_filter(const T* in, const T* features, T* out, std::int32_t* 
   build_lattice(backend, at, Normalization::kNone, arrays.lattice, arrays.build, status);
   const std::vector<ToRows<T>> start{{in, strides, points, shape.channels, T(0), arrays.lattice.corner,
                                       arrays.lattice.corners, arrays.rows, nullptr, points, shape.groups}};
-  backend.launch(start, points);
+  backend.launch(start, points, ToRows<T>::kWidth);
   splat<T, kChunk>(backend, lattices, arrays.rows, {nullptr}, shape.groups, shape.width, &arrays.vertex_rows);
   blur(backend, lattices, reverse, shape.groups, shape.width, &arrays.vertex_rows);
   update(backend, slice_terms(lattices, arrays.vertex_rows, after(lattices)),

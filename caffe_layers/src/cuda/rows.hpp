@@ -61,8 +61,9 @@ struct Pieces {
   const std::int32_t* count;
   const std::int32_t* first_entry;   // of each piece, and the number of entries
   const std::int32_t* vertex;        // of each piece
-  const std::int32_t* vertices;      // their number
   const std::int32_t* vertex_begin;  // first piece of each vertex, and the number of pieces
+  const std::int32_t* joins;         // number of vertices of several pieces
+  const std::int32_t* joined;        // which these are, in any order
   const Entry<T>* entry;
 };
 
@@ -105,40 +106,33 @@ struct Splat {
   }
 };
 
-// The second half of the splat: the sums of vertices with several pieces. kShares teams of width / kShares
-// lanes take every kShares-th piece.
+// The second half of the splat: the sums of vertices of several pieces, a chunk of them per item. The lanes
+// share the pieces, of which a flat image's vertex has thousands.
 template <typename T, int W>
 struct JoinPieces {
-  static constexpr int kShares = 4;
+  static constexpr int kWidth = Lanes::kWidest;
   Pieces<T> pieces;
   const Chunk<T, W>* part;
   Chunk<T, W>* out;
   int groups;
 
-  CRFRNN_DEVICE std::int64_t size() const { return *pieces.vertices; }
-  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t vertex) const {
+  CRFRNN_DEVICE std::int64_t size() const { return static_cast<std::int64_t>(*pieces.joins) * groups; }
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
+    const std::int64_t vertex = pieces.joined[item / groups], g = item % groups;
     const std::int64_t begin = pieces.vertex_begin[vertex], end = pieces.vertex_begin[vertex + 1];
-    if (end - begin == 1) return;
-    const int team = lanes.width() < kShares ? 1 : lanes.width() / kShares;
-    const int shares = lanes.width() / team;
-    for (int first = 0; first < groups; first += team) {
-      const int g = first + lanes.lane() % team;
-      Chunk<T, W> sum = filled<T, W>(T(0));
-      if (g < groups) {
-        for (std::int64_t piece = begin + lanes.lane() / team; piece < end; piece += kInFlight * shares) {
-          Chunk<T, W> x[kInFlight];
-          CRFRNN_UNROLL
-          for (int i = 0; i < kInFlight; ++i) {
-            const std::int64_t at = piece + i * shares;
-            x[i] = at < end ? part[at * groups + g] : filled<T, W>(T(0));
-          }
-          CRFRNN_UNROLL
-          for (int i = 0; i < kInFlight; ++i) add_scaled(&sum, T(1), x[i]);
-        }
+    Chunk<T, W> sum = filled<T, W>(T(0));
+    for (std::int64_t piece = begin + lanes.lane(); piece < end; piece += kInFlight * lanes.width()) {
+      Chunk<T, W> x[kInFlight];
+      CRFRNN_UNROLL
+      for (int i = 0; i < kInFlight; ++i) {
+        const std::int64_t at = piece + i * lanes.width();
+        x[i] = at < end ? part[at * groups + g] : filled<T, W>(T(0));
       }
-      for (int k = 0; k < W; ++k) sum.v[k] = lanes.sum(sum.v[k], team);
-      if (g < groups && lanes.lane() < team) out[vertex * groups + g] = sum;
+      CRFRNN_UNROLL
+      for (int i = 0; i < kInFlight; ++i) add_scaled(&sum, T(1), x[i]);
     }
+    for (int k = 0; k < W; ++k) sum.v[k] = lanes.sum(sum.v[k]);
+    if (lanes.lane() == 0) out[vertex * groups + g] = sum;
   }
 };
 
@@ -346,6 +340,7 @@ struct Strides {
 // Rows from Caffe's planes or from a table; rows of points outside the field become 0.
 template <typename T>
 struct ToRows {
+  static constexpr int kWidth = 2;  // neighbouring lanes write 32 neighbouring bytes and read 64 from a plane
   const T* in;
   Strides strides;
   std::int64_t pixels;  // of one image
