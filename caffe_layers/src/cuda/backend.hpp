@@ -4,6 +4,7 @@
 // A job is a struct with two functions:
 //   size()            how many items it has; may read a number that an earlier job left in device memory
 //   (lanes, item)     computes one item, its inner loop shared among the lanes
+// and, where neighbouring items read the same, the constant kNeighboursTogether = true.
 // Items are independent. A backend offers:
 //   CRFRNN_DEVICE, CRFRNN_HD      qualifiers of functions that jobs call, or jobs and the host
 //   CRFRNN_UNROLL                 before a loop: unroll it, so that its arrays stay in registers

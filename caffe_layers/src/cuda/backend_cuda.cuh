@@ -4,12 +4,14 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "crfrnn/cuda/mean_field.hpp"
@@ -21,9 +23,7 @@
 namespace crfrnn {
 namespace cuda {
 
-// The largest grid of the field's jobs: their threads stride over the items.
 constexpr int kBlockThreads = 256;
-constexpr int kBlocksPerMultiprocessor = 8;
 // Jobs of one launch: as many as the parameters of a kernel hold.
 constexpr int kJobsPerLaunch = 4;
 
@@ -46,11 +46,10 @@ class Lanes {
   }
   CRFRNN_DEVICE int width() const { return width_; }
   CRFRNN_DEVICE int lane() const { return lane_; }
-  // With `team`, a power of two: the sum over the lanes that have this one's place in their team of
-  // neighbours.
+  // With a team of lanes, a power of two: the sum over the lanes of the same place in their teams.
   template <typename T>
-  CRFRNN_DEVICE T sum(T own) const {
-    for (int distance = width_ / 2; distance > 0; distance /= 2) {
+  CRFRNN_DEVICE T sum(T own, int team = 1) const {
+    for (int distance = width_ / 2; distance >= team; distance /= 2) {
       own += __shfl_xor_sync(mask_, own, distance);
     }
     return own;
@@ -93,16 +92,28 @@ struct JobList {
   Job job[kJobsPerLaunch];
 };
 
-// One row of blocks for each job of the list.
+template <typename Job, typename = void>
+struct NeighboursTogether : std::false_type {};
+template <typename Job>
+struct NeighboursTogether<Job, std::enable_if_t<Job::kNeighboursTogether>> : std::true_type {};
+
+// One row of blocks for each job of the list. Blocks stride over the items, or, for jobs that say so, have
+// equal shares of neighbouring ones.
 template <typename Job>
 __global__ void __launch_bounds__(kBlockThreads) run(const __grid_constant__ JobList<Job> jobs, int width) {
   const Job& job = jobs.job[blockIdx.y];
   const std::int64_t size = job.size();
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * (kBlockThreads / width);
+  const int together = kBlockThreads / width;
   const Lanes lanes(width);
-  for (std::int64_t item =
-           blockIdx.x * static_cast<std::int64_t>(kBlockThreads / width) + threadIdx.x / width;
-       item < size; item += step) {
+  std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * together, end = size;
+  std::int64_t step = static_cast<std::int64_t>(gridDim.x) * together;
+  if constexpr (NeighboursTogether<Job>::value) {
+    begin *= (size + step - 1) / step;
+    end = begin + (size + step - 1) / step * together;
+    if (end > size) end = size;
+    step = together;
+  }
+  for (std::int64_t item = begin + static_cast<int>(threadIdx.x) / width; item < end; item += step) {
     job(lanes, item);
   }
 }
@@ -110,20 +121,17 @@ __global__ void __launch_bounds__(kBlockThreads) run(const __grid_constant__ Job
 class Backend {
  public:
   explicit Backend(Stream stream) : stream_(stream) {
-    int device = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    int multiprocessors = 0;
-    check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device),
+    check(cudaGetDevice(&device_), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device_),
           "cudaDeviceGetAttribute");
-    most_blocks_ = static_cast<std::int64_t>(multiprocessors) * kBlocksPerMultiprocessor;
   }
 
   // Runs all jobs, `width` lanes for each item; `items` is the most any of them can have.
   template <typename Job>
   void launch(const std::vector<Job>& jobs, std::int64_t items, int width = 1) const {
     const std::int64_t wanted = (items * width + kBlockThreads - 1) / kBlockThreads;
-    const auto blocks =
-        static_cast<unsigned>(std::max<std::int64_t>(1, std::min<std::int64_t>(wanted, most_blocks_)));
+    const auto blocks = static_cast<unsigned>(
+        std::max<std::int64_t>(1, std::min<std::int64_t>(wanted, resident_blocks<Job>())));
     for (std::size_t first = 0; first < jobs.size(); first += kJobsPerLaunch) {
       const std::size_t count = std::min<std::size_t>(kJobsPerLaunch, jobs.size() - first);
       JobList<Job> list{};
@@ -167,8 +175,24 @@ class Backend {
   }
 
  private:
+  // Blocks that the device runs at a time: more would wait for these to end, most of the device idle then.
+  template <typename Job>
+  std::int64_t resident_blocks() const {
+    static std::atomic<int> of_device[kMostDevices];  // 0 where it is not known yet
+    std::atomic<int>* known = device_ < kMostDevices ? &of_device[device_] : nullptr;
+    int blocks = known ? known->load() : 0;
+    if (!blocks) {
+      check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, run<Job>, kBlockThreads, 0),
+            "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+      if (known) known->store(blocks);
+    }
+    return static_cast<std::int64_t>(multiprocessors_) * std::max(1, blocks);
+  }
+
+  static constexpr int kMostDevices = 64;
   Stream stream_;
-  std::int64_t most_blocks_;
+  int device_ = 0;
+  int multiprocessors_ = 0;
 };
 
 }  // namespace cuda

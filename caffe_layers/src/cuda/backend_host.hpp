@@ -29,7 +29,7 @@ class Lanes {
   int width() const { return 1; }
   int lane() const { return 0; }
   template <typename T>
-  T sum(T own) const {
+  T sum(T own, int = 1) const {
     return own;
   }
   template <typename T>

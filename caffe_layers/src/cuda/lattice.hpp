@@ -29,25 +29,31 @@ struct Points {
   T theta_x;
   T theta_y;
   bool position;
-  const std::uint8_t* mask;  // per point, or null
+  const std::uint8_t* mask;  // per pixel, or null
   std::int64_t images;
-  std::int64_t width;
-  std::int64_t pixels;  // of one image
+  Tiles tiles;  // of one image
 
-  CRFRNN_HD std::int64_t count() const { return images * pixels; }
+  CRFRNN_HD std::int64_t count() const { return images * tiles.points(); }
   CRFRNN_HD int dimension() const { return channels + (position ? 2 : 0); }
 
-  CRFRNN_DEVICE bool taken(std::int64_t point) const { return !mask || mask[point] != 0; }
+  CRFRNN_DEVICE bool taken(std::int64_t point) const {
+    if (!mask) return true;
+    const std::int64_t first = point / tiles.points() * tiles.points();
+    return mask[first + tiles.pixel(point - first)] != 0;
+  }
   // D: the dimension, or 0 where it is not known at compile time.
   template <int D>
   CRFRNN_DEVICE void features(std::int64_t point, T* f) const {
-    const std::int64_t image = point / pixels, pixel = point % pixels;
-    const T* from = values + image * strides.image + pixel * strides.pixel;
+    const std::int64_t image = point / tiles.points();
+    std::int32_t x, y;
+    tiles.place(static_cast<std::int32_t>(point - image * tiles.points()), &x, &y);
+    const T* from =
+        values + image * strides.image + (static_cast<std::int64_t>(y) * tiles.width + x) * strides.pixel;
     const int d = D > 0 ? D : dimension(), first = position ? 2 : 0;
     CRFRNN_UNROLL
     for (int i = 0; i < d; ++i) {
       if (i < first) {
-        f[i] = i == 0 ? static_cast<T>(pixel % width) / theta_x : static_cast<T>(pixel / width) / theta_y;
+        f[i] = i == 0 ? static_cast<T>(x) / theta_x : static_cast<T>(y) / theta_y;
       } else {
         f[i] = from[(i - first) * strides.channel] / theta;
       }
@@ -72,11 +78,9 @@ struct Lattice {
   int key_bits;
 
   Counts* counts;
-  std::int32_t* corner;       // points x corners: vertices, or -1
-  T* barycentric;             // points x corners
-  Entry<T>* entry;            // sorted by vertex, then by point
-  std::int32_t* first_entry;  // of each piece
-  std::int32_t* piece_vertex;
+  Corner<T>* corner;  // points x corners
+  Entry<T>* entry;    // sorted by vertex, then by point
+  Piece* piece;
   std::int32_t* first_piece;  // of each vertex
   std::int32_t* joined;       // the vertices of several pieces
   Link* link;                 // corners x most_vertices
@@ -84,9 +88,7 @@ struct Lattice {
   T* after;                   // factor per point after slicing, the gain of the lattice included
 
   std::int64_t most_joins() const { return entries / kPieceEntries; }
-  Pieces<T> pieces() const {
-    return {&counts->pieces, first_entry, piece_vertex, first_piece, &counts->joins, joined, entry};
-  }
+  Pieces<T> pieces() const { return {&counts->pieces, piece, first_piece, &counts->joins, joined, entry}; }
 };
 
 // -------------------------------------------------------------------------------- jobs: keys of all corners
@@ -140,9 +142,9 @@ struct BuildArrays {
   KeyLayout* layout;
   std::uint64_t* keys[2];      // entries
   std::uint32_t* entry_of[2];  // entries: point x corners + corner
-  std::int32_t* vertex_rank;   // entries: 1 + vertex
-  std::int32_t* piece_rank;    // entries: 1 + piece
-  std::int32_t* row_begin;     // vertices: first entry
+  T* barycentric;              // points x corners, of points inside the field
+  std::int32_t* vertex;        // entries: 1 + vertex
+  std::int32_t* begin;         // vertices: first entry, and the number of entries
   std::uint64_t* vertex_key;   // vertices
   VertexRows<T, 1> mass;       // the field of ones
   void* temporary;
@@ -229,8 +231,7 @@ struct Embed {
   Points<T> points;
   Elevation<T> scale;
   BuildArrays<T> build;
-  std::int32_t* corner;
-  T* barycentric;
+  Corner<T>* corner;
   std::int32_t* status;  // per image
 
   CRFRNN_DEVICE std::int64_t size() const { return points.count(); }
@@ -245,32 +246,34 @@ struct Embed {
       elevate<T, D>(f, d, scale, &elevated);
       const Status found = status_of<T, D>(f, d, elevated);
       inside = found == kFine;
-      if (!inside) atomic_max(&status[point / points.pixels], static_cast<std::int32_t>(found));
+      if (!inside) atomic_max(&status[point / points.tiles.points()], static_cast<std::int32_t>(found));
     }
     for (int r = 0; r <= d; ++r) {
       build.entry_of[0][first + r] = static_cast<std::uint32_t>(first + r);
       if (inside) continue;
       build.keys[0][first + r] = kNoKey;
-      corner[first + r] = -1;
-      barycentric[first + r] = T(0);
+      corner[first + r] = {-1, T(0)};
     }
     if (!inside) return;
     Simplex<T, D> simplex;
     find_simplex<T, D>(elevated, d, &simplex);
     const KeyLayout& layout = *build.layout;
-    std::uint64_t key = layout.origin + layout.image_factor * (point / points.pixels);
+    std::uint64_t key = layout.origin + layout.image_factor * (point / points.tiles.points());
     for (int i = 0; i < d; ++i) {
       key += layout.factor[i] * static_cast<std::uint64_t>(static_cast<std::int64_t>(simplex.base[i]));
     }
     for (int r = 0; r <= d; ++r) {
       if (r > 0) key += layout.ones - (d + 1) * layout.factor[simplex.of_rank[d + 1 - r]];
       build.keys[0][first + r] = key & kKeyMask;
-      barycentric[first + r] = simplex.barycentric[r];
+      build.barycentric[first + r] = simplex.barycentric[r];
     }
   }
 };
 
 // ------------------------------------------------------------------- jobs: vertices, pieces and neighbours
+
+// Vertices are numbered in the order of their keys, in which the neighbours of neighbouring vertices along an
+// axis are neighbours, too.
 
 // 1 at the first entry of every vertex.
 template <typename T>
@@ -280,7 +283,7 @@ struct MarkVertices {
   CRFRNN_DEVICE std::int64_t size() const { return entries; }
   CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t e) const {
     const std::uint64_t* keys = build.keys[0];
-    build.vertex_rank[e] = keys[e] != kNoKey && (e == 0 || keys[e] != keys[e - 1]) ? 1 : 0;
+    build.vertex[e] = keys[e] != kNoKey && (e == 0 || keys[e] != keys[e - 1]) ? 1 : 0;
   }
 };
 
@@ -292,62 +295,55 @@ struct NumberVertices {
   CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t e) const {
     const std::uint64_t key = build.keys[0][e];
     if (key == kNoKey) return;
-    const std::int32_t vertex = build.vertex_rank[e] - 1;
-    const std::int64_t of = build.entry_of[0][e];
-    lattice.corner[of] = vertex;
-    lattice.entry[e] = {static_cast<std::int32_t>(of / lattice.corners), lattice.barycentric[of]};
+    const std::int32_t vertex = build.vertex[e] - 1;
+    const std::uint32_t of = build.entry_of[0][e];
+    const T weight = build.barycentric[of];
+    lattice.corner[of] = {vertex, weight};
+    lattice.entry[e] = {static_cast<std::int32_t>(of / static_cast<std::uint32_t>(lattice.corners)), weight};
     if (e == 0 || key != build.keys[0][e - 1]) {
-      build.row_begin[vertex] = static_cast<std::int32_t>(e);
+      build.begin[vertex] = static_cast<std::int32_t>(e);
       build.vertex_key[vertex] = key;
     }
-    if (e + 1 == lattice.entries || build.keys[0][e + 1] == kNoKey) lattice.counts->vertices = vertex + 1;
+    if (e + 1 == lattice.entries || build.keys[0][e + 1] == kNoKey) {
+      build.begin[vertex + 1] = static_cast<std::int32_t>(e + 1);
+      lattice.counts->vertices = vertex + 1;
+    }
   }
 };
 
-// 1 at the first entry of every piece.
+// first_piece[v + 1] = number of pieces of vertex v.
 template <typename T>
-struct MarkPieces {
-  BuildArrays<T> build;
-  std::int64_t entries;
-  CRFRNN_DEVICE std::int64_t size() const { return entries; }
-  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t e) const {
-    const bool used = build.keys[0][e] != kNoKey;
-    build.piece_rank[e] =
-        used && (e - build.row_begin[build.vertex_rank[e] - 1]) % kPieceEntries == 0 ? 1 : 0;
-  }
-};
-
-template <typename T>
-struct NumberPieces {
+struct CountPieces {
   BuildArrays<T> build;
   Lattice<T> lattice;
-  CRFRNN_DEVICE std::int64_t size() const { return lattice.entries; }
-  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t e) const {
-    if (build.keys[0][e] == kNoKey) return;
-    const std::int32_t vertex = build.vertex_rank[e] - 1, piece = build.piece_rank[e] - 1;
-    const std::int32_t at = static_cast<std::int32_t>(e);
-    const std::int32_t begin = build.row_begin[vertex];
-    if ((at - begin) % kPieceEntries == 0) {
-      lattice.first_entry[piece] = at;
-      lattice.piece_vertex[piece] = vertex;
-    }
-    if (at == begin) lattice.first_piece[vertex] = piece;
-    if (e + 1 == lattice.entries || build.keys[0][e + 1] == kNoKey) {
-      lattice.first_entry[piece + 1] = at + 1;
-      lattice.first_piece[vertex + 1] = piece + 1;
-      lattice.counts->pieces = piece + 1;
-    }
+  CRFRNN_DEVICE std::int64_t size() const { return lattice.most_vertices; }
+  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t vertex) const {
+    std::int32_t entries = 0;
+    if (vertex < lattice.counts->vertices) entries = build.begin[vertex + 1] - build.begin[vertex];
+    lattice.first_piece[vertex + 1] = (entries + kPieceEntries - 1) / kPieceEntries;
+    if (vertex == 0) lattice.first_piece[0] = 0;
   }
 };
 
-// Vertices of several pieces. Their order depends on timing, but nothing that is computed depends on it.
+// The pieces of a vertex, and vertices of several pieces: these in an order that depends on timing, but
+// nothing that is computed depends on it.
 template <typename T>
-struct ListJoins {
+struct CutPieces {
+  static constexpr int kWidth = 4;
+  BuildArrays<T> build;
   Lattice<T> lattice;
   CRFRNN_DEVICE std::int64_t size() const { return lattice.counts->vertices; }
-  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t vertex) const {
-    if (lattice.first_piece[vertex + 1] - lattice.first_piece[vertex] == 1) return;
-    lattice.joined[atomic_add(&lattice.counts->joins, 1)] = static_cast<std::int32_t>(vertex);
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
+    const auto vertex = static_cast<std::int32_t>(item);
+    const std::int32_t begin = build.begin[vertex], end = build.begin[vertex + 1];
+    const std::int32_t first = lattice.first_piece[vertex], count = lattice.first_piece[vertex + 1] - first;
+    for (std::int32_t i = lanes.lane(); i < count; i += lanes.width()) {
+      const std::int32_t at = begin + i * kPieceEntries;
+      lattice.piece[first + i] = {at, i + 1 < count ? at + kPieceEntries : end, vertex, count == 1 ? 1 : 0};
+    }
+    if (lanes.lane() != 0) return;
+    if (vertex + 1 == lattice.counts->vertices) lattice.counts->pieces = first + count;
+    if (count > 1) lattice.joined[atomic_add(&lattice.counts->joins, 1)] = vertex;
   }
 };
 
@@ -406,12 +402,12 @@ struct Normalize {
   CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t point) const {
     const std::int64_t first = point * lattice.corners;
     T before = T(1), after = gain;
-    if (lattice.corner[first] < 0) {
+    if (lattice.corner[first].vertex < 0) {
       before = after = T(0);
     } else if (normalization != Normalization::kNone) {
       T sum = 0;
       for (int j = 0; j < lattice.corners; ++j) {
-        sum += lattice.barycentric[first + j] * mass[lattice.corner[first + j]].v[0];
+        sum += lattice.corner[first + j].weight * mass[lattice.corner[first + j].vertex].v[0];
       }
       const T one = gain * sum + T(1e-20);
       if (normalization == Normalization::kAfter) {
@@ -454,8 +450,8 @@ KeyLayout position_layout(const Points<T>& points) {
     return layout;
   }
   const T low[2] = {};
-  const T high[2] = {static_cast<T>(points.width - 1) / points.theta_x,
-                     static_cast<T>(points.pixels / points.width - 1) / points.theta_y};
+  const T high[2] = {static_cast<T>(points.tiles.width - 1) / points.theta_x,
+                     static_cast<T>(points.tiles.height - 1) / points.theta_y};
   return key_layout(low, high, elevation<T>(2), 2, points.images);
 }
 
@@ -471,11 +467,9 @@ Lattice<T> lay_out_lattice(const Points<T>& points, Normalization normalization,
   // The device may round an extent up where the host rounds it down: a bit more for each of two coordinates.
   lattice.key_bits = std::min(kKeyBits, positions.bits + 2);
   lattice.counts = arena->take<Counts>(1);
-  lattice.corner = arena->take<std::int32_t>(lattice.entries);
-  lattice.barycentric = arena->take<T>(lattice.entries);
+  lattice.corner = arena->take<Corner<T>>(lattice.entries);
   lattice.entry = arena->take<Entry<T>>(lattice.entries);
-  lattice.first_entry = arena->take<std::int32_t>(lattice.most_pieces + 1);
-  lattice.piece_vertex = arena->take<std::int32_t>(lattice.most_pieces);
+  lattice.piece = arena->take<Piece>(lattice.most_pieces);
   lattice.first_piece = arena->take<std::int32_t>(lattice.most_vertices + 1);
   lattice.joined = arena->take<std::int32_t>(lattice.most_joins());
   lattice.link = arena->take<Link>(lattice.corners * lattice.most_vertices);
@@ -495,12 +489,13 @@ BuildArrays<T> lay_out_build(const Lattice<T>& lattice, Arena* arena) {
     build.keys[i] = arena->take<std::uint64_t>(lattice.entries);
     build.entry_of[i] = arena->take<std::uint32_t>(lattice.entries);
   }
-  build.vertex_rank = arena->take<std::int32_t>(lattice.entries);
-  build.piece_rank = arena->take<std::int32_t>(lattice.entries);
-  build.row_begin = arena->take<std::int32_t>(lattice.most_vertices);
+  build.barycentric = arena->take<T>(lattice.entries);
+  build.vertex = arena->take<std::int32_t>(lattice.entries);
+  build.begin = arena->take<std::int32_t>(lattice.most_vertices + 1);
   build.vertex_key = arena->take<std::uint64_t>(lattice.most_vertices);
   build.mass = lay_out_rows<T, 1>(lattice, 1, arena);
-  build.temporary_bytes = std::max(Backend::sort_bytes(lattice.entries), Backend::sum_bytes(lattice.entries));
+  build.temporary_bytes = std::max(Backend::sort_bytes(lattice.entries),
+                                   Backend::sum_bytes(std::max(lattice.entries, lattice.most_vertices + 1)));
   build.temporary = arena->take<char>(static_cast<std::int64_t>(build.temporary_bytes));
   return build;
 }
@@ -515,12 +510,12 @@ void splat(const Backend& backend, const std::vector<Lattice<T>>& lattices, cons
     const VertexRows<T, W>& r = (*rows)[k];
     const Pieces<T> pieces = lattices[k].pieces();
     splats.push_back({pieces, scale[k], in, r.now, r.other, groups});
-    joins.push_back({pieces, r.other, r.now, groups});
+    joins.push_back({pieces, r.other, r.now, groups, width});
     items = std::max(items, lattices[k].most_pieces);
     joined = std::max(joined, lattices[k].most_joins());
   }
   backend.launch(splats, items, width);
-  backend.launch(joins, joined * groups, JoinPieces<T, W>::kWidth);
+  backend.launch(joins, joined, Lanes::kWidest);
 }
 
 // All axes, from rows[k].now to rows[k].now.
@@ -557,9 +552,7 @@ void embed(const Backend& backend, const Points<T>& points, const Lattice<T>& la
   backend.launch(std::vector<Range>{{points, scale, build}},
                  (lattice.points + Range::kBlock - 1) / Range::kBlock, Lanes::kWidest);
   backend.launch(std::vector<MakeLayout<T>>{{build, scale, d, points.images}}, 1);
-  backend.launch(
-      std::vector<Embed<T, D>>{{points, scale, build, lattice.corner, lattice.barycentric, status}},
-      lattice.points);
+  backend.launch(std::vector<Embed<T, D>>{{points, scale, build, lattice.corner, status}}, lattice.points);
 }
 
 // The keys of all corners, sorted.
@@ -587,12 +580,12 @@ void build_lattice(const Backend& backend, const Points<T>& points, Normalizatio
   build_keys(backend, points, lattice, &build, status);
   const std::int64_t entries = lattice.entries;
   backend.launch(std::vector<MarkVertices<T>>{{build, entries}}, entries);
-  backend.inclusive_sum(build.temporary, build.temporary_bytes, build.vertex_rank, entries);
+  backend.inclusive_sum(build.temporary, build.temporary_bytes, build.vertex, entries);
   backend.launch(std::vector<NumberVertices<T>>{{build, lattice}}, entries);
-  backend.launch(std::vector<MarkPieces<T>>{{build, entries}}, entries);
-  backend.inclusive_sum(build.temporary, build.temporary_bytes, build.piece_rank, entries);
-  backend.launch(std::vector<NumberPieces<T>>{{build, lattice}}, entries);
-  backend.launch(std::vector<ListJoins<T>>{{lattice}}, lattice.most_vertices);
+  backend.launch(std::vector<CountPieces<T>>{{build, lattice}}, lattice.most_vertices);
+  backend.inclusive_sum(build.temporary, build.temporary_bytes, lattice.first_piece,
+                        lattice.most_vertices + 1);
+  backend.launch(std::vector<CutPieces<T>>{{build, lattice}}, lattice.most_vertices, CutPieces<T>::kWidth);
   backend.launch(std::vector<ClearLinks<T>>{{lattice}}, lattice.most_vertices);
   backend.launch(std::vector<LinkNeighbours<T>>{{build, lattice}}, lattice.most_vertices * lattice.corners);
 
@@ -603,7 +596,7 @@ void build_lattice(const Backend& backend, const Points<T>& points, Normalizatio
   }
   const T gain = static_cast<T>(1 / (1 + std::pow(2.0, -points.dimension())));
   backend.launch(
-      std::vector<Normalize<T>>{{lattice, mass[0].now, normalization, gain, status, points.pixels}},
+      std::vector<Normalize<T>>{{lattice, mass[0].now, normalization, gain, status, points.tiles.points()}},
       lattice.points);
 }
 

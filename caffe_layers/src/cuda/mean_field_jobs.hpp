@@ -99,6 +99,11 @@ std::int64_t points_of(const Field<T>& field) {
   return field.batch * field.height * field.width;
 }
 
+template <typename T>
+Tiles tiles_of(const Field<T>& field) {
+  return {static_cast<std::int32_t>(field.width), static_cast<std::int32_t>(field.height)};
+}
+
 // Which set of parameters iteration t (from 0) has.
 template <typename T>
 int set_of(const Field<T>& field, int t) {
@@ -119,8 +124,7 @@ Points<T> kernel_points(const Field<T>& field, const Kernel<T>& kernel) {
   points.position = from.theta_x != 0 || from.theta_y != 0;
   points.mask = field.mask;
   points.images = field.batch;
-  points.width = field.width;
-  points.pixels = pixels;
+  points.tiles = tiles_of(field);
   return points;
 }
 
@@ -273,7 +277,7 @@ ToRows<T> rows_of_planes(const Field<T>& field, const T* planes, T padding, cons
   const std::int64_t pixels = field.height * field.width;
   return {planes,
           {field.classes * pixels, pixels, 1},
-          pixels,
+          tiles_of(field),
           static_cast<int>(field.classes),
           padding,
           lattice.corner,
@@ -290,7 +294,7 @@ FromRows<T> planes_of_rows(const Field<T>& field, const Chunk<T>* rows, T* plane
   return {rows,
           planes,
           {field.classes * pixels, pixels, 1},
-          pixels,
+          tiles_of(field),
           static_cast<int>(field.classes),
           points_of(field),
           RowShape(field.classes).groups};
@@ -358,8 +362,7 @@ std::vector<SliceTerm<T>> slice_terms(const std::vector<Lattice<T>>& lattices,
                                       const std::vector<const T*>& scale) {
   std::vector<SliceTerm<T>> terms;
   for (std::size_t k = 0; k < lattices.size(); ++k) {
-    terms.push_back(
-        {lattices[k].corner, lattices[k].barycentric, scale[k], rows[k].now, lattices[k].corners});
+    terms.push_back({lattices[k].corner, scale[k], rows[k].now, lattices[k].corners});
   }
   return terms;
 }
@@ -572,8 +575,7 @@ Points<T> table_points(const T* features, std::int64_t count, int dimension) {
   points.strides = {0, 1, dimension};
   points.theta = T(1);
   points.images = 1;
-  points.width = 1;
-  points.pixels = count;
+  points.tiles = {1, static_cast<std::int32_t>(count)};
   return points;
 }
 
@@ -618,7 +620,7 @@ void permutohedral_filter(const T* in, const T* features, T* out, std::int32_t* 
 
   backend.launch(std::vector<Fill>{{status, kFine, 1}}, 1);
   build_lattice(backend, at, Normalization::kNone, arrays.lattice, arrays.build, status);
-  const std::vector<ToRows<T>> start{{in, strides, points, shape.channels, T(0), arrays.lattice.corner,
+  const std::vector<ToRows<T>> start{{in, strides, at.tiles, shape.channels, T(0), arrays.lattice.corner,
                                       arrays.lattice.corners, arrays.rows, nullptr, points, shape.groups}};
   backend.launch(start, points, ToRows<T>::kWidth);
   splat<T, kChunk>(backend, lattices, arrays.rows, {nullptr}, shape.groups, shape.width, &arrays.vertex_rows);
@@ -626,7 +628,7 @@ void permutohedral_filter(const T* in, const T* features, T* out, std::int32_t* 
   update(backend, slice_terms(lattices, arrays.vertex_rows, after(lattices)),
          UpdateArrays<T>{Finish::kNothing, nullptr, nullptr, nullptr, nullptr, arrays.rows}, points, shape);
   const std::vector<FromRows<T>> result{
-      {arrays.rows, out, strides, points, shape.channels, points, shape.groups}};
+      {arrays.rows, out, strides, at.tiles, shape.channels, points, shape.groups}};
   backend.launch(result, points);
 }
 

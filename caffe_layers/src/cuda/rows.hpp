@@ -34,10 +34,26 @@ CRFRNN_DEVICE Chunk<T, W> filled(T value) {
   return chunk;
 }
 
+// Chunk g of row `row` of rows of `groups` chunks each.
+template <typename T, int W>
+CRFRNN_DEVICE const Chunk<T, W>& chunk_at(const Chunk<T, W>* rows, std::int32_t row, int groups, int g) {
+  // One multiply-add of 32 by 32 bits: the compiler's own way takes four instructions.
+  const auto step = groups * static_cast<std::int32_t>(sizeof(Chunk<T, W>));
+  const char* first = reinterpret_cast<const char*>(rows + g);
+  return *reinterpret_cast<const Chunk<T, W>*>(first + static_cast<std::int64_t>(row) * step);
+}
+
 // A point in the simplices around a vertex, and its barycentric coordinate there.
 template <typename T>
 struct alignas(2 * sizeof(T)) Entry {
   std::int32_t point;
+  T weight;
+};
+
+// A corner of a point's simplex: its vertex, -1 for points outside the field, and the barycentric coordinate.
+template <typename T>
+struct alignas(2 * sizeof(T)) Corner {
+  std::int32_t vertex;
   T weight;
 };
 
@@ -47,23 +63,26 @@ struct alignas(8) Link {
   std::int32_t next;
 };
 
-// The entries of all vertices, vertex after vertex, cut into pieces of at most kPieceEntries of one vertex: a
-// vertex of a flat region has as many entries as the region has pixels, and a warp, which works on several
-// pieces, waits for the longest.
-constexpr std::int64_t kPieceEntries = 32;
+// Some entries of one vertex, at most kPieceEntries: a vertex of a flat region has as many entries as the
+// region has pixels, and a warp, which works on several pieces, waits for the longest.
+struct alignas(16) Piece {
+  std::int32_t begin;
+  std::int32_t end;
+  std::int32_t vertex;
+  std::int32_t whole;  // 1 for all entries of the vertex
+};
+constexpr std::int32_t kPieceEntries = 32;
 
 // Terms of a sum whose rows are loaded before the first is added: the loads' latencies overlap.
 constexpr int kInFlight = 4;
-constexpr int kCornersInFlight = 3;
 
 template <typename T>
 struct Pieces {
   const std::int32_t* count;
-  const std::int32_t* first_entry;   // of each piece, and the number of entries
-  const std::int32_t* vertex;        // of each piece
-  const std::int32_t* vertex_begin;  // first piece of each vertex, and the number of pieces
-  const std::int32_t* joins;         // number of vertices of several pieces
-  const std::int32_t* joined;        // which these are, in any order
+  const Piece* piece;          // vertex after vertex
+  const std::int32_t* first;   // piece of each vertex, and the number of pieces
+  const std::int32_t* joins;   // number of vertices of several pieces
+  const std::int32_t* joined;  // which these are, in any order
   const Entry<T>* entry;
 };
 
@@ -79,11 +98,11 @@ struct Splat {
   int groups;
 
   CRFRNN_DEVICE std::int64_t size() const { return *pieces.count; }
-  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t piece) const {
-    const std::int64_t vertex = pieces.vertex[piece];
-    const bool whole = pieces.vertex_begin[vertex + 1] - pieces.vertex_begin[vertex] == 1;
-    Chunk<T, W>* to = whole ? out + vertex * groups : part + piece * groups;
-    const std::int32_t begin = pieces.first_entry[piece], end = pieces.first_entry[piece + 1];
+  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
+    const Piece piece = pieces.piece[item];
+    Chunk<T, W>* to =
+        piece.whole ? out + static_cast<std::int64_t>(piece.vertex) * groups : part + item * groups;
+    const std::int32_t begin = piece.begin, end = piece.end;
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       Chunk<T, W> sum = filled<T, W>(T(0));
       for (std::int32_t e = begin; e < end; e += kInFlight) {
@@ -93,7 +112,7 @@ struct Splat {
         for (int i = 0; i < kInFlight; ++i) entry[i] = pieces.entry[e + i < end ? e + i : end - 1];
         CRFRNN_UNROLL
         for (int i = 0; i < kInFlight; ++i) {
-          x[i] = in ? in[static_cast<std::int64_t>(entry[i].point) * groups + g] : filled<T, W>(T(1));
+          x[i] = in ? chunk_at(in, entry[i].point, groups, g) : filled<T, W>(T(1));
           if (scale) entry[i].weight *= scale[entry[i].point];
         }
         CRFRNN_UNROLL
@@ -106,33 +125,39 @@ struct Splat {
   }
 };
 
-// The second half of the splat: the sums of vertices of several pieces, a chunk of them per item. The lanes
-// share the pieces, of which a flat image's vertex has thousands.
+// The second half of the splat: the sums of vertices of several pieces, of which a flat image's vertex has
+// thousands. Teams of lanes that hold a row share the pieces.
 template <typename T, int W>
 struct JoinPieces {
-  static constexpr int kWidth = Lanes::kWidest;
+  static constexpr int kInFlight = 8;
   Pieces<T> pieces;
   const Chunk<T, W>* part;
   Chunk<T, W>* out;
   int groups;
+  int row_lanes;  // that hold a row, a power of two
 
-  CRFRNN_DEVICE std::int64_t size() const { return static_cast<std::int64_t>(*pieces.joins) * groups; }
+  CRFRNN_DEVICE std::int64_t size() const { return *pieces.joins; }
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
-    const std::int64_t vertex = pieces.joined[item / groups], g = item % groups;
-    const std::int64_t begin = pieces.vertex_begin[vertex], end = pieces.vertex_begin[vertex + 1];
-    Chunk<T, W> sum = filled<T, W>(T(0));
-    for (std::int64_t piece = begin + lanes.lane(); piece < end; piece += kInFlight * lanes.width()) {
-      Chunk<T, W> x[kInFlight];
-      CRFRNN_UNROLL
-      for (int i = 0; i < kInFlight; ++i) {
-        const std::int64_t at = piece + i * lanes.width();
-        x[i] = at < end ? part[at * groups + g] : filled<T, W>(T(0));
+    const std::int32_t vertex = pieces.joined[item];
+    const std::int32_t begin = pieces.first[vertex], end = pieces.first[vertex + 1];
+    const int team = row_lanes < lanes.width() ? row_lanes : lanes.width();
+    const int share = lanes.lane() / team, shares = lanes.width() / team;
+    for (int first = 0; first < groups; first += team) {
+      const int g = first + lanes.lane() % team;
+      Chunk<T, W> sum = filled<T, W>(T(0));
+      for (std::int32_t piece = begin + share; g < groups && piece < end; piece += kInFlight * shares) {
+        Chunk<T, W> x[kInFlight];
+        CRFRNN_UNROLL
+        for (int i = 0; i < kInFlight; ++i) {
+          const std::int32_t at = piece + i * shares;
+          x[i] = at < end ? chunk_at(part, at, groups, g) : filled<T, W>(T(0));
+        }
+        CRFRNN_UNROLL
+        for (int i = 0; i < kInFlight; ++i) add_scaled(&sum, T(1), x[i]);
       }
-      CRFRNN_UNROLL
-      for (int i = 0; i < kInFlight; ++i) add_scaled(&sum, T(1), x[i]);
+      for (int k = 0; k < W; ++k) sum.v[k] = lanes.sum(sum.v[k], team);
+      if (g < groups && share == 0) out[static_cast<std::int64_t>(vertex) * groups + g] = sum;
     }
-    for (int k = 0; k < W; ++k) sum.v[k] = lanes.sum(sum.v[k]);
-    if (lanes.lane() == 0) out[vertex * groups + g] = sum;
   }
 };
 
@@ -151,9 +176,9 @@ struct Blur {
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       Chunk<T, W> sum = in[vertex * groups + g];
       if (at.previous >= 0) {
-        add_scaled(&sum, T(0.5), in[static_cast<std::int64_t>(at.previous) * groups + g]);
+        add_scaled(&sum, T(0.5), chunk_at(in, at.previous, groups, g));
       }
-      if (at.next >= 0) add_scaled(&sum, T(0.5), in[static_cast<std::int64_t>(at.next) * groups + g]);
+      if (at.next >= 0) add_scaled(&sum, T(0.5), chunk_at(in, at.next, groups, g));
       out[vertex * groups + g] = sum;
     }
   }
@@ -192,12 +217,11 @@ struct Mix {
   }
 };
 
-// One kernel's contribution to a point: scale[p] * sum_j weight[p, j] * rows[corner[p, j]]; scale null for 1,
-// corner -1 for points outside the field.
+// One kernel's contribution to a point: scale[p] * sum over its corners of weight * rows[vertex]; scale null
+// for 1.
 template <typename T>
 struct SliceTerm {
-  const std::int32_t* corner;
-  const T* weight;
+  const Corner<T>* corner;
   const T* scale;
   const Chunk<T>* rows;
   int corners;
@@ -214,6 +238,7 @@ enum class Finish {
 // Slice, and all that comes after it per point. kPerLane: the most chunks that fall to a lane.
 template <typename T, int kPerLane>
 struct Update {
+  static constexpr bool kNeighboursTogether = true;  // points of a tile share vertices
   static constexpr int kShare = kPerLane * Lanes::kTogether;
   SliceTerm<T> term[kMaxKernels];
   int terms;
@@ -251,26 +276,31 @@ struct Update {
     Chunk<T> sum = start ? start[point * groups + g] : filled<T, kChunk>(T(0));
     for (int k = 0; k < terms; ++k) {
       const SliceTerm<T>& t = term[k];
-      const std::int32_t* corner = t.corner + point * t.corners;
-      const T* weight = t.weight + point * t.corners;
-      const T scale = t.scale ? t.scale[point] : T(1);
+      const Corner<T>* corner = t.corner + point * t.corners;
       Chunk<T> sliced = filled<T, kChunk>(T(0));
-      for (int j = 0; j < t.corners; j += kCornersInFlight) {
-        Chunk<T> x[kCornersInFlight];
-        T factor[kCornersInFlight];
-        CRFRNN_UNROLL
-        for (int i = 0; i < kCornersInFlight; ++i) {
-          const std::int32_t vertex = j + i < t.corners ? corner[j + i] : -1;
-          factor[i] = vertex >= 0 ? weight[j + i] : T(0);
-          x[i] =
-              vertex >= 0 ? t.rows[static_cast<std::int64_t>(vertex) * groups + g] : filled<T, kChunk>(T(0));
-        }
-        CRFRNN_UNROLL
-        for (int i = 0; i < kCornersInFlight; ++i) add_scaled(&sliced, factor[i], x[i]);
+      if (t.corners == 3) {
+        add_corners<3>(corner, t.rows, g, &sliced);
+      } else if (t.corners == 6) {
+        add_corners<6>(corner, t.rows, g, &sliced);
+      } else {
+        for (int j = 0; j < t.corners; ++j) add_corners<1>(corner + j, t.rows, g, &sliced);
       }
-      add_scaled(&sum, scale, sliced);
+      add_scaled(&sum, t.scale ? t.scale[point] : T(1), sliced);
     }
     return sum;
+  }
+
+  template <int kCorners>
+  CRFRNN_DEVICE void add_corners(const Corner<T>* corner, const Chunk<T>* rows, int g, Chunk<T>* sum) const {
+    Corner<T> at[kCorners];
+    Chunk<T> x[kCorners];
+    CRFRNN_UNROLL
+    for (int j = 0; j < kCorners; ++j) at[j] = corner[j];
+    if (at[0].vertex < 0) return;
+    CRFRNN_UNROLL
+    for (int j = 0; j < kCorners; ++j) x[j] = chunk_at(rows, at[j].vertex, groups, g);
+    CRFRNN_UNROLL
+    for (int j = 0; j < kCorners; ++j) add_scaled(sum, at[j].weight, x[j]);
   }
 
   // The padding of `start` is -inf, which makes that of the result 0.
@@ -330,6 +360,32 @@ struct Update {
   }
 };
 
+// The order of an image's points: tile after tile, so that what follows each other lies together and shares
+// vertices. The tiles at the right and lower border are smaller.
+struct Tiles {
+  static constexpr std::int32_t kSide = 16;
+  std::int32_t width;
+  std::int32_t height;
+
+  CRFRNN_HD std::int64_t points() const { return static_cast<std::int64_t>(width) * height; }
+  // Of the point of number `point` in its image.
+  CRFRNN_DEVICE void place(std::int32_t point, std::int32_t* x, std::int32_t* y) const {
+    const std::int64_t band_points = static_cast<std::int64_t>(kSide) * width;
+    const auto band = static_cast<std::int32_t>(point / band_points);
+    const std::int32_t rows = height - band * kSide < kSide ? height - band * kSide : kSide;
+    const auto in_band = static_cast<std::int32_t>(point - band * band_points);
+    const std::int32_t tile = in_band / (rows * kSide), in_tile = in_band - tile * rows * kSide;
+    const std::int32_t columns = width - tile * kSide < kSide ? width - tile * kSide : kSide;
+    *y = band * kSide + in_tile / columns;
+    *x = tile * kSide + in_tile % columns;
+  }
+  CRFRNN_DEVICE std::int64_t pixel(std::int64_t point) const {
+    std::int32_t x, y;
+    place(static_cast<std::int32_t>(point), &x, &y);
+    return static_cast<std::int64_t>(y) * width + x;
+  }
+};
+
 // Where channel c of image n is at a pixel: n * image + c * channel + pixel * pixel_stride.
 struct Strides {
   std::int64_t image;
@@ -343,10 +399,10 @@ struct ToRows {
   static constexpr int kWidth = 2;  // neighbouring lanes write 32 neighbouring bytes and read 64 from a plane
   const T* in;
   Strides strides;
-  std::int64_t pixels;  // of one image
+  Tiles tiles;
   int channels;
   T padding;
-  const std::int32_t* corner;  // points x corners: the first is -1 for points outside the field
+  const Corner<T>* corner;  // points x corners
   int corners;
   Chunk<T>* out;
   Chunk<T>* copy;  // a second result, or null
@@ -355,8 +411,9 @@ struct ToRows {
 
   CRFRNN_DEVICE std::int64_t size() const { return points; }
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
-    const T* from = in + point / pixels * strides.image + point % pixels * strides.pixel;
-    const bool taken = corner[point * corners] >= 0;
+    const std::int64_t image = point / tiles.points();
+    const T* from = in + image * strides.image + tiles.pixel(point - image * tiles.points()) * strides.pixel;
+    const bool taken = corner[point * corners].vertex >= 0;
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       Chunk<T> row;
       for (int k = 0; k < kChunk; ++k) {
@@ -374,14 +431,15 @@ struct FromRows {
   const Chunk<T>* in;
   T* out;
   Strides strides;
-  std::int64_t pixels;
+  Tiles tiles;
   int channels;
   std::int64_t points;
   int groups;
 
   CRFRNN_DEVICE std::int64_t size() const { return points; }
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
-    T* to = out + point / pixels * strides.image + point % pixels * strides.pixel;
+    const std::int64_t image = point / tiles.points();
+    T* to = out + image * strides.image + tiles.pixel(point - image * tiles.points()) * strides.pixel;
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       const Chunk<T> row = in[point * groups + g];
       for (int k = 0; k < kChunk; ++k) {
