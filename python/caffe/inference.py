@@ -7,7 +7,7 @@ import torch
 
 from caffe import trunk
 from caffe.errors import CaffeError
-from caffe.mode import PRECISIONS
+from caffe.mode import PRECISIONS, device
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 
@@ -18,7 +18,7 @@ class Inference:
     Where the trunk's first convolution pads by more than its kernel, as FCNs do by 100 pixels, rows and columns of the border
     that equal others are computed once (see caffe.border), and 3 x 3 convolutions of many channels take Winograd's form (see
     caffe.winograd): the same outputs up to the rounding of float32. Nets that have neither, and layers that the trunk cannot hold,
-    are run as the net runs them.
+    are run as the net runs them; so is float32 on a GPU, whose library's convolutions are faster than both.
 
     net: the net, with its weights, which are read here, once.
     precision: "float32", or "bf16": the trunk's weights and maps are bfloat16 (8 significant bits; sums are float32), all
@@ -38,7 +38,7 @@ class Inference:
         steps = trunk.chain(net)
         if dtype != torch.float32:
             steps = trunk.without_scores(net, steps)
-        elif not trunk.saves_products(steps):
+        elif device().type != "cpu" or not trunk.saves_products(steps):
             steps = []
         self._trunk = trunk.Trunk(net, steps, dtype) if steps else None
         self._params = self._trunk.params(ordered=True) if self._trunk else []
