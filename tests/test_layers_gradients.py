@@ -100,7 +100,8 @@ LAYERS: list[tuple[str, str, Shapes]] = [
 def test_gradient_is_the_derivative(layer_type: str, options: str, shapes: Shapes) -> None:
     torch.manual_seed(0)
     layer = make(layer_type, options, shapes)
-    bottoms = [leaf(shape) for shape in shapes]
+    # Apart from each other, too: the maximum of two bottoms has a kink where they are equal.
+    bottoms = [(leaf(shape).detach() + 0.01 * i).requires_grad_() for i, shape in enumerate(shapes)]
     params = [leaf(blob.shape) for blob in layer.blobs] if layer_type != "BatchNorm" else []
     unused = {1} if layer_type == "Crop" else set()
 
