@@ -3,6 +3,7 @@
 # Both set up what they need in .venv/ first; repeated runs are quick.
 # make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
+# make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find caffe_layer
 
 CAFFE_PLUGIN := build/caffe-plugin
 
-.PHONY: setup demo test caffe-plugin test-caffe lint format bench prototxt proto clean
+.PHONY: setup demo test caffe-plugin test-caffe gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -41,6 +42,18 @@ caffe-plugin:
 test-caffe: setup
 	PYTHON=$(BIN)/python scripts/build_test_caffe.sh
 	$(BIN)/python -m pytest -rsP tests/test_bvlc_plugin.py
+
+# Without its own allocations under one block of torch's, the sanitizer sees what was never written. Its tools run one by one.
+gpu: setup
+	$(BIN)/python -c 'import importlib.util, sys, torch; \
+		sys.exit(None if torch.cuda.is_available() and importlib.util.find_spec("crfasrnn._cuda") else \
+		"make gpu needs a CUDA device that PyTorch finds, and a build by nvcc (crfasrnn._cuda)")'
+	$(BIN)/python -m pytest --numprocesses 8 --dist worksteal -k cuda
+	if command -v compute-sanitizer > /dev/null; then for tool in memcheck racecheck initcheck; do \
+		PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $$tool --error-exitcode 1 --print-limit 5 \
+			$(BIN)/python tests/sanitize_cuda.py || exit 1; done; else echo "No compute-sanitizer: not run" >&2; fi
+	$(BIN)/python benchmarks/bench_cuda.py --kernels
+	$(BIN)/python benchmarks/bench_fcn8s.py --gpu
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Time and peak memory of the published FCN-8s + CRF-RNN (21 classes, random weights) on the CPU: python benchmarks/bench_fcn8s.py
+"""Time and peak memory of the published FCN-8s + CRF-RNN (21 classes, random weights): python benchmarks/bench_fcn8s.py [--gpu]
 
 Each row is a process of its own, so that peak memory (resident set, as the kernel counts it) belongs to it alone. The first pass
 includes what PyTorch prepares once; best and median are of the ones after it. The table of results is kept in benchmarks/README.md.
@@ -30,12 +30,16 @@ PROTOTXT = Path(__file__).resolve().parent.parent / "prototxt" / "voc21"
 WAYS = ("pycaffe", "float32", "bf16", "train", "train bf16")
 
 
-def measure(name: str, size: int, repeats: int, way: str) -> None:
+def measure(name: str, size: int, repeats: int, way: str, gpu: bool) -> None:
     """Load one net and run it; prints one row."""
+    import torch
+
     import caffe
     from caffe import mode
     from caffe.inference import Inference
 
+    if gpu:
+        caffe.set_mode_gpu()
     began = time.perf_counter()
     caffe.set_random_seed(1)
     solver = training(name) if way.startswith("train") else None
@@ -54,9 +58,17 @@ def measure(name: str, size: int, repeats: int, way: str) -> None:
         for _ in range(1 + repeats):
             start = time.perf_counter()
             step()
+            if gpu:
+                torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    times = f"{loaded:.2f} | {seconds[0]:.2f} | {min(seconds[1:]):.2f} | {statistics.median(seconds[1:]):.2f}"
+    if gpu:
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    digits = 4 if gpu else 2
+    times = " | ".join(
+        f"{t:.{digits}f}" for t in (loaded, seconds[0], min(seconds[1:]), statistics.median(seconds[1:]))
+    )
     print(f"| {name} | {way} | {size} x {size} | {times} | {peak:.0f} |", flush=True)
 
 
@@ -109,22 +121,28 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="passes after the first (default: 5)")
     parser.add_argument("--net", choices=NETS, help="only this net, in this process")
     parser.add_argument("--way", choices=WAYS, default="float32", help="with --net: how it is run")
+    parser.add_argument("--gpu", action="store_true", help="in GPU mode; peak memory is then what tensors held there")
     parser.add_argument("--layers", action="store_true", help="also print caffe time's table by layer")
     arguments = parser.parse_args()
     if arguments.net:
-        measure(arguments.net, arguments.size, arguments.repeats, arguments.way)
+        measure(arguments.net, arguments.size, arguments.repeats, arguments.way, arguments.gpu)
         return
     print("| net | way | image | load (s) | first pass (s) | best (s) | median (s) | peak memory (MiB) |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    options = ["--size", str(arguments.size), "--repeats", str(arguments.repeats)]
+    options = [
+        "--size",
+        str(arguments.size),
+        "--repeats",
+        str(arguments.repeats),
+        *(["--gpu"] if arguments.gpu else []),
+    ]
     for name in NETS:
         for way in WAYS:
             subprocess.run([sys.executable, __file__, "--net", name, "--way", way, *options], check=True)
     if arguments.layers:
         model = str(PROTOTXT / "crfrnn_deploy.prototxt")
-        subprocess.run(
-            [sys.executable, "-m", "caffe", "time", "-model", model, "-phase", "TEST", "-iterations", "3"], check=True
-        )
+        command = [sys.executable, "-m", "caffe", "time", "-model", model, "-phase", "TEST", "-iterations", "3"]
+        subprocess.run([*command, *(["-gpu", "0"] if arguments.gpu else [])], check=True)
 
 
 if __name__ == "__main__":

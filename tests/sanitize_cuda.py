@@ -11,7 +11,9 @@ from crfasrnn.ops import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedr
 
 
 def draw(*shape: int, dtype: torch.dtype) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64).to("cuda", dtype)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64).to(
+        "cuda", dtype
+    )
 
 
 def both_passes(classes: int, height: int, width: int, normalization: str, dtype: torch.dtype) -> None:
