@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,17 +22,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; if the block succeeds, sync it, rename it to `path` and sync the folder,
     else remove it.
 
+    A symbolic link is followed: what it names is replaced, not the link. A device or a pipe is never replaced: what was written
+    goes through it.
+
     The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it. The file is
     locked while it is written (h5py, which wants that lock for itself, needs locking=False).
     """
-    target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=target.parent)
+    target = Path(os.path.realpath(path))
+    through = target.exists() and not (target.is_file() or target.is_dir())
+    # Beside a device there may be no room for files.
+    folder = tempfile.gettempdir() if through else target.parent
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=folder)
     temporary = Path(name)
     try:
         # Some file systems know no such thing; what is left on them stays.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield temporary
+        if through:
+            with open(temporary, "rb") as written, open(target, "wb") as device:
+                shutil.copyfileobj(written, device)
+            temporary.unlink()
+            return
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         mask = os.umask(0)
