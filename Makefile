@@ -43,7 +43,7 @@ test-caffe: setup
 	PYTHON=$(BIN)/python scripts/build_test_caffe.sh
 	$(BIN)/python -m pytest -rsP tests/test_bvlc_plugin.py
 
-# Without its own allocations under one block of torch's, the sanitizer sees what was never written. Its tools run one by one.
+# Torch's cache of device memory is off under the sanitizer: memory that is used again would hide what was never written.
 gpu: setup
 	$(BIN)/python -c 'import importlib.util, sys, torch; \
 		sys.exit(None if torch.cuda.is_available() and importlib.util.find_spec("crfasrnn._cuda") else \
