@@ -229,6 +229,15 @@ def test_prefix_is_what_log_parsers_read(workplace: Path) -> None:
     stamp = re.match(r"I(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +\d+ solver\.cpp:\d+\] Iteration 3 \(", line)
     assert stamp
     assert [int(stamp[1]), int(stamp[2])] == [time.localtime().tm_mon, time.localtime().tm_mday]
+    # The files that log these lines in Caffe.
+    for file, message in [
+        ("caffe.cpp", "Starting Optimization"),
+        ("solver.cpp", "Creating training net"),
+        ("solver.cpp", "Snapshotting to "),
+        ("sgd_solver.cpp", "Snapshotting solver state to "),
+        ("sgd_solver.cpp", "Iteration 3, lr = "),
+    ]:
+        assert re.search(rf"^I\d{{4}} [\d:.]{{15}} +\d+ {file}:\d+\] {message}", log, re.M), (file, message)
 
 
 WIDE = """

@@ -12,6 +12,9 @@ from types import FrameType
 
 from caffe.errors import CaffeError
 from caffe.flags import run_tool
+from caffe.log import number, signed
+
+logger = signed("caffe.cpp")
 
 USAGE = """caffe: command line brew
 usage: caffe <command> <args>
@@ -110,7 +113,6 @@ def _use_device(gpu: str, solver_mode: str | None = None, device_id: int = 0) ->
     import torch
 
     from caffe import mode, parallel
-    from caffe.log import logger
 
     ids = _devices(gpu)
     if len(ids) > 1:
@@ -136,7 +138,6 @@ def train(flags: Flags) -> int:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     from caffe import mode, parallel
     from caffe.json_log import json_log
-    from caffe.log import logger
     from caffe.progress_bar import progress_bar
     from caffe.proto import caffe_pb2, text
     from caffe.solver import get_solver
@@ -189,14 +190,14 @@ class Signals:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Callable[[], str]:
-        for number, effect in self._effects.items():
+        for signum, effect in self._effects.items():
             if effect != "none":
-                self._previous[number] = signal.signal(number, self._note)
+                self._previous[signum] = signal.signal(signum, self._note)
         return self._take
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._received = number
@@ -217,7 +218,6 @@ def test(flags: Flags) -> int:
 
     from caffe import mode
     from caffe.json_log import json_log
-    from caffe.log import logger, number
     from caffe.net import Net
     from caffe.progress_bar import progress_bar
     from caffe.solver import plain_outputs
@@ -265,7 +265,6 @@ def _time_inference(flags: Flags) -> int:
     from caffe import mode
     from caffe.inference import Inference
     from caffe.json_log import json_log
-    from caffe.log import logger, number
     from caffe.net import Net
     from caffe.progress_bar import progress_bar
 
@@ -294,7 +293,6 @@ def _time_inference(flags: Flags) -> int:
 def _time_layers(flags: Flags) -> int:
     from caffe import mode
     from caffe.json_log import json_log
-    from caffe.log import logger, number
     from caffe.net import Net
     from caffe.progress_bar import progress_bar
 
@@ -356,8 +354,6 @@ def _positive(iterations: int) -> None:
 def device_query(flags: Flags) -> int:
     """caffe device_query: what PyTorch says of the CUDA devices."""
     import torch
-
-    from caffe.log import logger
 
     count = torch.cuda.device_count()
     wanted = range(count) if flags.gpu in ("", "all") else [int(i) for i in flags.gpu.split(",") if i.isdigit()]

@@ -14,9 +14,11 @@ import numpy as np
 
 from caffe import net_spec
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
+
+logger = signed("net.cpp")
 
 
 class AxisMap(NamedTuple):

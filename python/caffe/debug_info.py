@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caffe.blob import Blob
-from caffe.log import logger, number
+from caffe.log import number, signed
 
 if TYPE_CHECKING:
     from caffe.net import NetGraph
+
+logger = signed("net.cpp")
 
 
 def log_forward(net: NetGraph, index: int) -> None:

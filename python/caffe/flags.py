@@ -9,6 +9,9 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from caffe.errors import CaffeError
+from caffe.log import init_log, signed
+
+logger = signed("caffe.cpp")
 
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
@@ -90,8 +93,6 @@ def run_tool(
     words: the least and the largest number of positional words; any other number prints `usage`. Returns the exit status: 0, or
     1 with one message on stderr where body raises CaffeError.
     """
-    from caffe.log import init_log, logger
-
     flags = flags_class()
     try:
         given = parse(sys.argv[1:] if arguments is None else arguments, flags)

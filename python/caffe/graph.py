@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.proto import caffe_pb2
+
+logger = signed("net.cpp")
 
 _PHASES = ("TRAIN", "TEST")
 

@@ -15,11 +15,16 @@ _handler: logging.Handler | None = None
 _SEVERITIES = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
+def signed(file: str) -> logging.Logger:
+    """The logger whose lines are signed `file`, the name of the source file that logs them in Caffe, such as "net.cpp"."""
+    return logger.getChild(file)
+
+
 class GlogFormatter(logging.Formatter):
     """Prefix each line as glog of Caffe's time did: "I1122 13:04:05.123456  1234 solver.cpp:218] ".
 
-    Log parsers find the time by position and the kind of line by the name of Caffe's source file, so a record of module
-    `solver` is signed "solver.cpp".
+    Log parsers find the time by position and the kind of line by the name of Caffe's source file: that of the record's
+    logger, as signed() has given it.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -27,9 +32,8 @@ class GlogFormatter(logging.Formatter):
         micros = int(record.created % 1 * 1e6)
         letter = "F" if record.levelno >= logging.CRITICAL else record.levelname[0]
         stamp = time.strftime("%m%d %H:%M:%S", now)
-        module = "caffe" if record.module in ("cli", "flags") else record.module  # tools/caffe.cpp in Caffe
-        source = f"{module}.cpp:{record.lineno}"
-        return f"{letter}{stamp}.{micros:06d} {os.getpid():5d} {source}] {record.getMessage()}"
+        file = record.name.partition(".")[2] or "_caffe.cpp"
+        return f"{letter}{stamp}.{micros:06d} {os.getpid():5d} {file}:{record.lineno}] {record.getMessage()}"
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -59,7 +63,7 @@ def init_log(min_level: int | None = None, stderr: bool = True) -> None:
 
 
 def log(message: str) -> None:
-    """Write a line of one's own to Caffe's log."""
+    """Write a line of one's own to Caffe's log, signed as pycaffe signs it."""
     logger.info("%s", message)
 
 

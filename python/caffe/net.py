@@ -18,9 +18,11 @@ from caffe.errors import CaffeError
 from caffe.graph import filter_net, insert_splits, phase_name, set_state
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.registry import layer_class, layer_type_list, unknown_type_message
-from caffe.log import logger, number
+from caffe.log import number, signed
 from caffe.proto import caffe_pb2, model_file, text
 from caffe.weights import copy_weights, diagonal_bilinear, report_unmatched
+
+logger = signed("net.cpp")
 
 PathLike = str | os.PathLike[str]
 

@@ -23,7 +23,9 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
+
+logger = signed("parallel.cpp")
 
 TIMEOUT_VARIABLE = "CAFFE_TIMEOUT"
 DEFAULT_TIMEOUT = 600.0  # seconds; a step, a tested batch or a snapshot takes less

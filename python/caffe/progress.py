@@ -16,12 +16,14 @@ import torch
 from caffe import mode, parallel
 from caffe.data_transformer import set_stream_state
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.proto.model_file import MAX_PROGRESS
 
 if TYPE_CHECKING:
     from caffe.loss_window import LossWindow
     from caffe.net import Net
+
+logger = signed("solver.cpp")
 
 
 def record(nets: list[Net], losses: LossWindow) -> bytes:

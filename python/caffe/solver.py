@@ -15,7 +15,7 @@ from caffe import mode, parallel, progress
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.files import remove_unfinished
-from caffe.log import logger, number
+from caffe.log import number, signed
 from caffe.loss_window import LossWindow
 from caffe.lr_policy import LearningRate
 from caffe.memory import return_large_blocks
@@ -23,6 +23,9 @@ from caffe.net import Net, PathLike
 from caffe.proto import caffe_pb2, model_file, text
 from caffe.trunk import FrozenTrunk
 from caffe.updates import check_rule
+
+logger = signed("solver.cpp")
+sgd_logger = signed("sgd_solver.cpp")
 
 # What a signal or a callback may ask of a running solver.
 CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
@@ -278,7 +281,7 @@ class Solver:
         p = self.param
         rate = self._rate.at(self.iter)
         if p.display and self.iter % p.display == 0:
-            logger.info("Iteration %d, lr = %s", self.iter, number(rate))
+            sgd_logger.info("Iteration %d, lr = %s", self.iter, number(rate))
         if self._displayed is not None:
             self._tell({**self._displayed, "lr": rate})
             self._displayed = None
@@ -406,7 +409,7 @@ class Solver:
         logger.info("Snapshotting to %s %s", kind, model)
         save = self.net.save_hdf5 if hdf5 else self.net.save
         save(model, diff=self.param.snapshot_diff)
-        logger.info("Snapshotting solver state to %s %s", kind, state)
+        sgd_logger.info("Snapshotting solver state to %s %s", kind, state)
         history = [blob.tensor.cpu().numpy() for blob in self.history]
         content = model_file.SolverState(self.iter, model, self._rate.current_step, history, record)
         model_file.write_solver_state(state, content)
@@ -423,7 +426,7 @@ class Solver:
         state = model_file.read_solver_state(path)
         if not os.fspath(path).endswith(".h5"):
             # Caffe says so for binary files alone.
-            logger.info("SGDSolver: restoring history")
+            sgd_logger.info("SGDSolver: restoring history")
         if len(state.history) != len(self.history):
             raise CaffeError(
                 f"{os.fspath(path)}: Incorrect length of history blobs: {len(state.history)}, the solver needs {len(self.history)}."

@@ -8,11 +8,13 @@ import numpy as np
 
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.proto.model_file import LayerBlobs
 
 if TYPE_CHECKING:
     from caffe.net import NetGraph
+
+logger = signed("net.cpp")
 
 
 def copy_weights(net: NetGraph, source: list[LayerBlobs], path: str) -> list[str]:

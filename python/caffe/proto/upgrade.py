@@ -10,9 +10,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.proto import caffe_pb2
 from caffe.proto.upgrade_v0 import upgrade_v0_net
+
+logger = signed("upgrade_proto.cpp")
 
 # The field by which a net remembers that its Crop layers align themselves; it stays inside this program.
 MARKER = "caffe.NetParameter.crop_aligns"

@@ -36,7 +36,9 @@ def _compute(words: list[str], flags: Flags) -> int:
 
     from caffe.data_transformer import datum_image
     from caffe.db import Cursor, check_backend
-    from caffe.log import logger, number
+    from caffe.log import number, signed
+
+    logger = signed("compute_image_mean.cpp")
     from caffe.proto import caffe_pb2, model_file
 
     # The database itself tells which it is.

@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _convert(words: list[str], flags: Flags) -> int:
     from caffe.db import check_backend, new_database
-    from caffe.log import logger
+    from caffe.log import signed
+
+    logger = signed("convert_imageset.cpp")
 
     root, listing, target = words
     check_backend(flags.backend)

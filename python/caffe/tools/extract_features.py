@@ -26,7 +26,9 @@ def _extract(words: list[str], flags: NoFlags) -> int:
 
     from caffe import mode
     from caffe.db import check_backend, new_database
-    from caffe.log import logger
+    from caffe.log import signed
+
+    logger = signed("extract_features.cpp")
     from caffe.net import Net
     from caffe.proto import caffe_pb2
 

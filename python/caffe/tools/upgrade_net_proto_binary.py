@@ -20,7 +20,9 @@ def _upgrade(words: list[str], flags: NoFlags) -> int:
     from google.protobuf.message import DecodeError
 
     from caffe.files import write_bytes
-    from caffe.log import logger
+    from caffe.log import signed
+
+    logger = signed("upgrade_net_proto_binary.cpp")
     from caffe.proto import caffe_pb2, model_file, upgrade
     from caffe.tools.upgrading import noticing_problems
 

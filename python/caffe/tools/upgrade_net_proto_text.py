@@ -17,7 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _upgrade(words: list[str], flags: NoFlags) -> int:
     from caffe.files import write_text
-    from caffe.log import logger
+    from caffe.log import signed
+
+    logger = signed("upgrade_net_proto_text.cpp")
     from caffe.proto import caffe_pb2, text
     from caffe.tools.upgrading import noticing_problems
 

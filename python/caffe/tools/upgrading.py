@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from caffe.log import logger
+from caffe.log import signed
+
+logger = signed("upgrade_proto.cpp")
 
 
 class _Errors(logging.Handler):

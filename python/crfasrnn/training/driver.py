@@ -25,7 +25,8 @@ from caffe.db import open_database
 from caffe.errors import CaffeError
 from caffe.files import atomic_path, write_text
 from caffe.json_log import json_log
-from caffe.log import GlogFormatter, logger
+from caffe.log import GlogFormatter, signed
+from caffe.log import logger as caffe_log
 from caffe.progress_bar import progress_bar
 from caffe.solver import STOP, Event, Solver, get_solver
 from crfasrnn.databases import read_database
@@ -36,6 +37,8 @@ from crfasrnn.resources import Classes, numbered_classes, read_classes, write_cl
 from crfasrnn.unaries import identity
 
 from . import start, watch
+
+logger = signed("crfasrnn.py")
 
 FINAL = "final.caffemodel"
 _NOTE = "job.json"
@@ -346,17 +349,17 @@ def _log_file(path: Path) -> Iterator[None]:
     """Write Caffe's log lines to a file, too, all of them."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(GlogFormatter())
-    level, shown = logger.level, [(other, other.level) for other in logger.handlers]
+    level, shown = caffe_log.level, [(other, other.level) for other in caffe_log.handlers]
     for other, _ in shown:
         other.setLevel(max(other.level, level))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    caffe_log.addHandler(handler)
+    caffe_log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        caffe_log.removeHandler(handler)
         handler.close()
-        logger.setLevel(level)
+        caffe_log.setLevel(level)
         for other, previous in shown:
             other.setLevel(previous)
 

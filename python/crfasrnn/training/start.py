@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.net import Net
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
 from caffe.weights import diagonal_bilinear
+
+logger = signed("crfasrnn.py")
 
 
 def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.log import signed
 from caffe.net import Net
 from caffe.solver import Event, Solver
 from crfasrnn import metrics
+
+logger = signed("crfasrnn.py")
 
 SCORES, LABEL, LOSS = ("pred", "coarse"), "label", "loss"
 FLAT_AFTER = 500  # iterations
