@@ -36,7 +36,7 @@ def measure(name: str, size: int, repeats: int, way: str, gpu: bool) -> None:
 
     import caffe
     from caffe import mode
-    from caffe.inference import Inference
+    from caffe.fastpath.inference import Inference
 
     if gpu:
         caffe.set_mode_gpu()

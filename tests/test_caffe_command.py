@@ -18,9 +18,10 @@ import torch
 from conftest import shared_path
 
 import caffe
-from caffe import flags, mode
+from caffe import mode
 from caffe.cli import Flags
 from caffe.proto import model_file
+from caffe.tools import flags
 
 PREFIX = re.compile(r"[IWEF]\d{4,8} \d\d:\d\d:\d\d\.\d{6} +\d+ \S+:\d+\] ")
 # Lines about Caffe's own insides: its layer factory (again for layers inside layers) and its HDF5 reader.

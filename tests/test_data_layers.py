@@ -18,9 +18,9 @@ from google.protobuf import text_format
 
 import caffe.layers  # noqa: F401  # registers the built-in types
 from caffe import mode
-from caffe.data_transformer import DataTransformer
+from caffe.data.transformer import DataTransformer
 from caffe.errors import CaffeError
-from caffe.net import Net
+from caffe.net.net import Net
 from caffe.proto import caffe_pb2
 
 pytestmark = pytest.mark.usefixtures("compute")

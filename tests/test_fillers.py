@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.fillers import fill
+from caffe.layers.fillers import fill
 from caffe.proto import caffe_pb2
 
 

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import caffe
-from caffe import progress
-from caffe.data_transformer import datum_image
-from caffe.loss_window import LossWindow
+from caffe.data.transformer import datum_image
 from caffe.proto import caffe_pb2, model_file, text
+from caffe.solver import resume as progress
+from caffe.solver.loss_window import LossWindow
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = int(os.environ.get("CAFFE_FUZZ_EXAMPLES", "200"))

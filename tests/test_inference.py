@@ -13,10 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import caffe
-from caffe import bands
-from caffe.border import Slide, plan_axis
 from caffe.errors import CaffeError
-from caffe.inference import Inference
+from caffe.fastpath import bands
+from caffe.fastpath.border import Slide, plan_axis
+from caffe.fastpath.inference import Inference
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from caffe.proto import caffe_pb2
@@ -102,7 +102,7 @@ def test_outputs_are_those_of_the_net(
     body: Callable[[NetSpec], None], size: tuple[int, int], band: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if band is not None:
-        monkeypatch.setattr("caffe.trunk._BAND_BYTES", band)  # as if all maps were large
+        monkeypatch.setattr("caffe.fastpath.chain._BAND_BYTES", band)  # as if all maps were large
     net = made(body, size, batch=2)
     expected = outputs(net, net.forward)
     found = outputs(net, Inference(net).forward)

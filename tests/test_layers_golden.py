@@ -12,7 +12,7 @@ from conftest import golden_cases
 import caffe.layers  # noqa: F401  # registers the built-in types
 from caffe import mode
 from caffe.blob import Blob
-from caffe.net import Net
+from caffe.net.net import Net
 
 CASES = golden_cases("layers")
 

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe.db import Cursor
+from caffe.data.db import Cursor
 from caffe.proto import caffe_pb2, model_file
 from caffe.tools import compute_image_mean, convert_imageset
 

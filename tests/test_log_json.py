@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from caffe.json_log import json_log
+from caffe.logs.json_log import json_log
 
 NET = """
 layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 }

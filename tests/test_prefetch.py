@@ -16,7 +16,7 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe.prefetch import Prefetcher
+from caffe.data.prefetch import Prefetcher
 from caffe.proto import caffe_pb2
 
 

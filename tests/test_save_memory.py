@@ -11,8 +11,8 @@ import pytest
 from conftest import PEAK_KIB
 
 import caffe
-import caffe.net
-import caffe.solver
+import caffe.net.net
+import caffe.solver.solver
 from caffe import mode
 from caffe.proto import model_file
 
@@ -78,7 +78,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_weights_are_the_same(workplace: Path, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
-    monkeypatch.setattr(caffe.net, "_HUGE_PARAMETER", 10)  # the weights of all layers wait for the end of backward
+    monkeypatch.setattr(caffe.net.net, "_HUGE_PARAMETER", 10)  # the weights of all layers wait for the end of backward
     plain, lean = trained(options, lean=False), trained(options, lean=True)
     assert all(np.isfinite(blob.data).all() for blob in plain.net.learnable)
     for name, blobs in plain.net.params.items():
@@ -116,7 +116,7 @@ def test_updates_do_not_depend_on_the_slices(workplace: Path, monkeypatch: pytes
     momentum = "" if type_ in ("AdaGrad", "RMSProp") else "momentum: 0.9"
     options = f'base_lr: 1e-6 {momentum} weight_decay: 0.01 type: "{type_}" rms_decay: 0.9 clip_gradients: 0.1'
     whole = trained(options, lean=False)
-    monkeypatch.setattr(caffe.solver, "_SLICE", 8)
+    monkeypatch.setattr(caffe.solver.solver, "_SLICE", 8)
     sliced = trained(options, lean=False)
     for mine, other in zip(whole.net.learnable, sliced.net.learnable, strict=True):
         np.testing.assert_allclose(other.data, mine.data, rtol=1e-6, atol=1e-7)
@@ -215,7 +215,7 @@ def test_frozen_layers_run_at_once_in_bfloat16(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, band: int | None
 ) -> None:
     if band is not None:
-        monkeypatch.setattr("caffe.trunk._BAND_BYTES", band)
+        monkeypatch.setattr("caffe.fastpath.chain._BAND_BYTES", band)
     Path("net.prototxt").write_text(FROZEN)
     Path("solver.prototxt").write_text(
         'net: "net.prototxt" base_lr: 1e-6 lr_policy: "fixed" random_seed: 3 test_interval: 2 test_iter: 1 snapshot_prefix: "s"'

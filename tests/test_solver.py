@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.lr_policy import LearningRate
 from caffe.proto import caffe_pb2
+from caffe.solver.lr_policy import LearningRate
 
 pytestmark = pytest.mark.usefixtures("compute")
 

@@ -88,7 +88,7 @@ def test_encoded_imagesets_keep_the_files_bytes(photos: Path) -> None:
 
 
 def test_a_database_that_outgrows_its_first_map(tmp_path: Path) -> None:
-    from caffe.db import new_database
+    from caffe.data.db import new_database
 
     value = np.random.default_rng(0).bytes(1 << 22)
     with new_database(tmp_path / "large") as put:

@@ -16,7 +16,7 @@ from training_fixtures import WIDTH, databases, own_pictures
 
 import caffe
 from caffe.errors import CaffeError
-from caffe.log import logger
+from caffe.logs.glog import logger
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import read_model, write_model_hdf5
 from crfasrnn.cli import main

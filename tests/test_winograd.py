@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 import caffe
-from caffe import winograd
-from caffe.inference import Inference
+from caffe.fastpath import winograd
+from caffe.fastpath.inference import Inference
 from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L
 

@@ -12,16 +12,16 @@ from caffe.detector import Detector
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.registry import layer_type_list, register_layer
-from caffe.log import init_log, log
+from caffe.logs.glog import init_log, log
 from caffe.mode import TEST, TRAIN, set_device, set_mode_cpu, set_mode_gpu, set_random_seed
-from caffe.net import Net
+from caffe.net.net import Net
 from caffe.net_spec import NetSpec, params, to_proto
 from caffe.parallel import count as solver_count
 from caffe.parallel import has_nccl, set_multiprocess
 from caffe.parallel import rank as solver_rank
 from caffe.parallel import set_count as set_solver_count
 from caffe.parallel import set_rank as set_solver_rank
-from caffe.solver import (
+from caffe.solver.solver import (
     AdaDeltaSolver,
     AdaGradSolver,
     AdamSolver,
@@ -31,7 +31,7 @@ from caffe.solver import (
     Solver,
     get_solver,
 )
-from caffe.timer import Timer
+from caffe.tools.timer import Timer
 
 __version__ = "0.1.0"
 

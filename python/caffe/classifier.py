@@ -9,7 +9,7 @@ import numpy as np
 
 from caffe import io, mode
 from caffe.errors import CaffeError
-from caffe.net import Net, PathLike
+from caffe.net.net import Net, PathLike
 
 
 def input_transformer(

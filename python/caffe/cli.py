@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from types import FrameType
 
 from caffe.errors import CaffeError
-from caffe.flags import run_tool
-from caffe.log import number, signed
+from caffe.logs.glog import number, signed
+from caffe.tools.flags import run_tool
 
 logger = signed("caffe.cpp")
 
@@ -137,10 +137,10 @@ def train(flags: Flags) -> int:
     if flags.snapshot and flags.weights:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     from caffe import mode, parallel
-    from caffe.json_log import json_log
-    from caffe.progress_bar import progress_bar
+    from caffe.logs.json_log import json_log
+    from caffe.logs.progress_bar import progress_bar
     from caffe.proto import caffe_pb2, text
-    from caffe.solver import get_solver
+    from caffe.solver.solver import get_solver
 
     if not parallel.launched() and len(_devices(flags.gpu)) > 1:
         mode.set_mode_gpu()  # an error here is one message; in the processes it would be one from each
@@ -217,10 +217,10 @@ def test(flags: Flags) -> int:
     import numpy as np
 
     from caffe import mode
-    from caffe.json_log import json_log
-    from caffe.net import Net
-    from caffe.progress_bar import progress_bar
-    from caffe.solver import plain_outputs
+    from caffe.logs.json_log import json_log
+    from caffe.logs.progress_bar import progress_bar
+    from caffe.net.net import Net
+    from caffe.solver.solver import plain_outputs
 
     _use_device(flags.gpu, "CPU")
     net = Net(flags.model, mode.TEST, level=flags.level, stages=flags.stages)
@@ -263,10 +263,10 @@ def time_(flags: Flags) -> int:
 
 def _time_inference(flags: Flags) -> int:
     from caffe import mode
-    from caffe.inference import Inference
-    from caffe.json_log import json_log
-    from caffe.net import Net
-    from caffe.progress_bar import progress_bar
+    from caffe.fastpath.inference import Inference
+    from caffe.logs.json_log import json_log
+    from caffe.logs.progress_bar import progress_bar
+    from caffe.net.net import Net
 
     if flags.phase == "TRAIN":
         raise CaffeError("-inference is for phase TEST, not -phase TRAIN")
@@ -292,9 +292,9 @@ def _time_inference(flags: Flags) -> int:
 
 def _time_layers(flags: Flags) -> int:
     from caffe import mode
-    from caffe.json_log import json_log
-    from caffe.net import Net
-    from caffe.progress_bar import progress_bar
+    from caffe.logs.json_log import json_log
+    from caffe.logs.progress_bar import progress_bar
+    from caffe.net.net import Net
 
     _use_device(flags.gpu, "CPU")
     net = Net(flags.model, mode.TEST if flags.phase == "TEST" else mode.TRAIN, level=flags.level, stages=flags.stages)
@@ -337,7 +337,7 @@ def _time_layers(flags: Flags) -> int:
 
 def _timed(call: Callable[[], object]) -> float:
     """Milliseconds that a call takes, the device's work included."""
-    from caffe.timer import Timer
+    from caffe.tools.timer import Timer
 
     timer = Timer()
     timer.start()

@@ -14,7 +14,7 @@ import numpy as np
 
 from caffe import net_spec
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from caffe import io, mode
 from caffe.classifier import input_transformer
-from caffe.net import Net, PathLike
+from caffe.net.net import Net, PathLike
 
 
 class Detector(Net):

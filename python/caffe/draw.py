@@ -9,7 +9,7 @@ import subprocess
 from caffe.coord_map import window_of
 from caffe.errors import CaffeError
 from caffe.files import write_bytes
-from caffe.graph import filter_net
+from caffe.net.definition import filter_net
 from caffe.proto import caffe_pb2
 
 _DIRECTIONS = ("LR", "RL", "TB", "BT")

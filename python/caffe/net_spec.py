@@ -25,8 +25,8 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from .errors import CaffeError
-from .proto import caffe_pb2
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
 
 # Layers whose message carries another layer's name; every other type uses the message <Type>Parameter.
 _BORROWED_MESSAGES = {

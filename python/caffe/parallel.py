@@ -23,7 +23,7 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 
 logger = signed("parallel.cpp")
 

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from caffe.files import atomic_path
-
-from .palette import encode_labels
+from crfasrnn.palette import encode_labels
 
 YEAR, COMPETITION = "VOC2012", "comp6"  # comp5: trained on VOC alone; comp6: on other data, too
 

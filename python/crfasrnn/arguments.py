@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from .datasets import Dataset
+    from crfasrnn.datasets import Dataset
 
 
 class Parser(argparse.ArgumentParser):
@@ -158,19 +158,19 @@ def _lists(lists: list[str], option: str) -> list[str]:
 
 
 def _voc(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from .datasets.voc import MASKS, voc
+    from crfasrnn.datasets.voc import MASKS, voc
 
     return voc(arguments.voc, _lists(lists, "voc"), arguments.masks or MASKS)
 
 
 def _sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from .datasets import sbd
+    from crfasrnn.datasets import sbd
 
     return sbd(arguments.sbd, _lists(lists, "sbd"))
 
 
 def _voc_and_sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from .datasets import voc_and_sbd
+    from crfasrnn.datasets import voc_and_sbd
 
     if len(lists) != 1:
         raise _wrong("--voc with --sbd needs one list: --list train or --list val")
@@ -178,19 +178,19 @@ def _voc_and_sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
 
 
 def _coco(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from .datasets.coco import coco
+    from crfasrnn.datasets.coco import coco
 
     return coco(arguments.coco, arguments.images, arguments.min_labelled)
 
 
 def _context(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from .datasets import pascal_context
+    from crfasrnn.datasets import pascal_context
 
     return pascal_context(arguments.context, arguments.voc, _lists(lists, "context"))
 
 
 def _folder(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from .datasets import folder
+    from crfasrnn.datasets import folder
 
     if arguments.masks is None:
         raise _wrong("--images needs --masks, the folder of the label maps (or --coco)")

@@ -11,11 +11,10 @@ from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
-
-from .images import read_image, write_image
-from .overlay import overlay
-from .palette import write_labels
-from .segmenter import Segmentation, Segmenter
+from crfasrnn.images import read_image, write_image
+from crfasrnn.overlay import overlay
+from crfasrnn.palette import write_labels
+from crfasrnn.segmenter import Segmentation, Segmenter
 
 
 def segment_files(

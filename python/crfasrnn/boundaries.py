@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from .metrics import IGNORE_LABEL, confusion_matrix
+from crfasrnn.metrics import IGNORE_LABEL, confusion_matrix
 
 TRIMAP_WIDTHS = 40
 TOLERANCE = 0.0075  # of the image's diagonal (Csurka et al. 2013)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import arguments as options
-from . import cli_data, cli_evaluate, cli_figures, cli_reproduce, cli_train, cli_tune
+from crfasrnn import arguments as options
+from crfasrnn import cli_data, cli_evaluate, cli_figures, cli_reproduce, cli_train, cli_tune
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _segment(arguments: argparse.Namespace) -> int:
-    from .batch import segment_files
+    from crfasrnn.batch import segment_files
 
     return segment_files(
         arguments.images,
@@ -67,8 +67,8 @@ def _segment(arguments: argparse.Namespace) -> int:
 def _refine(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from .crf_settings import CrfSettings
-    from .refine import refine_file
+    from crfasrnn.crf_settings import CrfSettings
+    from crfasrnn.refine import refine_file
 
     given = {name: getattr(arguments, name) for name in ("iterations", "spatial", "bilateral")}
     stated: dict[str, Any] = {
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         from caffe.errors import CaffeError
-        from caffe.log import init_log
+        from caffe.logs.glog import init_log
 
         init_log(min_level=1)  # warnings, above all: layers that got no weights
         try:

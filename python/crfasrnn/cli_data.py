@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import arguments as options
+from crfasrnn import arguments as options
 
 if TYPE_CHECKING:
-    from .datasets import Dataset
-    from .datasets.check import Counts
+    from crfasrnn.datasets import Dataset
+    from crfasrnn.datasets.check import Counts
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -51,7 +51,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _sources(arguments: argparse.Namespace) -> int:
-    from .datasets.sources import instructions
+    from crfasrnn.datasets.sources import instructions
 
     print(instructions())
     return 0
@@ -65,8 +65,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _split(arguments: argparse.Namespace) -> int:
     from caffe.files import write_text
-
-    from .datasets.folder import split
+    from crfasrnn.datasets.folder import split
 
     names = [example.name for example in options.dataset_of(arguments)]
     parts = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
@@ -78,7 +77,7 @@ def _split(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .datasets.check import check
+    from crfasrnn.datasets.check import check
 
     dataset = options.selected(options.dataset_of(arguments), arguments)
     counts, problems = check(dataset)
@@ -90,8 +89,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _lmdb(arguments: argparse.Namespace) -> int:
-    from .databases import variants, write_databases
-    from .resources import write_classes
+    from crfasrnn.databases import variants, write_databases
+    from crfasrnn.resources import write_classes
 
     dataset = options.selected(options.dataset_of(arguments), arguments).require_files()
     sides = arguments.scales or [arguments.max_side]
@@ -104,7 +103,7 @@ def _lmdb(arguments: argparse.Namespace) -> int:
 
 
 def _print_counts(counts: Counts, dataset: Dataset) -> None:
-    from .datasets.check import remark
+    from crfasrnn.datasets.check import remark
 
     classes = len(dataset.names) or counts.num_classes()
     print(counts.table(dataset.names))

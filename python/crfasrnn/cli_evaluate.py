@@ -8,14 +8,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import arguments as options
+from crfasrnn import arguments as options
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .datasets import Dataset
-    from .evaluate import Labeller
-    from .resources import Classes
+    from crfasrnn.datasets import Dataset
+    from crfasrnn.evaluate import Labeller
+    from crfasrnn.resources import Classes
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -50,8 +50,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from caffe.errors import CaffeError
-
-    from .evaluate import evaluate, report, write_json
+    from crfasrnn.evaluate import evaluate, report, write_json
 
     if arguments.archive is not None and arguments.voc is None:
         raise CaffeError("--archive is for VOC's evaluation server: it needs --voc")
@@ -77,8 +76,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callable[[str, np.ndarray], None]]:
     """What takes each image's name and labels: it writes what --archive and --save-labels ask for."""
-    from .archive import voc_archive
-    from .palette import label_palette, write_labels
+    from crfasrnn.archive import voc_archive
+    from crfasrnn.palette import label_palette, write_labels
 
     numbers, folder = arguments.classes or classes.voc_ids, arguments.save_labels
     if folder is not None:
@@ -97,10 +96,9 @@ def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callab
 def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller, Dataset, Classes]:
     """What labels the images, the data set with the labels that it means, and what they are called."""
     from caffe.errors import CaffeError
-
-    from .evaluate import for_model, model_labels, saved_classes, saved_labels
-    from .resources import Classes, numbered_classes
-    from .segmenter import Segmenter
+    from crfasrnn.evaluate import for_model, model_labels, saved_classes, saved_labels
+    from crfasrnn.resources import Classes, numbered_classes
+    from crfasrnn.segmenter import Segmenter
 
     chosen = options.selected(dataset, arguments)
     if arguments.predictions is None:
@@ -120,7 +118,7 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from .bootstrap import ImageConfusions, compare, comparison_text
+    from crfasrnn.bootstrap import ImageConfusions, compare, comparison_text
 
     first, second = (ImageConfusions.load(path) for path in (arguments.first, arguments.second))
     print(comparison_text(compare(first, second, arguments.resamples, arguments.level, arguments.seed)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import arguments as options
+from crfasrnn import arguments as options
 
 
 def _titled_folder(text: str) -> tuple[str, Path]:
@@ -49,8 +49,8 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _cases(arguments: argparse.Namespace) -> int:
-    from .evaluate import saved_classes, saved_labels
-    from .figures import choose_cases, draw_cases
+    from crfasrnn.evaluate import saved_classes, saved_labels
+    from crfasrnn.figures import choose_cases, draw_cases
 
     dataset = options.selected(options.dataset_of(arguments, "val" if arguments.images is None else None), arguments)
     classes = saved_classes(dataset.require_files(), arguments.classes)
@@ -63,8 +63,8 @@ def _cases(arguments: argparse.Namespace) -> int:
 
 
 def _crf(arguments: argparse.Namespace) -> int:
-    from .figures import draw_crf, read_crf
-    from .resources import numbered_classes, read_classes
+    from crfasrnn.figures import draw_crf, read_crf
+    from crfasrnn.resources import numbered_classes, read_classes
 
     parameters = read_crf(arguments.weights, arguments.layer)
     file = arguments.classes_file

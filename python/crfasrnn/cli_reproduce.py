@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import arguments as options
+from crfasrnn import arguments as options
 
 if TYPE_CHECKING:
-    from .reproduction.plan import Settings
+    from crfasrnn.reproduction.plan import Settings
 
 STOPPED = 3  # exit status when the time was over before the table was done
 
@@ -81,8 +81,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     from dataclasses import fields
 
     from caffe.errors import CaffeError
-
-    from .reproduction.plan import Settings
+    from crfasrnn.reproduction.plan import Settings
 
     chosen: dict[str, Any] = Settings.stored(arguments.output)
     for field in fields(Settings):
@@ -98,11 +97,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _reproduce(arguments: argparse.Namespace) -> int:
     from caffe import mode
-
-    from .reproduction import plan, report
-    from .reproduction.run import Reproduction
-    from .reproduction.scoring import StoppedError
-    from .training.driver import budget, threads
+    from crfasrnn.reproduction import plan, report
+    from crfasrnn.reproduction.run import Reproduction
+    from crfasrnn.reproduction.scoring import StoppedError
+    from crfasrnn.training.driver import budget, threads
 
     settings = _settings(arguments)
     if arguments.dry_run:

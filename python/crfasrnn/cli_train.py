@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import arguments as options
+from crfasrnn import arguments as options
 
 if TYPE_CHECKING:
-    from .networks.recipes import Options, Recipe
-    from .resources import Classes
+    from crfasrnn.networks.recipes import Options, Recipe
+    from crfasrnn.resources import Classes
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -84,8 +84,8 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """What add_variant's options say."""
-    from .networks.crfrnn import Variant
-    from .networks.recipes import Options
+    from crfasrnn.networks.crfrnn import Variant
+    from crfasrnn.networks.recipes import Options
 
     variant = Variant(
         kernel_weights=arguments.kernel_weights.upper().replace("-", "_"),
@@ -98,9 +98,8 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 def _train(arguments: argparse.Namespace) -> int:
     from caffe import mode
-
-    from .networks.recipes import recipe
-    from .training.driver import Job, budget, threads, train
+    from crfasrnn.networks.recipes import recipe
+    from crfasrnn.training.driver import Job, budget, threads, train
 
     if arguments.gpu is not None:
         mode.set_mode_gpu()
@@ -128,8 +127,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
     from caffe.errors import CaffeError
-
-    from .training.driver import FINAL
+    from crfasrnn.training.driver import FINAL
 
     if arguments.scratch and arguments.weights is not None:
         raise CaffeError("give --weights or --scratch, not both")
@@ -149,7 +147,7 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
 
 
 def _classes(arguments: argparse.Namespace) -> Classes | None:
-    from .resources import numbered_classes, read_classes
+    from crfasrnn.resources import numbered_classes, read_classes
 
     if arguments.classes_file is not None:
         return read_classes(arguments.classes_file)

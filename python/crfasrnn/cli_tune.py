@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from . import arguments as options
+from crfasrnn import arguments as options
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -33,11 +33,11 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from . import unaries
-    from .datasets import Dataset
-    from .resources import find_model
-    from .segmenter import Segmenter
-    from .tune import search
+    from crfasrnn import unaries
+    from crfasrnn.datasets import Dataset
+    from crfasrnn.resources import find_model
+    from crfasrnn.segmenter import Segmenter
+    from crfasrnn.tune import search
 
     dataset: Dataset = options.selected(options.dataset_of(arguments), arguments).require_files()
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -16,13 +16,12 @@ import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from caffe.db import Cursor
+from caffe.data.db import Cursor
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
-
-from .datasets import Example
-from .datasets.check import Counts
-from .images import resized
+from crfasrnn.datasets import Example
+from crfasrnn.datasets.check import Counts
+from crfasrnn.images import resized
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
-
-from . import metrics
-from .bootstrap import ImageConfusions
-from .boundaries import boundary_f, trimap_confusions
-from .datasets import Dataset, Example
-from .palette import VOC_CLASSES, read_labels
-from .resources import Classes, numbered_classes
-from .segmenter import Segmenter
+from crfasrnn import metrics
+from crfasrnn.bootstrap import ImageConfusions
+from crfasrnn.boundaries import boundary_f, trimap_confusions
+from crfasrnn.datasets import Dataset, Example
+from crfasrnn.palette import VOC_CLASSES, read_labels
+from crfasrnn.resources import Classes, numbered_classes
+from crfasrnn.segmenter import Segmenter
 
 Labeller = Callable[[Example], np.ndarray]
 

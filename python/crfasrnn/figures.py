@@ -15,11 +15,10 @@ import numpy as np
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
 from caffe.proto.model_file import read_model
-
-from . import metrics
-from .datasets import Dataset, Example
-from .evaluate import Labeller
-from .palette import VOID, label_palette
+from crfasrnn import metrics
+from crfasrnn.datasets import Dataset, Example
+from crfasrnn.evaluate import Labeller
+from crfasrnn.palette import VOID, label_palette
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

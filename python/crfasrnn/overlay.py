@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .segmenter import Segmentation
+from crfasrnn.segmenter import Segmentation
 
 OPACITY = 0.55
 SMALLEST_SIDE = 320  # smaller photographs are enlarged, so that the legend stays readable and in proportion

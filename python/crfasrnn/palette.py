@@ -12,8 +12,7 @@ from PIL import Image
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
-
-from .images import MAX_PIXELS
+from crfasrnn.images import MAX_PIXELS
 
 VOID = 255
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.files import write_text
-
-from .palette import VOC_CLASSES
+from crfasrnn.palette import VOC_CLASSES
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -11,11 +11,10 @@ import numpy as np
 
 import caffe
 from caffe.errors import CaffeError
-from caffe.inference import Inference
-
-from .images import resized
-from .palette import label_palette
-from .resources import Classes, find_model, numbered_classes
+from caffe.fastpath.inference import Inference
+from crfasrnn.images import resized
+from crfasrnn.palette import label_palette
+from crfasrnn.resources import Classes, find_model, numbered_classes
 
 MEAN_BGR = (103.939, 116.779, 123.68)
 PUBLISHED_SIZE = 500  # the released demo: largest side at most 500, padded to 500 x 500

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from caffe.data_transformer import read_blob
+from caffe.data.transformer import read_blob
 from caffe.layers.base import LossLayer, Shape, canonical_axis
 from caffe.layers.checks import class_labels, label_count_error, layer_error
 from caffe.layers.normalization import LossNormalizer

@@ -9,7 +9,8 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from caffe import fillers, mode
+from caffe import mode
+from caffe.layers import fillers
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
 from caffe.layers.checks import layer_error, require_same_shapes
 from caffe.layers.registry import register_layer

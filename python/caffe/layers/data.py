@@ -14,20 +14,13 @@ import torch
 
 from caffe import parallel
 from caffe.blob import Blob
-from caffe.data_transformer import (
-    DataTransformer,
-    Image,
-    common_stream,
-    datum_image,
-    decode_image,
-    set_stream_state,
-)
-from caffe.db import Cursor
+from caffe.data.db import Cursor
+from caffe.data.prefetch import Prefetcher
+from caffe.data.transformer import DataTransformer, Image, common_stream, datum_image, decode_image, set_stream_state
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
-from caffe.prefetch import Prefetcher
 from caffe.proto import caffe_pb2
 
 

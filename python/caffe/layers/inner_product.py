@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from caffe import fillers
+from caffe.layers import fillers
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer

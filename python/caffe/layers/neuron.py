@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from caffe import fillers, mode
+from caffe import mode
 from caffe.blob import Blob
+from caffe.layers import fillers
 from caffe.layers.base import Shape, TorchLayer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from caffe import fillers
 from caffe.blob import Blob
+from caffe.layers import fillers
 from caffe.layers.base import Shape, TorchLayer
 from caffe.layers.checks import layer_error, shape_string
 from caffe.layers.registry import register_layer

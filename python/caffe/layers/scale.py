@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from caffe import fillers
 from caffe.blob import Blob
+from caffe.layers import fillers
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
 from caffe.layers.checks import layer_error, shape_string
 from caffe.layers.registry import register_layer

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2
 from caffe.proto.upgrade_v0 import upgrade_v0_net
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2
 
 logger = signed("upgrade_proto.cpp")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
-from caffe.flags import run_tool
+from caffe.tools.flags import run_tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ def read_mean(path: str) -> np.ndarray | None:
     if not path:
         return None
     if path.endswith(".binaryproto"):
-        from caffe.data_transformer import read_mean as read_binaryproto
+        from caffe.data.transformer import read_mean as read_binaryproto
 
         return read_binaryproto(path)
     mean = read_array(path)

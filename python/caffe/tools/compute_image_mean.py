@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caffe.errors import CaffeError
-from caffe.flags import run_tool
+from caffe.tools.flags import run_tool
 
 USAGE = """Compute the mean_image of a set of images given by a lmdb or leveldb.
 usage: compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
@@ -34,9 +34,9 @@ def _compute(words: list[str], flags: Flags) -> int:
     import numpy as np
     from google.protobuf.message import DecodeError
 
-    from caffe.data_transformer import datum_image
-    from caffe.db import Cursor, check_backend
-    from caffe.log import number, signed
+    from caffe.data.db import Cursor, check_backend
+    from caffe.data.transformer import datum_image
+    from caffe.logs.glog import number, signed
 
     logger = signed("compute_image_mean.cpp")
     from caffe.proto import caffe_pb2, model_file

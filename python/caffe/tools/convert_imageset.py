@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
-from caffe.flags import run_tool
+from caffe.tools.flags import run_tool
 
 if TYPE_CHECKING:
     from caffe.proto import caffe_pb2
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(words: list[str], flags: Flags) -> int:
-    from caffe.db import check_backend, new_database
-    from caffe.log import signed
+    from caffe.data.db import check_backend, new_database
+    from caffe.logs.glog import signed
 
     logger = signed("convert_imageset.cpp")
 
@@ -128,7 +128,7 @@ def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
     import cv2
     import numpy as np
 
-    from caffe.data_transformer import decode_image
+    from caffe.data.transformer import decode_image
     from caffe.io import array_to_datum
     from caffe.proto import caffe_pb2
 
@@ -169,7 +169,7 @@ def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
 def _has_channels(content: bytes, channels: int) -> bool:
     import cv2
 
-    from caffe.data_transformer import decode_image
+    from caffe.data.transformer import decode_image
 
     return len(decode_image(content, cv2.IMREAD_UNCHANGED)) == channels
 

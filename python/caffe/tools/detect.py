@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffe.errors import CaffeError
-from caffe.flags import run_tool
 from caffe.tools.classify import choose_mode, needs_model, read_mean, whole_numbers
+from caffe.tools.flags import run_tool
 
 USAGE = """Score windows of images.
 usage: caffe-detect --model_def FILE --pretrained_model FILE [FLAGS] input_file output_file

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caffe.errors import CaffeError
-from caffe.flags import run_tool
+from caffe.tools.flags import run_tool
 
 USAGE = """Draw a network graph.
 usage: draw_net [FLAGS] input_net_proto_file output_image_file

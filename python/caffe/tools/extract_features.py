@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from caffe.errors import CaffeError
-from caffe.flags import NoFlags, run_tool
+from caffe.tools.flags import NoFlags, run_tool
 
 USAGE = """This program takes in a trained network and an input data layer, and then extracts features of the input data.
 Usage: extract_features pretrained_net_param feature_extraction_proto_file extract_feature_blob_name1[,name2,...] \
@@ -25,11 +25,11 @@ def _extract(words: list[str], flags: NoFlags) -> int:
     import numpy as np
 
     from caffe import mode
-    from caffe.db import check_backend, new_database
-    from caffe.log import signed
+    from caffe.data.db import check_backend, new_database
+    from caffe.logs.glog import signed
 
     logger = signed("extract_features.cpp")
-    from caffe.net import Net
+    from caffe.net.net import Net
     from caffe.proto import caffe_pb2
 
     weights, definition, blob_names, targets, batches, kind = words[:6]

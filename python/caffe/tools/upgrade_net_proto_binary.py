@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from caffe.errors import CaffeError
-from caffe.flags import NoFlags, run_tool
+from caffe.tools.flags import NoFlags, run_tool
 
 USAGE = "Usage: upgrade_net_proto_binary v0_net_proto_file_in net_proto_file_out"
 
@@ -20,7 +20,7 @@ def _upgrade(words: list[str], flags: NoFlags) -> int:
     from google.protobuf.message import DecodeError
 
     from caffe.files import write_bytes
-    from caffe.log import signed
+    from caffe.logs.glog import signed
 
     logger = signed("upgrade_net_proto_binary.cpp")
     from caffe.proto import caffe_pb2, model_file, upgrade

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from caffe.flags import NoFlags, run_tool
+from caffe.tools.flags import NoFlags, run_tool
 
 USAGE = "Usage: upgrade_solver_proto_text old_solver_proto_file_in solver_proto_file_out"
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _upgrade(words: list[str], flags: NoFlags) -> int:
     from caffe.files import write_text
-    from caffe.log import signed
+    from caffe.logs.glog import signed
 
     logger = signed("upgrade_solver_proto_text.cpp")
     from caffe.proto import caffe_pb2, text, upgrade

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from caffe.log import signed
+from caffe.logs.glog import signed
 
 logger = signed("upgrade_proto.cpp")
 

@@ -6,11 +6,11 @@ classes 0 .. C-1 and 255 where nothing counts, whatever the format. Dataset.sele
 
 from __future__ import annotations
 
-from .context import pascal_context
-from .example import Dataset, Example, select_classes
-from .folder import folder
-from .sbd import sbd, voc_and_sbd
-from .voc import voc, voc_list
+from crfasrnn.datasets.context import pascal_context
+from crfasrnn.datasets.example import Dataset, Example, select_classes
+from crfasrnn.datasets.folder import folder
+from crfasrnn.datasets.sbd import sbd, voc_and_sbd
+from crfasrnn.datasets.voc import voc, voc_list
 
 __all__ = [
     "Dataset",

@@ -8,9 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from caffe.errors import CaffeError
-
-from ..palette import VOID
-from .example import Dataset
+from crfasrnn.datasets.example import Dataset
+from crfasrnn.palette import VOID
 
 
 class Counts:

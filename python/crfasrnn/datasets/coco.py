@@ -15,12 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from caffe.errors import CaffeError
-
-from ..images import MAX_PIXELS
-from ..palette import VOC_CLASSES, VOID
-from .example import Dataset, Example
-from .lists import check_inside
-from .rle import decode_polygons, decode_rle
+from crfasrnn.datasets.example import Dataset, Example
+from crfasrnn.datasets.lists import check_inside
+from crfasrnn.datasets.rle import decode_polygons, decode_rle
+from crfasrnn.images import MAX_PIXELS
+from crfasrnn.palette import VOC_CLASSES, VOID
 
 MIN_LABELLED = 200
 MAX_BYTES = 2 << 30  # instances_train2014.json has 0.45 GB

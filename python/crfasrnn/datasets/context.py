@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-
-from .example import Dataset, Example
-from .lists import read_lines, read_names
-from .matfile import read_label_map
+from crfasrnn.datasets.example import Dataset, Example
+from crfasrnn.datasets.lists import read_lines, read_names
+from crfasrnn.datasets.matfile import read_label_map
 
 # The data set's two lists call three classes differently: name among the 59, name among all labels.
 _OTHER_NAMES = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}

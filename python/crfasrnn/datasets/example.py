@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-
-from ..images import read_image
-from ..palette import VOID, read_labels
+from crfasrnn.images import read_image
+from crfasrnn.palette import VOID, read_labels
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe.errors import CaffeError
-
-from .example import Dataset, Example
-from .lists import read_lines, read_names
+from crfasrnn.datasets.example import Dataset, Example
+from crfasrnn.datasets.lists import read_lines, read_names
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-
-from ..palette import VOC_CLASSES
-from .example import Dataset, Example
-from .lists import read_names
-from .matfile import read_label_map
-from .voc import voc
+from crfasrnn.datasets.example import Dataset, Example
+from crfasrnn.datasets.lists import read_names
+from crfasrnn.datasets.matfile import read_label_map
+from crfasrnn.datasets.voc import voc
+from crfasrnn.palette import VOC_CLASSES
 
 
 def sbd(root: str | os.PathLike[str], lists: Sequence[str]) -> Dataset:

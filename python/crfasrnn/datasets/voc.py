@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe.errors import CaffeError
-
-from ..palette import VOC_CLASSES
-from .example import Dataset, Example
-from .lists import check_inside, read_lines, read_names
+from crfasrnn.datasets.example import Dataset, Example
+from crfasrnn.datasets.lists import check_inside, read_lines, read_names
+from crfasrnn.palette import VOC_CLASSES
 
 MASKS = "SegmentationClass"
 

@@ -9,8 +9,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from caffe.files import atomic_path
-
-from . import recipes
+from crfasrnn.networks import recipes
 
 VOC_CLASSES = 21
 SLIM_CLASSES = 7

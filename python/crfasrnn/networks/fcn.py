@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
-
-from .vgg import conv, learning, narrowed, trunk
+from crfasrnn.networks.vgg import conv, learning, narrowed, trunk
 
 # conv1_1 pads by 100 pixels, so every map is larger than what it is laid over; where the two coincide follows from the
 # paddings, kernels and strides in between (tests/test_prototxt_current.py derives the numbers).

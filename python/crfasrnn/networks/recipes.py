@@ -8,8 +8,7 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
-
-from . import crfrnn, ends, fcn, slim, solvers
+from crfasrnn.networks import crfrnn, ends, fcn, slim, solvers
 
 CRF_LAYER = "inference1"
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
-
-from .fcn import crop
-from .vgg import conv, learning, narrowed, trunk
+from crfasrnn.networks.fcn import crop
+from crfasrnn.networks.vgg import conv, learning, narrowed, trunk
 
 Rate = tuple[float, float]
 FROZEN_BLOCKS = (1, 2, 3)

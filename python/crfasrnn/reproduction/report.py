@@ -17,9 +17,8 @@ import torch
 from caffe.errors import CaffeError
 from caffe.files import write_bytes, write_text
 from crfasrnn.bootstrap import Comparison
-
-from . import paper
-from .scoring import Scored
+from crfasrnn.reproduction import paper
+from crfasrnn.reproduction.scoring import Scored
 
 _TITLES = {
     "table1": "Table 1: what the CRF adds",

@@ -12,14 +12,13 @@ from crfasrnn import bootstrap, figures
 from crfasrnn.databases import variants, write_databases
 from crfasrnn.datasets import Dataset
 from crfasrnn.evaluate import saved_labels
+from crfasrnn.reproduction import paper, plan, report
+from crfasrnn.reproduction.plan import Experiment, Settings
+from crfasrnn.reproduction.report import Difference, Row
+from crfasrnn.reproduction.scoring import Scored, Scorer, StoppedError
 from crfasrnn.resources import read_classes, write_classes
 from crfasrnn.training.driver import Job, train
 from crfasrnn.training.watch import DivergedError
-
-from . import paper, plan, report
-from .plan import Experiment, Settings
-from .report import Difference, Row
-from .scoring import Scored, Scorer, StoppedError
 
 _DIVERGED = "diverged.txt"
 _NEEDED = ("fcn32s", "fcn16s", "fcn8s", plan.END_TO_END.name)

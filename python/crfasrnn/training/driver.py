@@ -21,22 +21,21 @@ from google.protobuf import text_format
 
 from caffe import mode
 from caffe.cli import Signals
-from caffe.db import open_database
+from caffe.data.db import open_database
 from caffe.errors import CaffeError
 from caffe.files import atomic_path, write_text
-from caffe.json_log import json_log
-from caffe.log import GlogFormatter, signed
-from caffe.log import logger as caffe_log
-from caffe.progress_bar import progress_bar
-from caffe.solver import STOP, Event, Solver, get_solver
+from caffe.logs.glog import GlogFormatter, signed
+from caffe.logs.glog import logger as caffe_log
+from caffe.logs.json_log import json_log
+from caffe.logs.progress_bar import progress_bar
+from caffe.solver.solver import STOP, Event, Solver, get_solver
 from crfasrnn.databases import read_database
 from crfasrnn.figures import draw_training, read_curves
 from crfasrnn.networks import recipes
 from crfasrnn.palette import VOID
 from crfasrnn.resources import Classes, numbered_classes, read_classes, write_classes
+from crfasrnn.training import start, watch
 from crfasrnn.unaries import identity
-
-from . import start, watch
 
 logger = signed("crfasrnn.py")
 

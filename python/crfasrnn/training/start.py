@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.log import signed
-from caffe.net import Net
+from caffe.logs.glog import signed
+from caffe.net.net import Net
+from caffe.net.weights import diagonal_bilinear
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
-from caffe.weights import diagonal_bilinear
 
 logger = signed("crfasrnn.py")
 

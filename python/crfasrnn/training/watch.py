@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.log import signed
-from caffe.net import Net
-from caffe.solver import Event, Solver
+from caffe.logs.glog import signed
+from caffe.net.net import Net
+from caffe.solver.solver import Event, Solver
 from crfasrnn import metrics
 
 logger = signed("crfasrnn.py")

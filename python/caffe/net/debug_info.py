@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from caffe.blob import Blob
-from caffe.log import number, signed
+from caffe.logs.glog import number, signed
 
 if TYPE_CHECKING:
-    from caffe.net import NetGraph
+    from caffe.net.net import NetGraph
 
 logger = signed("net.cpp")
 

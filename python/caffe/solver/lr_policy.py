@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2
 
 logger = signed("sgd_solver.cpp")

@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
-from caffe import leveldb
+from caffe.data import leveldb
+from caffe.data.leveldb import LevelDatabase
 from caffe.errors import CaffeError
-from caffe.leveldb import LevelDatabase
 
 
 class LmdbDatabase:

@@ -11,18 +11,19 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from caffe import mode, parallel, progress
+from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
+from caffe.fastpath.chain import FrozenTrunk
 from caffe.files import remove_unfinished
-from caffe.log import number, signed
-from caffe.loss_window import LossWindow
-from caffe.lr_policy import LearningRate
-from caffe.memory import return_large_blocks
-from caffe.net import Net, PathLike
+from caffe.logs.glog import number, signed
+from caffe.net.net import Net, PathLike
 from caffe.proto import caffe_pb2, model_file, text
-from caffe.trunk import FrozenTrunk
-from caffe.updates import check_rule
+from caffe.solver import resume as progress
+from caffe.solver.loss_window import LossWindow
+from caffe.solver.lr_policy import LearningRate
+from caffe.solver.memory import return_large_blocks
+from caffe.solver.updates import check_rule
 
 logger = signed("solver.cpp")
 sgd_logger = signed("sgd_solver.cpp")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from caffe.border import Slide
+from caffe.fastpath.border import Slide
 
 # Computes layer number k on some rows of its input, with so many rows of the layer's padding above and below them.
 Part = Callable[[int, torch.Tensor, tuple[int, int]], torch.Tensor]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from caffe import trunk
 from caffe.errors import CaffeError
+from caffe.fastpath import chain as trunk
 from caffe.mode import PRECISIONS, device
-from caffe.net import Net
+from caffe.net.net import Net
 from caffe.proto import caffe_pb2
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 from caffe.proto.model_file import LayerBlobs
 
 if TYPE_CHECKING:
-    from caffe.net import NetGraph
+    from caffe.net.net import NetGraph
 
 logger = signed("net.cpp")
 

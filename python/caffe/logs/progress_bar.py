@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from caffe import parallel
-from caffe.log import logger
+from caffe.logs.glog import logger
 
 
 @contextmanager

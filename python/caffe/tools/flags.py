@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from caffe.errors import CaffeError
-from caffe.log import init_log, signed
+from caffe.logs.glog import init_log, signed
 
 logger = signed("caffe.cpp")
 

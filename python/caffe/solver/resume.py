@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from caffe import mode, parallel
-from caffe.data_transformer import set_stream_state
+from caffe.data.transformer import set_stream_state
 from caffe.errors import CaffeError
-from caffe.log import signed
+from caffe.logs.glog import signed
 from caffe.proto.model_file import MAX_PROGRESS
 
 if TYPE_CHECKING:
-    from caffe.loss_window import LossWindow
-    from caffe.net import Net
+    from caffe.net.net import Net
+    from caffe.solver.loss_window import LossWindow
 
 logger = signed("solver.cpp")
 

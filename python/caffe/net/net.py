@@ -11,16 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from caffe import debug_info, mode
+from caffe import mode
 from caffe.blob import Blob, BlobVec
 from caffe.coord_map import align_crops
 from caffe.errors import CaffeError
-from caffe.graph import filter_net, insert_splits, phase_name, set_state
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.registry import layer_class, layer_type_list, unknown_type_message
-from caffe.log import number, signed
+from caffe.logs.glog import number, signed
+from caffe.net import debug_info
+from caffe.net.definition import filter_net, insert_splits, phase_name, set_state
+from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
 from caffe.proto import caffe_pb2, model_file, text
-from caffe.weights import copy_weights, diagonal_bilinear, report_unmatched
 
 logger = signed("net.cpp")
 

@@ -17,12 +17,13 @@ from typing import TypeGuard
 import torch
 import torch.nn.functional as F
 
-from caffe import bands, mode, winograd
-from caffe.border import Slide, StagePlan, plan_axis
+from caffe import mode
+from caffe.fastpath import bands, winograd
+from caffe.fastpath.border import Slide, StagePlan, plan_axis
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.convolution import HUGE_WEIGHTS, WIDE, Convolution
 from caffe.layers.pooling import Pooling
-from caffe.net import NetGraph
+from caffe.net.net import NetGraph
 from caffe.proto import caffe_pb2
 
 _ELEMENTWISE = frozenset(

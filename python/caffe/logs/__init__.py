@@ -1,0 +1,1 @@
+"""What a run tells: Caffe's log lines, JSON lines, a progress bar."""

@@ -1,0 +1,1 @@
+"""A net: its definition, its nodes, their weights, and running it."""

@@ -1,0 +1,1 @@
+"""Solvers: updates, learning rates, snapshots and resuming."""
