@@ -19,7 +19,7 @@ import torch
 from bench_mean_field import THETAS, Case, example
 from torch import Tensor
 
-from crfasrnn.ops import mean_field
+from crfasrnn.crf.functional import mean_field
 
 CORNERS = 3 + 6  # of a pixel's spatial and bilateral simplex
 

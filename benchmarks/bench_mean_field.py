@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from crfasrnn import _core
-from crfasrnn.ops import mean_field
+from crfasrnn.crf.functional import mean_field
 
 THETAS = {"theta_alpha": 160.0, "theta_beta": 3.0, "theta_gamma": 3.0}
 Step = Callable[[], object]

@@ -12,7 +12,7 @@ import sys
 
 from caffe.errors import CaffeError
 from caffe.proto.model_file import write_model_hdf5
-from crfasrnn.training.start import read_trunk
+from crfasrnn.training.initial_weights import read_trunk
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import skimage.data
 
-from crfasrnn.cli import main as crfasrnn
-from crfasrnn.images import write_image
+from crfasrnn.commands.main import main as crfasrnn
+from crfasrnn.pictures.photographs import write_image
 
 # cat: CC0 (Stefan van der Walt); astronaut: public domain (NASA); camera: CC0 (Lav Varshney).
 PHOTOGRAPHS = ("cat", "astronaut", "camera")

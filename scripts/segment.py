@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 import caffe
-from crfasrnn.images import read_image, resized
-from crfasrnn.palette import write_labels
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import read_image, resized
 
 MEAN_BGR = np.float32([103.939, 116.779, 123.68])
 SIDE = 500

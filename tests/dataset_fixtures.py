@@ -12,8 +12,8 @@ import skimage.data
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
-from crfasrnn.images import write_image
-from crfasrnn.palette import write_labels
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])
 HEIGHT, WIDTH = 12, 16

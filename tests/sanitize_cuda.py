@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from crfasrnn.ops import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedral_filter
 
 
 def draw(*shape: int, dtype: torch.dtype) -> torch.Tensor:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from crfasrnn import CrfRnn
-from crfasrnn.bandwidths import GaussianFilter, unrolled_mean_field
-from crfasrnn.module import Bilateral, Features, Spatial
-from crfasrnn.ops import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.kernel_gradients import GaussianFilter, unrolled_mean_field
+from crfasrnn.crf.module import Bilateral, Features, Spatial
 
 
 class BruteForce:

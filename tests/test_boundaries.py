@@ -12,10 +12,10 @@ from scipy.ndimage import binary_dilation
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
 
 from caffe.errors import CaffeError
-from crfasrnn import metrics
-from crfasrnn.bootstrap import ImageConfusions, compare
-from crfasrnn.boundaries import boundary_f, trimap_confusions
-from crfasrnn.palette import read_labels
+from crfasrnn.evaluation import metrics
+from crfasrnn.evaluation.bootstrap import ImageConfusions, compare
+from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
+from crfasrnn.pictures.label_maps import read_labels
 
 
 def pictures(seed: int, classes: int = 4, height: int = 19, width: int = 26) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ import caffe
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import read_model
 from caffe.proto.text import parse_net, to_text
-from crfasrnn.networks import catalogue
+from crfasrnn.networks import prototxts as catalogue
 
 BUILD = REPOSITORY / "build" / "caffe-plugin-test"
 PARAM = f'python_param {{ param_str: "{COMMON}" }}'

@@ -17,9 +17,9 @@ from conftest import golden_cases
 from torch import Tensor
 
 import caffe
-from crfasrnn import cuda_op
-from crfasrnn.module import CrfRnn
-from crfasrnn.ops import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf import operator_cuda as cuda_op
+from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.module import CrfRnn
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device: its layer cannot run", allow_module_level=True)

@@ -20,8 +20,8 @@ import torch
 from conftest import golden_cases
 from torch import Tensor
 
-from crfasrnn import cuda_op
-from crfasrnn.mean_field_op import filter_op, mean_field_backward_op, mean_field_op
+from crfasrnn.crf import operator_cuda as cuda_op
+from crfasrnn.crf.operator import filter_op, mean_field_backward_op, mean_field_op
 
 core: Any = pytest.importorskip(
     "crfasrnn._cuda_host", reason="only editable installs build the CUDA source for the host: pip install -e ."

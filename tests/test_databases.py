@@ -10,11 +10,11 @@ import pytest
 import skimage.data
 
 from caffe.errors import CaffeError
-from crfasrnn.databases import _Writer, read_database, variants, write_databases
 from crfasrnn.datasets import select_classes, voc_list
 from crfasrnn.datasets import voc as read_voc
-from crfasrnn.images import write_image
-from crfasrnn.palette import read_labels, write_labels
+from crfasrnn.datasets.databases import _Writer, read_database, variants, write_databases
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import write_image
 
 CLASS_IDS = (0, 8, 15)
 

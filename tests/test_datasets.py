@@ -27,8 +27,8 @@ from crfasrnn.datasets import Dataset, folder, pascal_context, sbd, voc, voc_and
 from crfasrnn.datasets.check import check, remark
 from crfasrnn.datasets.coco import coco
 from crfasrnn.datasets.rle import decode_polygons, decode_rle
-from crfasrnn.images import write_image
-from crfasrnn.palette import VOC_CLASSES, write_labels
+from crfasrnn.pictures.label_maps import VOC_CLASSES, write_labels
+from crfasrnn.pictures.photographs import write_image
 
 
 def only_labels(dataset: Dataset) -> np.ndarray:

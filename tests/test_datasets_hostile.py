@@ -20,12 +20,12 @@ from scipy.io import savemat
 from test_fuzz import SETTINGS, bounded_memory, damaged, damaged_text, place  # noqa: F401
 
 from caffe.errors import CaffeError
-from crfasrnn.bootstrap import ImageConfusions
 from crfasrnn.datasets.coco import coco
 from crfasrnn.datasets.context import read_context_labels
 from crfasrnn.datasets.matfile import read_label_map
 from crfasrnn.datasets.sbd import read_sbd_labels
-from crfasrnn.palette import encode_labels, read_labels
+from crfasrnn.evaluation.bootstrap import ImageConfusions
+from crfasrnn.pictures.label_maps import encode_labels, read_labels
 
 
 def one_error_or_a_result(read: Callable[[Path], object], path: Path, content: bytes) -> None:

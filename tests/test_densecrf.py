@@ -12,9 +12,9 @@ from densecrf_photographs import MODES, PHOTOGRAPHS, marginals
 from test_segment_cli import crfasrnn, failure
 
 from crfasrnn import densecrf, utils
-from crfasrnn.cli import main
-from crfasrnn.images import read_image, write_image
-from crfasrnn.palette import read_labels, write_labels
+from crfasrnn.commands.main import main
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import read_image, write_image
 
 RECORDED = Path(__file__).parent / "data" / "densecrf" / "pydensecrf2.npz"
 # As in the script that recorded: w x h = 12 x 9, three labels, Gaussian and bilateral kernel, three iterations; without

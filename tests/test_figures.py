@@ -11,12 +11,12 @@ import torch
 from dataset_fixtures import labels_of, photograph
 
 from caffe.errors import CaffeError
-from crfasrnn.cli import main
+from crfasrnn.commands.main import main
+from crfasrnn.crf.module import CrfRnn
 from crfasrnn.datasets import Dataset, folder
-from crfasrnn.evaluate import saved_labels
-from crfasrnn.figures import KINDS, choose_cases, read_crf
-from crfasrnn.module import CrfRnn
-from crfasrnn.palette import voc_palette, write_labels
+from crfasrnn.evaluation.evaluate import saved_labels
+from crfasrnn.figures.cases import KINDS, choose_cases, read_crf
+from crfasrnn.pictures.label_maps import voc_palette, write_labels
 
 # Columns out of 16 that the last method gets right where the first one gets half of them: its gain rises with the number.
 RIGHT = {"e": 16, "b": 13, "g": 11, "a": 9, "c": 6, "d": 3, "f": 0}

@@ -13,7 +13,7 @@ import caffe
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L
-from crfasrnn.losses import RobustLogLikelihoodLoss, robust_log_likelihood
+from crfasrnn.crf.losses import RobustLogLikelihoodLoss, robust_log_likelihood
 
 
 def problem(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,8 +19,8 @@ from conftest import golden_cases
 from permutohedral_reference import embed
 from torch import Tensor
 
-from crfasrnn.mean_field_op import live_state_bytes
-from crfasrnn.ops import mean_field, permutohedral_filter
+from crfasrnn.crf.functional import mean_field, permutohedral_filter
+from crfasrnn.crf.operator import live_state_bytes
 
 Filter = Callable[[Tensor], Tensor]
 THETAS = {"theta_alpha": 8.0, "theta_beta": 15.0, "theta_gamma": 2.0}

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from crfasrnn import mean_field_op, ops
-from crfasrnn.ops import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf import functional as ops
+from crfasrnn.crf import operator as mean_field_op
+from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
 
 ITERATIONS = 3
 

@@ -13,8 +13,8 @@ from torch import Tensor
 import caffe
 from caffe.errors import CaffeError
 from crfasrnn import CrfRnn
-from crfasrnn.module import Bilateral, Spatial
-from crfasrnn.ops import mean_field, permutohedral_filter
+from crfasrnn.crf.functional import mean_field, permutohedral_filter
+from crfasrnn.crf.module import Bilateral, Spatial
 
 CLASSES, HEIGHT, WIDTH, ITERATIONS = 4, 6, 7, 3
 THETAS = {"theta_alpha": 8.0, "theta_beta": 15.0, "theta_gamma": 2.0}

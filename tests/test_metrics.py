@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from caffe.errors import CaffeError
-from crfasrnn import metrics
 from crfasrnn.datasets import Dataset, Example
-from crfasrnn.evaluate import Scores, evaluate, for_model, model_labels, report, write_json
-from crfasrnn.images import write_image
-from crfasrnn.palette import VOC_CLASSES, write_labels
-from crfasrnn.resources import Classes
-from crfasrnn.segmenter import Segmentation
+from crfasrnn.evaluation import metrics
+from crfasrnn.evaluation.evaluate import Scores, evaluate, for_model, model_labels, report, write_json
+from crfasrnn.pictures.label_maps import VOC_CLASSES, write_labels
+from crfasrnn.pictures.photographs import write_image
+from crfasrnn.segmentation.models import Classes
+from crfasrnn.segmentation.segmenter import Segmentation
 
 
 def sets(truth: np.ndarray, labels: np.ndarray, label: int) -> tuple[set[int], set[int]]:

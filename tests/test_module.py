@@ -14,8 +14,8 @@ from torch.nn import functional
 from caffe import Net
 from caffe.errors import CaffeError
 from crfasrnn import CrfRnn
-from crfasrnn.module import Bilateral, Features, Spatial
-from crfasrnn.ops import mean_field, permutohedral_filter
+from crfasrnn.crf.functional import mean_field, permutohedral_filter
+from crfasrnn.crf.module import Bilateral, Features, Spatial
 
 DEPLOY = """
 input: "unary" input_dim: 1 input_dim: 4 input_dim: 9 input_dim: 11

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import golden_cases
 
-from crfasrnn.ops import permutohedral_filter
+from crfasrnn.crf.functional import permutohedral_filter
 
 
 def at_threads(threads: int, values: torch.Tensor, features: torch.Tensor, reverse: bool = False) -> torch.Tensor:

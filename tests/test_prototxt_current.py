@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
-from crfasrnn.networks import catalogue
+from crfasrnn.networks import prototxts as catalogue
 
 PROTOTXT = Path(__file__).resolve().parent.parent / "prototxt"
 PUBLISHED = [

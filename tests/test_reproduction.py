@@ -18,20 +18,20 @@ import caffe
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import read_model, write_model_hdf5
-from crfasrnn.bootstrap import ImageConfusions, compare
-from crfasrnn.cli import main
-from crfasrnn.cli_reproduce import STOPPED
-from crfasrnn.crf_settings import CrfSettings
-from crfasrnn.databases import read_database
-from crfasrnn.images import write_image
+from crfasrnn.commands.main import main
+from crfasrnn.commands.reproduce import STOPPED
+from crfasrnn.datasets.databases import read_database
+from crfasrnn.evaluation.bootstrap import ImageConfusions, compare
 from crfasrnn.networks import recipes
 from crfasrnn.networks.recipes import Options
-from crfasrnn.palette import read_labels, write_labels
-from crfasrnn.reproduction import plan
-from crfasrnn.reproduction.plan import Settings
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import write_image
+from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.reproduction import experiments as plan
+from crfasrnn.reproduction.experiments import Settings
 from crfasrnn.reproduction.scoring import Scorer, _Sweep
-from crfasrnn.segmenter import Segmenter
-from crfasrnn.training.driver import Job
+from crfasrnn.segmentation.segmenter import Segmenter
+from crfasrnn.training.train import Job
 
 CLASSES = (0, 8, 15)
 NAMES = [f"i{number:02}" for number in range(12)]

@@ -12,8 +12,9 @@ import pytest
 
 import caffe
 from caffe.proto.model_file import read_model, write_model_hdf5
-from crfasrnn.images import read_image
-from crfasrnn.networks import catalogue, vgg
+from crfasrnn.networks import prototxts as catalogue
+from crfasrnn.networks import vgg
+from crfasrnn.pictures.photographs import read_image
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 

@@ -14,10 +14,11 @@ import pytest
 import skimage.data
 from test_segmenter import Files, save_net, scores, with_crf
 
-from crfasrnn import Segmenter, metrics
-from crfasrnn.databases import read_database
-from crfasrnn.images import read_image, write_image
-from crfasrnn.palette import read_labels, write_labels
+from crfasrnn import Segmenter
+from crfasrnn.datasets.databases import read_database
+from crfasrnn.evaluation import metrics
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import read_image, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[:120, :160, ::-1])
 PERSON = np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300, ::-1])
@@ -25,7 +26,7 @@ PERSON = np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300, ::-1])
 
 def crfasrnn(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    command = [sys.executable, "-m", "crfasrnn.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "crfasrnn.commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
@@ -170,7 +171,7 @@ def test_ctrl_c_ends_with_130_and_whole_files(tiny: Files, tmp_path: Path) -> No
     for path in paths:
         write_image(path, PERSON)
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "crfasrnn.cli", "segment", *paths, *model(tiny), "--output", output]
+    command = [sys.executable, "-m", "crfasrnn.commands.main", "segment", *paths, *model(tiny), "--output", output]
     process = subprocess.Popen(
         [*map(str, command)],
         stdout=subprocess.PIPE,

@@ -14,9 +14,9 @@ import skimage.data
 from PIL import Image
 
 from caffe.errors import CaffeError
-from crfasrnn import images
-from crfasrnn.images import read_image, resized, write_image
-from crfasrnn.palette import label_palette, read_labels, voc_palette, write_labels
+from crfasrnn.pictures import photographs as images
+from crfasrnn.pictures.label_maps import label_palette, read_labels, voc_palette, write_labels
+from crfasrnn.pictures.photographs import read_image, resized, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
 

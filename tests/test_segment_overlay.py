@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import skimage.data
 
-from crfasrnn.overlay import OPACITY, overlay
-from crfasrnn.palette import voc_palette
-from crfasrnn.resources import Classes
-from crfasrnn.segmenter import Segmentation
+from crfasrnn.pictures.label_maps import voc_palette
+from crfasrnn.segmentation.models import Classes
+from crfasrnn.segmentation.overlay import OPACITY, overlay
+from crfasrnn.segmentation.segmenter import Segmentation
 
 CLASSES = Classes(("background", "cat", "cow", "dog", "horse", "person", "sheep"), (0, 8, 10, 12, 13, 15, 17))
 

@@ -16,10 +16,10 @@ import caffe
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from crfasrnn import Segmenter
-from crfasrnn.images import write_image
 from crfasrnn.networks import crfrnn
-from crfasrnn.palette import VOC_CLASSES, read_labels, voc_palette
-from crfasrnn.resources import find_model, model_names
+from crfasrnn.pictures.label_maps import VOC_CLASSES, read_labels, voc_palette
+from crfasrnn.pictures.photographs import write_image
+from crfasrnn.segmentation.models import find_model, model_names
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451

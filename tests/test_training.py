@@ -19,15 +19,16 @@ from caffe.errors import CaffeError
 from caffe.logs.glog import logger
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import read_model, write_model_hdf5
-from crfasrnn.cli import main
-from crfasrnn.databases import read_database
-from crfasrnn.figures import read_curves
+from crfasrnn.commands.main import main
+from crfasrnn.datasets.databases import read_database
+from crfasrnn.figures.cases import read_curves
 from crfasrnn.networks import recipes
 from crfasrnn.networks.crfrnn import Variant
 from crfasrnn.networks.recipes import Options
-from crfasrnn.palette import VOC_CLASSES, read_labels
-from crfasrnn.training import start, watch
-from crfasrnn.training.driver import Job, train
+from crfasrnn.pictures.label_maps import VOC_CLASSES, read_labels
+from crfasrnn.training import initial_weights as start
+from crfasrnn.training import monitors as watch
+from crfasrnn.training.train import Job, train
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +292,7 @@ def test_choosing_classes_is_slicing(tmp_path: Path, recipe: str) -> None:
 
 
 def test_a_model_of_other_classes_starts_a_training(data: Path, fcn: Path, tmp_path: Path, warnings: list[str]) -> None:
-    from crfasrnn.resources import Classes
+    from crfasrnn.segmentation.models import Classes
 
     classes = Classes(("class 2", "class 0"), (2, 0))
     job = slim(data, tmp_path / "out", weights=fcn, classes=classes, iterations=1)

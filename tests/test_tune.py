@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from caffe.errors import CaffeError
-from crfasrnn import metrics, unaries
-from crfasrnn.cli import main
-from crfasrnn.crf_settings import CrfSettings
+from crfasrnn.commands.main import main
 from crfasrnn.datasets import Example
-from crfasrnn.images import write_image
-from crfasrnn.palette import read_labels, write_labels
-from crfasrnn.probabilities import read_probabilities, write_probabilities
-from crfasrnn.segmenter import Segmenter
-from crfasrnn.tune import Record, Result, Sample, search
+from crfasrnn.evaluation import metrics
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import write_image
+from crfasrnn.postprocessing import probability_cache as unaries
+from crfasrnn.postprocessing.probabilities import read_probabilities, write_probabilities
+from crfasrnn.postprocessing.search import Record, Result, Sample, search
+from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.segmentation.segmenter import Segmenter
 from crfasrnn.utils import unary_from_softmax
 
 

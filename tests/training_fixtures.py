@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import skimage.data
 
-from crfasrnn.databases import variants, write_databases
 from crfasrnn.datasets import Dataset, folder
-from crfasrnn.images import write_image
-from crfasrnn.palette import write_labels
+from crfasrnn.datasets.databases import variants, write_databases
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import write_image
 
 PHOTOGRAPHS = [np.ascontiguousarray(image[..., ::-1]) for image in (skimage.data.cat(), skimage.data.astronaut())]
 COLOURS = np.array([[0, 0, 0], [160, 60, 0], [0, 100, 170]])

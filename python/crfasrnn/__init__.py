@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crfasrnn.module import CrfRnn
-    from crfasrnn.segmenter import Segmentation, Segmenter
+    from crfasrnn.crf.module import CrfRnn
+    from crfasrnn.segmentation.segmenter import Segmentation, Segmenter
 
 __all__ = ["CrfRnn", "Segmentation", "Segmenter"]
 
@@ -14,11 +14,11 @@ __all__ = ["CrfRnn", "Segmentation", "Segmenter"]
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `crfasrnn --help` should not wait for torch.
     if name == "CrfRnn":
-        from crfasrnn.module import CrfRnn
+        from crfasrnn.crf.module import CrfRnn
 
         return CrfRnn
     if name in __all__:
-        from crfasrnn import segmenter
+        from crfasrnn.segmentation import segmenter
 
         return getattr(segmenter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

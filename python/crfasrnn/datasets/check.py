@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from crfasrnn.datasets.example import Dataset
-from crfasrnn.palette import VOID
+from crfasrnn.pictures.label_maps import VOID
 
 
 class Counts:

@@ -18,8 +18,8 @@ from caffe.errors import CaffeError
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside
 from crfasrnn.datasets.rle import decode_polygons, decode_rle
-from crfasrnn.images import MAX_PIXELS
-from crfasrnn.palette import VOC_CLASSES, VOID
+from crfasrnn.pictures.label_maps import VOC_CLASSES, VOID
+from crfasrnn.pictures.photographs import MAX_PIXELS
 
 MIN_LABELLED = 200
 MAX_BYTES = 2 << 30  # instances_train2014.json has 0.45 GB

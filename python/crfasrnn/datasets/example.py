@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-from crfasrnn.images import read_image
-from crfasrnn.palette import VOID, read_labels
+from crfasrnn.pictures.label_maps import VOID, read_labels
+from crfasrnn.pictures.photographs import read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
 

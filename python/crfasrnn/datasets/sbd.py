@@ -13,7 +13,7 @@ from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_names
 from crfasrnn.datasets.matfile import read_label_map
 from crfasrnn.datasets.voc import voc
-from crfasrnn.palette import VOC_CLASSES
+from crfasrnn.pictures.label_maps import VOC_CLASSES
 
 
 def sbd(root: str | os.PathLike[str], lists: Sequence[str]) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crfasrnn.networks.catalogue import SLIM_CLASSES, write
+from crfasrnn.networks.prototxts import SLIM_CLASSES, write
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
-from crfasrnn.networks import crfrnn, ends, fcn, slim, solvers
+from crfasrnn.networks import crfrnn, fcn, slim, solvers
+from crfasrnn.networks import data_and_loss as ends
 
 CRF_LAYER = "inference1"
 

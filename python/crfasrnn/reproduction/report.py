@@ -16,7 +16,7 @@ import torch
 
 from caffe.errors import CaffeError
 from caffe.files import write_bytes, write_text
-from crfasrnn.bootstrap import Comparison
+from crfasrnn.evaluation.bootstrap import Comparison
 from crfasrnn.reproduction import paper
 from crfasrnn.reproduction.scoring import Scored
 

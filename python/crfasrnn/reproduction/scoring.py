@@ -15,16 +15,18 @@ from tqdm import tqdm
 import caffe
 from caffe import mode
 from caffe.files import write_text
-from crfasrnn import metrics, tune, unaries
-from crfasrnn.bootstrap import ImageConfusions
-from crfasrnn.crf_settings import CrfSettings
 from crfasrnn.datasets import Dataset, Example
-from crfasrnn.evaluate import Labeller, evaluate, model_labels, write_json
+from crfasrnn.evaluation import metrics
+from crfasrnn.evaluation.bootstrap import ImageConfusions
+from crfasrnn.evaluation.evaluate import Labeller, evaluate, model_labels, write_json
 from crfasrnn.networks import recipes
-from crfasrnn.palette import label_palette, write_labels
-from crfasrnn.resources import read_classes
-from crfasrnn.segmenter import Segmenter, best_labels
-from crfasrnn.training.driver import Job
+from crfasrnn.pictures.label_maps import label_palette, write_labels
+from crfasrnn.postprocessing import probability_cache as unaries
+from crfasrnn.postprocessing import search as tune
+from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.segmentation.models import read_classes
+from crfasrnn.segmentation.segmenter import Segmenter, best_labels
+from crfasrnn.training.train import Job
 from crfasrnn.utils import unary_from_softmax
 
 CACHE_LIMIT = 16 << 30  # bytes of the probabilities of the held-out images

@@ -1,0 +1,1 @@
+"""The command `crfasrnn`, one module for each of its subcommands."""

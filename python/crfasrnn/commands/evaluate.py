@@ -1,0 +1,125 @@
+"""The commands `crfasrnn evaluate` and `crfasrnn compare`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crfasrnn.commands import options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from crfasrnn.datasets import Dataset
+    from crfasrnn.evaluation.evaluate import Labeller
+    from crfasrnn.segmentation.models import Classes
+
+
+def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add them to the commands of crfasrnn."""
+    evaluate = commands.add_parser("evaluate", help="score a model, or saved labels, on a labelled data set")
+    options.add_model(evaluate)
+    options.add_dataset(evaluate)
+    result = evaluate.add_argument_group("what is scored, and how")
+    result.add_argument(
+        "--predictions", type=Path, metavar="DIR", help="label maps x.png to score instead of a model's"
+    )
+    result.add_argument("--trimap", action="store_true", help="also in bands of 1 to 40 pixels around void")
+    result.add_argument("--boundary", action="store_true", help="also the boundary F measure of every class")
+    result.add_argument("--json", type=Path, help="also write the scores and the confusion matrix here")
+    result.add_argument(
+        "--per-image", type=Path, metavar="NPZ", help="write a confusion matrix per image, for `compare`"
+    )
+    result.add_argument("--save-labels", type=Path, metavar="DIR", help="write every image's labels there as x.png")
+    result.add_argument(
+        "--archive", type=Path, metavar="TGZ", help="write the labels as VOC's evaluation server wants them"
+    )
+    evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser("compare", help="is the second model better? paired bootstrap of the mean IU")
+    compare.add_argument("first", type=Path, metavar="FIRST.npz", help="of evaluate --per-image")
+    compare.add_argument("second", type=Path, metavar="SECOND.npz", help="the same for another model")
+    compare.add_argument("--resamples", type=int, default=10_000, help="of the images (10000)")
+    compare.add_argument("--level", type=float, default=0.95, help="of the interval (0.95)")
+    compare.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    compare.set_defaults(run=_compare)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from caffe.errors import CaffeError
+    from crfasrnn.evaluation.evaluate import evaluate, report, write_json
+
+    if arguments.archive is not None and arguments.voc is None:
+        raise CaffeError("--archive is for VOC's evaluation server: it needs --voc")
+    dataset = options.dataset_of(arguments, "val" if arguments.images is None else None)
+    if arguments.archive is None or any(example.label_path.is_file() for example in dataset):
+        dataset.require_files()
+    label, dataset, classes = _subject(arguments, dataset)
+    with _keepers(arguments, classes) as keep:
+        if not any(example.label_path.is_file() for example in dataset):
+            for example in dataset:
+                keep(example.name, label(example))
+            print(f"{len(dataset)} images without label maps: nothing to score, {arguments.archive} written")
+            return 0
+        scores = evaluate(label, dataset, classes, trimap=arguments.trimap, boundary=arguments.boundary, keep=keep)
+    if arguments.json is not None:
+        write_json(arguments.json, scores)
+    if arguments.per_image is not None and scores.per_image is not None:
+        scores.per_image.save(arguments.per_image)
+    print(report(scores))
+    return 0
+
+
+@contextmanager
+def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """What takes each image's name and labels: it writes what --archive and --save-labels ask for."""
+    from crfasrnn.evaluation.voc_archive import voc_archive
+    from crfasrnn.pictures.label_maps import label_palette, write_labels
+
+    numbers, folder = arguments.classes or classes.voc_ids, arguments.save_labels
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if arguments.archive is None else voc_archive(arguments.archive, numbers) as add:
+
+        def keep(name: str, labels: np.ndarray) -> None:
+            if add is not None:
+                add(name, labels)
+            if folder is not None:
+                write_labels(folder / f"{name}.png", labels, label_palette(numbers))
+
+        yield keep
+
+
+def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller, Dataset, Classes]:
+    """What labels the images, the data set with the labels that it means, and what they are called."""
+    from caffe.errors import CaffeError
+    from crfasrnn.evaluation.evaluate import for_model, model_labels, saved_classes, saved_labels
+    from crfasrnn.segmentation.models import Classes, numbered_classes
+    from crfasrnn.segmentation.segmenter import Segmenter
+
+    chosen = options.selected(dataset, arguments)
+    if arguments.predictions is None:
+        segmenter = Segmenter(
+            arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad, precision=arguments.precision
+        )
+        classes = segmenter.classes
+        if arguments.classes is not None and len(arguments.classes) != len(classes):
+            raise CaffeError(
+                f"the model has {len(classes)} classes ({', '.join(classes.names)}), --classes names {len(arguments.classes)}"
+            )
+        chosen = for_model(chosen, classes)
+        if chosen.names and classes == numbered_classes(len(classes)):  # the model does not know their names
+            classes = Classes(chosen.names, tuple(arguments.classes or classes.voc_ids))
+        return model_labels(segmenter), chosen, classes
+    return saved_labels(arguments.predictions), chosen, saved_classes(chosen, arguments.classes)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from crfasrnn.evaluation.bootstrap import ImageConfusions, compare, comparison_text
+
+    first, second = (ImageConfusions.load(path) for path in (arguments.first, arguments.second))
+    print(comparison_text(compare(first, second, arguments.resamples, arguments.level, arguments.seed)))
+    return 0

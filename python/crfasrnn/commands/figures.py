@@ -1,0 +1,74 @@
+"""The commands `crfasrnn figures ...`: the paper's figures from files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crfasrnn.commands import options
+
+
+def _titled_folder(text: str) -> tuple[str, Path]:
+    title, _, folder = text.partition("=")
+    if not (title and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not TITLE=FOLDER")
+    return title, Path(folder)
+
+
+def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add `figures` with its kinds to the commands of crfasrnn."""
+    figures = commands.add_parser("figures", help="draw the paper's figures")
+    kinds = figures.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
+
+    cases = kinds.add_parser(
+        "cases", help="results side by side: largest gain, median and largest loss of last over first"
+    )
+    options.add_dataset(cases)
+    cases.add_argument(
+        "--predictions",
+        type=_titled_folder,
+        action="append",
+        required=True,
+        metavar="TITLE=DIR",
+        help="label maps x.png of one method (evaluate --save-labels); repeat in the order of the columns",
+    )
+    cases.add_argument("--count", type=options.positive, default=2, help="images of each kind (2)")
+    cases.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
+    cases.set_defaults(run=_cases)
+
+    crf = kinds.add_parser(
+        "crf", help="learned compatibility matrix against Potts, and the kernel weights of each class"
+    )
+    crf.add_argument("weights", type=Path, metavar="CAFFEMODEL", help="of a network with CRF-RNN")
+    crf.add_argument("--layer", default="inference1", help="its MultiStageMeanfield layer (inference1)")
+    crf.add_argument(
+        "--classes-file", type=Path, metavar="FILE", help="classes.txt with the names (VOC's for 21 classes)"
+    )
+    crf.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
+    crf.set_defaults(run=_crf)
+
+
+def _cases(arguments: argparse.Namespace) -> int:
+    from crfasrnn.evaluation.evaluate import saved_classes, saved_labels
+    from crfasrnn.figures.cases import choose_cases, draw_cases
+
+    dataset = options.selected(options.dataset_of(arguments, "val" if arguments.images is None else None), arguments)
+    classes = saved_classes(dataset.require_files(), arguments.classes)
+    methods = [(title, saved_labels(folder)) for title, folder in arguments.predictions]
+    cases = choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), arguments.count)
+    draw_cases(arguments.output, cases, methods, classes.names, classes.voc_ids)
+    for case in cases:
+        print(f"{case.kind:<12}  {case.example.name}  {100 * case.first:.1f} -> {100 * case.last:.1f}")
+    return 0
+
+
+def _crf(arguments: argparse.Namespace) -> int:
+    from crfasrnn.figures.cases import draw_crf, read_crf
+    from crfasrnn.segmentation.models import numbered_classes, read_classes
+
+    parameters = read_crf(arguments.weights, arguments.layer)
+    file = arguments.classes_file
+    classes = numbered_classes(len(parameters.compatibility)) if file is None else read_classes(file)
+    draw_crf(arguments.output, parameters, classes.names)
+    print(f"{arguments.output}")
+    return 0

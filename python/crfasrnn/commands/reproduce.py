@@ -1,0 +1,133 @@
+"""The command `crfasrnn reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crfasrnn.commands import options
+
+if TYPE_CHECKING:
+    from crfasrnn.reproduction.experiments import Settings
+
+STOPPED = 3  # exit status when the time was over before the table was done
+
+
+def _counts(text: str) -> tuple[int, int]:
+    """Two numbers of settings between a comma."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers like 40,40")
+    return int(parts[0]), int(parts[1])
+
+
+def _names(text: str) -> list[str]:
+    """Names between commas."""
+    return text.split(",")
+
+
+def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add it to the commands of crfasrnn."""
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="make a table of the paper: train what is missing, score, write .md, .json and .png",
+        description="The same command again goes on where it was. Once given, --voc, --weights and the options about data and "
+        "length are remembered in --output.",
+    )
+    reproduce.add_argument("table", choices=("table1", "ablations", "iterations"))
+    reproduce.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
+    reproduce.add_argument("--seeds", type=options.sizes, default=[1, 2], help="one training each (1,2)")
+    reproduce.add_argument(
+        "--variants", type=_names, metavar="LIST", help="of the ablations, e.g. per-class,untied (all)"
+    )
+    reproduce.add_argument("--dry-run", action="store_true", help="print what would be trained, and how long it takes")
+    reproduce.add_argument(
+        "--budget-minutes", type=float, help="stop after so long, with snapshots; exit status 3 (searches end first)"
+    )
+    reproduce.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
+    reproduce.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    reproduce.add_argument(
+        "--write-docs", type=Path, metavar="FILE", help="also write all tables and pictures so far as one page"
+    )
+    data = reproduce.add_argument_group("data and length (remembered)", argument_default=argparse.SUPPRESS)
+    data.add_argument("--voc", help="folder like VOC2012")
+    data.add_argument("--weights", help="VGG-16's trunk: .npz or a Caffe model")
+    data.add_argument("--scratch", dest="weights", action="store_const", const=None, help="random weights instead")
+    data.add_argument("--family", choices=("slim", "voc21"), help="slim, or the papers' networks (slim)")
+    data.add_argument("--classes", type=options.class_ids, help="VOC's numbers (0,8,10,12,13,15,17)")
+    data.add_argument(
+        "--list",
+        dest="train_lists",
+        action="append",
+        help="of training images; repeatable, held out from the first (train, train_sbd)",
+    )
+    data.add_argument("--val-list", help="of the images for the reported figures (val)")
+    data.add_argument("--masks", help="folder of the label maps (SegmentationClass)")
+    data.add_argument("--held-out", type=options.positive, help="images held out of the first list (60)")
+    data.add_argument("--scales", type=options.sizes, help="largest sides in training (256,384)")
+    data.add_argument("--size", type=options.positive, help="and in testing (384)")
+    data.add_argument("--fcn-iterations", type=options.positive_count, help="steps of each FCN (3500)")
+    data.add_argument("--crf-iterations", type=options.positive_count, help="steps of all that starts from it (1000)")
+    data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
+    data.add_argument("--width", type=float, help="factor of the channels (1)")
+    data.add_argument("--precision", choices=("float32", "bf16"), help="of wide convolutions (float32)")
+    reproduce.set_defaults(run=_reproduce)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """The folder's settings with those of the command line. Raises CaffeError if the data are not named."""
+    from dataclasses import fields
+
+    from caffe.errors import CaffeError
+    from crfasrnn.reproduction.experiments import Settings
+
+    chosen: dict[str, Any] = Settings.stored(arguments.output)
+    for field in fields(Settings):
+        if hasattr(arguments, field.name):
+            value = getattr(arguments, field.name)
+            chosen[field.name] = tuple(value) if isinstance(value, list) else value
+    if not {"voc", "weights"} <= set(chosen):
+        raise CaffeError("the first time, give --voc VOC2012 and --weights TRUNK.npz (or --scratch)")
+    if set(chosen) - {field.name for field in fields(Settings)}:
+        raise CaffeError(f"{str(arguments.output)!r} was written by another version: give another --output")
+    return Settings(**chosen)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from caffe import mode
+    from crfasrnn.reproduction import experiments as plan
+    from crfasrnn.reproduction import report
+    from crfasrnn.reproduction.scoring import StoppedError
+    from crfasrnn.reproduction.tables import Reproduction
+    from crfasrnn.training.train import budget, threads
+
+    settings = _settings(arguments)
+    if arguments.dry_run:
+        settings.check()
+        for line in plan.lines(arguments.output, settings, arguments.table, arguments.seeds, arguments.variants):
+            print(line)
+        return 0
+    if arguments.gpu is not None:
+        mode.set_mode_gpu()
+        mode.set_device(arguments.gpu)
+    with threads(arguments.threads):
+        reproduction = Reproduction(
+            arguments.output,
+            settings,
+            arguments.seeds,
+            variants=arguments.variants,
+            processes=arguments.threads or os.cpu_count() or 1,
+            stop=budget(arguments.budget_minutes),
+        )
+        try:
+            path = getattr(reproduction, arguments.table)()
+        except StoppedError:
+            print("stopped before the table is done; the same command goes on from here")
+            return STOPPED
+    print(path.read_text(encoding="utf-8"), end="")
+    if arguments.write_docs is not None:
+        report.write_docs(arguments.output, arguments.write_docs)
+    print(f"{path}")
+    return 0

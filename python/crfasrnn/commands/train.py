@@ -1,0 +1,154 @@
+"""The command `crfasrnn train`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crfasrnn.commands import options
+
+if TYPE_CHECKING:
+    from crfasrnn.networks.recipes import Options, Recipe
+    from crfasrnn.segmentation.models import Classes
+
+
+def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add it to the commands of crfasrnn."""
+    train = commands.add_parser(
+        "train",
+        help="train a network by a recipe; the same command again goes on after an interruption",
+        description="Recipes: fcn32s, fcn16s, fcn8s, fcn8s-longer, crfrnn, crf-only (the papers', a GPU's work), and slim-fcn8s, "
+        "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it.",
+    )
+    train.add_argument("recipe", metavar="RECIPE", help="e.g. slim-fcn8s, then slim-crfrnn")
+    train.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder with train/ and, for mean IU on the way, val/: each by `crfasrnn data lmdb`",
+    )
+    train.add_argument("--output", type=Path, help="folder for everything that is written (DATA/RECIPE)")
+    train.add_argument(
+        "--weights",
+        type=Path,
+        help="to start from: .caffemodel, .caffemodel.h5, or .npz of VGG-16's trunk (the result of the recipe before, in DATA)",
+    )
+    train.add_argument("--scratch", action="store_true", help="start from random weights instead")
+    classes = train.add_argument_group("classes (found in the data)").add_mutually_exclusive_group()
+    classes.add_argument("--num-classes", type=options.class_count, help="how many, background included")
+    classes.add_argument("--classes-file", type=Path, metavar="FILE", help="a classes.txt: number and name, one a line")
+    train.add_argument(
+        "--from-classes",
+        type=options.class_ids,
+        metavar="IDS",
+        help="of --weights with other classes: its number of each of ours, e.g. 0,8,12 (by name)",
+    )
+    run = train.add_argument_group("how long, and where")
+    run.add_argument("--iterations", type=options.positive_count, help="steps (the recipe's)")
+    run.add_argument("--test-interval", type=options.positive_count, help="steps between tests (a tenth of all)")
+    run.add_argument("--seed", type=int, default=1, help="of dropout and random weights (1)")
+    run.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
+    run.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    run.add_argument(
+        "--precision", choices=("float32", "bf16"), default="float32", help="of the wide convolutions (float32)"
+    )
+    run.add_argument("--budget-minutes", type=float, help="stop after so long, with a snapshot")
+    add_variant(train)
+    train.set_defaults(run=_train)
+
+
+def add_variant(parser: argparse.ArgumentParser) -> None:
+    """The options of section 7.1, and the network's width."""
+    crf = parser.add_argument_group("what the paper's section 7.1 varies")
+    crf.add_argument("--mean-field", type=options.positive, default=5, metavar="T", help="iterations in training (5)")
+    crf.add_argument(
+        "--kernel-weights",
+        choices=("shared", "per-class", "full"),
+        default="full",
+        help="weights of the kernels: one, one for each class, C x C (full)",
+    )
+    crf.add_argument(
+        "--compatibility",
+        choices=("potts", "symmetric", "full"),
+        default="full",
+        help="fixed, learned with its transpose's mean, or learned freely (full)",
+    )
+    crf.add_argument("--untied", action="store_true", help="every iteration has parameters of its own")
+    crf.add_argument("--relu", action="store_true", help="scores become Q by ReLU instead of softmax (section 6)")
+    crf.add_argument("--robust-loss", action="store_true", help="robust log-likelihood instead of the softmax loss")
+    crf.add_argument(
+        "--width", type=float, default=1, help="factor of the channels (1); other networks start from scratch"
+    )
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """What add_variant's options say."""
+    from crfasrnn.networks.crfrnn import Variant
+    from crfasrnn.networks.recipes import Options
+
+    variant = Variant(
+        kernel_weights=arguments.kernel_weights.upper().replace("-", "_"),
+        compatibility=arguments.compatibility,
+        untied=arguments.untied,
+        activation="RELU" if arguments.relu else "SOFTMAX",
+    )
+    return Options(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from caffe import mode
+    from crfasrnn.networks.recipes import recipe
+    from crfasrnn.training.train import Job, budget, threads, train
+
+    if arguments.gpu is not None:
+        mode.set_mode_gpu()
+        mode.set_device(arguments.gpu)
+    job = Job(
+        arguments.recipe,
+        arguments.data,
+        arguments.output or arguments.data / arguments.recipe,
+        weights=_weights(arguments, recipe(arguments.recipe)),
+        classes=_classes(arguments),
+        from_classes=tuple(arguments.from_classes) if arguments.from_classes else None,
+        iterations=arguments.iterations,
+        test_interval=arguments.test_interval,
+        seed=arguments.seed,
+        options=options_of(arguments),
+        precision=arguments.precision,
+    )
+    with threads(arguments.threads):
+        done = train(job, budget(arguments.budget_minutes))
+    if done:
+        print(f"crfasrnn segment IMAGE --model {job.deploy} --weights {job.final}")
+    return 0
+
+
+def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
+    """What to start from; raises CaffeError if that is not to be found."""
+    from caffe.errors import CaffeError
+    from crfasrnn.training.train import FINAL
+
+    if arguments.scratch and arguments.weights is not None:
+        raise CaffeError("give --weights or --scratch, not both")
+    if arguments.scratch or arguments.weights is not None:
+        return arguments.weights
+    if recipe.start is None:
+        raise CaffeError(
+            f"{arguments.recipe} starts from VGG-16's trunk: give it with --weights, or --scratch for random weights"
+        )
+    path = arguments.data / recipe.start / FINAL
+    if not path.is_file():
+        raise CaffeError(
+            f"{arguments.recipe} starts from the result of {recipe.start}, and {str(path)!r} is not there: train that first, "
+            "or give --weights"
+        )
+    return path
+
+
+def _classes(arguments: argparse.Namespace) -> Classes | None:
+    from crfasrnn.segmentation.models import numbered_classes, read_classes
+
+    if arguments.classes_file is not None:
+        return read_classes(arguments.classes_file)
+    return None if arguments.num_classes is None else numbered_classes(arguments.num_classes)

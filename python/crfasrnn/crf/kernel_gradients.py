@@ -1,0 +1,157 @@
+"""Mean field with gradients for the kernels themselves: their standard deviations (theta) and what they compare.
+
+The lattice filter is not the function to differentiate here. It is piecewise linear in the features, and its pieces are small:
+with the paper's theta_gamma of 3 a change of theta by one percent moves the far corner of a 500-pixel image over more than one
+lattice cell, so the derivative of the pieces says next to nothing about the Gaussian (it can be off by orders of magnitude and
+have the wrong sign). The gradient of the Gaussian is known in closed form, though, and consists of Gaussian filters:
+
+    L = sum_ij g_i v_j K_ij,  K_ij = exp(-|f_i - f_j|^2 / 2)
+    dL/df_i = g_i (K(v f)_i - f_i K(v)_i) + v_i (K(g f)_i - f_i K(g)_i)
+
+which the lattice computes as well as it computes everything else. This is what flows to the features, and through them by torch
+to the thetas; gradients to the values stay the exact transpose of the filter.
+
+Iterations are unrolled in torch here, several times slower than the compiled operator, which is used wherever no kernel learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crfasrnn import _core
+from crfasrnn.crf.operator import filter_op
+
+# out = n^-ALPHA K(n^-BETA v) with n = K(1), by the index of crfasrnn.crf.NORMALIZATIONS.
+_ALPHA = (0.0, 0.0, 1.0, 0.5)
+_BETA = (0.0, 1.0, 0.0, 0.5)
+
+Filter = Callable[[Tensor, bool], Tensor]
+
+
+class Lattice:
+    """The filter K, or K transposed, at features (d, H, W) in standard deviations; of values (C, H, W), same dtype."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features.detach().contiguous()
+        self._kernel: Any = None
+        if features.device.type == "cpu":
+            bits = "32" if features.dtype == torch.float32 else "64"
+            source = getattr(_core, "KernelSource" + bits)(self.features[None], 0.0, 0.0, 1.0, 0)
+            self._kernel = getattr(_core, "GaussianKernel" + bits)(source, *features.shape[1:], torch.get_num_threads())
+        self.response = self(torch.ones_like(self.features[:1]), False)
+
+    def __call__(self, values: Tensor, transpose: bool) -> Tensor:
+        values = values.contiguous()
+        if self._kernel is None:
+            rows = filter_op(values.flatten(1).T, self.features.flatten(1).T, transpose)
+            return rows.T.reshape(values.shape)
+        out = torch.empty_like(values)
+        self._kernel.filter(values, out, transpose, torch.get_num_threads())
+        return out
+
+    def double(self) -> Lattice:
+        """In float64: sums of differences of far positions need it."""
+        return self if self.features.dtype == torch.float64 else Lattice(self.features.double())
+
+
+def pair_gradient(run: Filter, features: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """The gradient of sum_ij left_i . right_j K_ij with respect to the features (d, H, W); left, right: (C, H, W)."""
+    # K depends on differences alone: small numbers lose less.
+    centred = features - features.mean((1, 2), keepdim=True)
+    to_right, to_left = run(right, False), run(left, True)
+    parts = [
+        (left * (run(right * f, False) - f * to_right) + right * (run(left * f, True) - f * to_left)).sum(0)
+        for f in centred
+    ]
+    return torch.stack(parts)
+
+
+class GaussianFilter(torch.autograd.Function):
+    """The normalised filter of values (C, H, W) at features (d, H, W), with the gradients described above."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, features: Tensor, lattice: Any, normalization: int) -> Tensor:
+        """lattice: a Lattice at the features, or what behaves like one."""
+        ctx.lattice, ctx.normalization = lattice, normalization
+        ctx.save_for_backward(values)
+        after, before = _factors(lattice.response, normalization)
+        return after * lattice(before * values, False)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        lattice, normalization = ctx.lattice, ctx.normalization
+        (values,) = ctx.saved_tensors
+        after, before = _factors(lattice.response, normalization)
+        d_values = before * lattice(after * grad, True) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return d_values, None, None, None
+        lattice, grad, v = lattice.double(), grad.double(), values.double()
+        after, before = _factors(lattice.response, normalization)
+        alpha, beta, n = _ALPHA[normalization], _BETA[normalization], lattice.response + 1e-20
+        # The normalisers are filters of ones: one more pair of channels.
+        d_response = torch.zeros_like(n)
+        if alpha:
+            d_response -= (alpha * n ** (-alpha - 1) * grad * lattice(before * v, False)).sum(0, keepdim=True)
+        if beta:
+            d_response -= (beta * n ** (-beta - 1) * v * lattice(after * grad, True)).sum(0, keepdim=True)
+        left, right = torch.cat([after * grad, d_response]), torch.cat([before * v, torch.ones_like(n)])
+        d_features = pair_gradient(lattice, lattice.features, left, right)
+        return d_values, d_features.to(values.dtype), None, None
+
+
+def _factors(response: Tensor, normalization: int) -> tuple[Tensor, Tensor]:
+    """What multiplies after and before the filter; the addend keeps points that nobody reaches, as in the compiled core."""
+    n = response + 1e-20
+    return n ** -_ALPHA[normalization], n ** -_BETA[normalization]
+
+
+def unrolled_mean_field(
+    unary: Tensor,
+    q0: Tensor,
+    coordinates: Sequence[Tensor],
+    normalizations: Sequence[int],
+    weights: Tensor,
+    compatibility: Tensor,
+    mask: Tensor | None,
+    iterations: int,
+    activate: Callable[[Tensor], Tensor],
+    make_lattice: Callable[[Tensor], Any] = Lattice,
+) -> Tensor:
+    """Scores as crfasrnn.crf.mean_field_kernels, differentiable in everything.
+
+    unary, q0: (N, C, H, W); coordinates: per kernel (N or 1, d, H, W) in standard deviations; weights: (kernels, C, C) or
+    (kernels, iterations, C, C); compatibility: the same without kernels; mask: (N, H, W) bool or None. activate makes Q (C, H, W)
+    of scores.
+    """
+    images = []
+    for n in range(len(unary)):
+        taken = None if mask is None else mask[n]
+        scores, start = _points(unary[n], taken), _points(q0[n], taken)
+        if not scores.numel():
+            images.append(unary[n] * 0)
+            continue
+        features = [_points(c[n if len(c) > 1 else 0], taken) for c in coordinates]
+        lattices = [make_lattice(f) for f in features]
+        message, result = start, scores
+        for t in range(iterations):
+            q = activate(message)
+            w, mu = (m[..., t, :, :] if compatibility.ndim == 3 else m for m in (weights, compatibility))
+            mixed = sum(
+                torch.einsum("ij,jhw->ihw", w[k], GaussianFilter.apply(q, features[k], lattices[k], normalizations[k]))
+                for k in range(len(features))
+            )
+            message = result = scores - torch.einsum("ij,jhw->ihw", mu, mixed)
+        if taken is not None:
+            result = torch.zeros_like(unary[n]).masked_scatter(taken, result)
+        images.append(result)
+    return torch.stack(images) if images else unary * 0
+
+
+def _points(planes: Tensor, mask: Tensor | None) -> Tensor:
+    """Planes (C, H, W), or the points that the mask keeps as (C, 1, points)."""
+    return planes if mask is None else planes[:, mask][:, None]

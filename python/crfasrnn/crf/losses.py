@@ -1,0 +1,73 @@
+"""Losses that segmentation nets with a CRF are trained with, beyond torch's cross entropy."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from crfasrnn.evaluation.metrics import IGNORE_LABEL
+
+
+def robust_log_likelihood(
+    scores: Tensor,
+    labels: Tensor,
+    robustness: float = 0.01,
+    ignore_label: int | None = IGNORE_LABEL,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood made robust against wrong labels: - log(softmax(scores)[label] + robustness).
+
+    After P. Krahenbuhl and V. Koltun, "Parameter Learning and Convergent Inference for Dense Random Fields", ICML 2013, who
+    maximise the mean over the variables of log(Q(label) + robustness) of a CRF's marginals Q. With p the label's probability
+    the gradient to the scores is p / (p + robustness) times that of cross entropy: a label that the model thinks nearly
+    impossible costs at most - log(robustness) and pulls at nothing. robustness 0 is cross entropy.
+
+    Args:
+        scores: (N, C, ...), before softmax, of any floating dtype; float16 and bfloat16 are computed in float32.
+        labels: (N, ...), integers 0 .. C-1 or ignore_label.
+        robustness: at least 0, to be compared with probabilities.
+        ignore_label: of positions that do not count; None if there are none.
+        reduction: "mean" over the positions that count (0 if none does), "sum", or "none": (N, ...), 0 where ignored.
+
+    Raises:
+        ValueError: a shape, label, robustness or reduction is not as above.
+    """
+    if not (math.isfinite(robustness) and robustness >= 0):
+        raise ValueError(f"robustness must be a number of at least 0, got {robustness}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is mean, sum or none, not {reduction!r}")
+    if scores.dim() < 2 or labels.shape != (*scores.shape[:1], *scores.shape[2:]):
+        raise ValueError(
+            f"scores (N, C, ...) need labels (N, ...): they are {tuple(scores.shape)} and {tuple(labels.shape)}"
+        )
+    index = labels.long()
+    counts = torch.ones_like(index, dtype=torch.bool) if ignore_label is None else index != ignore_label
+    bad = counts & ((index < 0) | (index >= scores.shape[1]))
+    if bad.any():
+        at = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(f"label {int(index[at])} at {at} is none of 0 to {scores.shape[1] - 1}")
+    if scores.dtype in (torch.float16, torch.bfloat16):
+        scores = scores.float()
+    picked = scores.log_softmax(1).gather(1, index.masked_fill(~counts, 0).unsqueeze(1)).squeeze(1)
+    if robustness > 0:
+        picked = torch.logaddexp(picked, picked.new_tensor(math.log(robustness)))
+    terms = -picked.masked_fill(~counts, 0)
+    if reduction == "none":
+        return terms
+    return terms.sum() / counts.sum().clamp(min=1) if reduction == "mean" else terms.sum()
+
+
+class RobustLogLikelihoodLoss(nn.Module):
+    """robust_log_likelihood as a module; the arguments are its."""
+
+    def __init__(
+        self, robustness: float = 0.01, ignore_label: int | None = IGNORE_LABEL, reduction: str = "mean"
+    ) -> None:
+        super().__init__()
+        self.robustness, self.ignore_label, self.reduction = robustness, ignore_label, reduction
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The loss of scores (N, C, ...) and labels (N, ...)."""
+        return robust_log_likelihood(scores, labels, self.robustness, self.ignore_label, self.reduction)

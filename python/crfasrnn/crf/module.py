@@ -1,0 +1,291 @@
+"""CRF-RNN as a torch module: mean-field inference with learnable weights, for any kernels (Zheng et al. 2015)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from caffe.proto.model_file import read_model, write_model
+from crfasrnn.crf.functional import Kernel, mean_field_kernels
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """Compares positions: exp(-|p_i - p_j|^2 / 2 theta^2), which removes small isolated regions.
+
+    Attributes:
+        theta: standard deviation in pixels, one number or one per axis in the order x, y(, z).
+        weight: what the weights of all classes start from (3 in the released network).
+        normalization: "after" (the paper's weighted mean), "before", "symmetric" or "none".
+    """
+
+    theta: float | tuple[float, ...] = 3.0
+    weight: float = 3.0
+    normalization: str = "after"
+
+
+@dataclass(frozen=True)
+class Bilateral:
+    """Compares positions and the colours of `image`.
+
+    Attributes:
+        theta_alpha: standard deviation of the position in pixels, one number or one per axis in the order x, y(, z).
+        theta_beta: standard deviation of the colours in units of the image; 3 goes with values of 0 to 255.
+        weight: what the weights of all classes start from (5 in the released network).
+        normalization: as for Spatial.
+    """
+
+    theta_alpha: float | tuple[float, ...] = 160.0
+    theta_beta: float = 3.0
+    weight: float = 5.0
+    normalization: str = "after"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Compares channels of your own: depth, infrared, spectra, normals, ..., together with the position or without.
+
+    Attributes:
+        theta: standard deviations in the channels' units, one for each channel or one number for all.
+        theta_position: standard deviation of the position in pixels as in Spatial; None if the position does not matter.
+        name: which entry of `extra` has the channels.
+        weight: what the weights of all classes start from.
+        normalization: as for Spatial.
+    """
+
+    theta: float | tuple[float, ...]
+    theta_position: float | tuple[float, ...] | None = None
+    name: str = "extra"
+    weight: float = 1.0
+    normalization: str = "after"
+
+
+KernelSpec = Spatial | Bilateral | Features
+
+
+def _thetas(kernel: KernelSpec) -> list[float | tuple[float, ...]]:
+    """The standard deviations that a kernel has, in the order of its attributes."""
+    if isinstance(kernel, Spatial):
+        return [kernel.theta]
+    if isinstance(kernel, Bilateral):
+        return [kernel.theta_alpha, kernel.theta_beta]
+    return [kernel.theta] if kernel.theta_position is None else [kernel.theta, kernel.theta_position]
+
+
+DEFAULT_KERNELS: tuple[KernelSpec, ...] = (Spatial(), Bilateral())
+
+
+class CrfRnn(nn.Module):
+    """Refines scores of classes by mean-field inference in a fully connected CRF; trains with the network before it.
+
+    Every iteration filters the classes' probabilities with each kernel, weights them (`weights`, one C x C matrix W_k per
+    kernel), mixes the classes (`compatibility`, mu) and subtracts the result from the scores (paper, section 4). With the
+    default kernels and options, state_dict() holds `weights.0`, `weights.1` and `compatibility`, which are the three blobs
+    of Caffe's MultiStageMeanfield layer in this order: see load_caffemodel and save_caffemodel.
+
+    Args:
+        num_classes: C >= 1.
+        kernels: Spatial, Bilateral and Features, in any number and order.
+        iterations: T >= 1; the paper trains with 5 and tests with 10. `crf.iterations = 10` changes it, and so does
+            forward's argument for one call.
+        weights: "full" (C x C for each kernel), "per_class" (its diagonal alone, section 4.2) or "shared" (one number).
+        compatibility: "full" (learned, section 4.3), "symmetric" (learned, kept symmetric), or "potts" (fixed to minus the
+            identity: different labels for alike pixels cost the same for any two classes).
+        activation: "softmax", or "relu" for Q = max(0, scores) between iterations (section 6).
+        untied: whether every iteration has weights and a compatibility of its own (section 7.1); parameters then have a leading
+            axis of `iterations`, which cannot be changed afterwards.
+        learn_bandwidths: whether the standard deviations are learned too: `log_thetas` holds the natural logarithms, kernel by
+            kernel in the order of the kernels' attributes. Several times slower.
+
+    Raises:
+        ValueError: an option is not one of these.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        kernels: Sequence[KernelSpec] = DEFAULT_KERNELS,
+        iterations: int = 5,
+        *,
+        weights: str = "full",
+        compatibility: str = "full",
+        activation: str = "softmax",
+        untied: bool = False,
+        learn_bandwidths: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        if not kernels or not all(isinstance(kernel, (Spatial, Bilateral, Features)) for kernel in kernels):
+            raise ValueError(f"kernels must be at least one of Spatial, Bilateral and Features, got {kernels!r}")
+        if weights not in ("full", "per_class", "shared"):
+            raise ValueError(f"weights must be 'full', 'per_class' or 'shared', got {weights!r}")
+        if compatibility not in ("full", "symmetric", "potts"):
+            raise ValueError(f"compatibility must be 'full', 'symmetric' or 'potts', got {compatibility!r}")
+        self.num_classes = num_classes
+        self.kernels = tuple(kernels)
+        self.iterations = iterations
+        self.activation = activation
+        self._sets = (iterations,) if untied else ()
+        self._shape_of_weights = weights
+        self._kind_of_compatibility = compatibility
+        self.weights = nn.ParameterList([nn.Parameter(self._start(kernel.weight)) for kernel in kernels])
+        self.log_thetas = nn.ParameterList(
+            [nn.Parameter(torch.tensor(t).log()) for kernel in kernels for t in _thetas(kernel)]
+            if learn_bandwidths
+            else []
+        )
+        potts = -torch.eye(num_classes).repeat(*self._sets, 1, 1)
+        if compatibility == "potts":
+            # No part of the state: there is nothing to save, and a full matrix must not slip in.
+            self.register_buffer("compatibility", potts, persistent=False)
+        else:
+            self.compatibility = nn.Parameter(potts)
+
+    def _start(self, weight: float) -> Tensor:
+        if self._shape_of_weights == "shared":
+            return torch.full(self._sets, float(weight))
+        diagonal = torch.full((*self._sets, self.num_classes), float(weight))
+        return diagonal if self._shape_of_weights == "per_class" else torch.diag_embed(diagonal)
+
+    def matrices(self) -> tuple[list[Tensor], Tensor]:
+        """The W_k of all kernels and mu as (C, C), untied (iterations, C, C), functions of the parameters."""
+        weights = list(self.weights)
+        if self._shape_of_weights == "shared":
+            weights = [w[..., None].expand(*self._sets, self.num_classes) for w in weights]
+        if self._shape_of_weights != "full":
+            weights = [torch.diag_embed(w) for w in weights]
+        mu = self.compatibility
+        return weights, (mu + mu.mT) / 2 if self._kind_of_compatibility == "symmetric" else mu
+
+    def _bandwidths(self) -> list[list[Any]]:
+        """The thetas of every kernel in the order of _thetas: numbers, or what the learned logarithms say."""
+        learned = iter(self.log_thetas)
+        return [
+            [next(learned).exp() if len(self.log_thetas) else t for t in _thetas(kernel)] for kernel in self.kernels
+        ]
+
+    def forward(
+        self,
+        unary: Tensor,
+        image: Tensor | None = None,
+        *,
+        extra: Tensor | Mapping[str, Tensor] | None = None,
+        q0: Tensor | None = None,
+        mask: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> Tensor:
+        """Refined scores (N, C, *S), not soft-maxed, dtype of `unary`; each image of the batch on its own.
+
+        Args:
+            unary: (N, C, *S) scores before softmax, float32 or float64, on the CPU; S is height and width, or any grid.
+            image: (N, K, *S) colours for Bilateral kernels; no gradient flows to it.
+            extra: (N, d, *S) channels for Features kernels, or a mapping from their names to such tensors; no gradient.
+            q0: (N, C, *S) scores whose softmax starts the first iteration; unary if None.
+            mask: (N, *S) bool, False for padding: it influences nothing, its result and gradient are 0.
+            iterations: T of this call in place of the module's.
+
+        Raises:
+            ValueError: a kernel's image or channels are missing, or as crfasrnn.crf.mean_field_kernels.
+        """
+        if unary.ndim < 3 or unary.shape[1] != self.num_classes:
+            raise ValueError(f"unary must be (N, {self.num_classes}, ...), got {tuple(unary.shape)}")
+        kernels = [
+            self._kernel(kernel, thetas, unary, image, extra)
+            for kernel, thetas in zip(self.kernels, self._bandwidths(), strict=True)
+        ]
+        weights, mu = self.matrices()
+        count = self.iterations if iterations is None else iterations
+        start = unary if q0 is None else q0
+        if self._sets and count != self._sets[0]:
+            raise ValueError(f"this module's {self._sets[0]} iterations are untied: it cannot run {count}")
+        return mean_field_kernels(
+            unary, start, kernels, weights, mu, iterations=count, mask=mask, activation=self.activation
+        )
+
+    def _kernel(
+        self,
+        kernel: KernelSpec,
+        thetas: Sequence[Any],
+        unary: Tensor,
+        image: Tensor | None,
+        extra: Tensor | Mapping[str, Tensor] | None,
+    ) -> Kernel:
+        if isinstance(kernel, Spatial):
+            return Kernel(thetas[0], normalization=kernel.normalization)
+        if isinstance(kernel, Bilateral):
+            if image is None:
+                raise ValueError(f"{kernel} needs an image: forward(unary, image)")
+            return Kernel(thetas[0], image.to(unary.dtype), thetas[1], kernel.normalization)
+        channels = extra.get(kernel.name) if isinstance(extra, Mapping) else extra
+        if channels is None:
+            raise ValueError(f"{kernel} needs its channels: forward(unary, image, extra={{{kernel.name!r}: ...}})")
+        channels = channels.detach().to(unary.dtype)
+        position = thetas[1] if len(thetas) > 1 else None
+        if isinstance(kernel.theta, (int, float)):
+            return Kernel(position, channels, thetas[0], kernel.normalization)
+        count = len(kernel.theta)
+        if channels.ndim < 3 or channels.shape[1] != count or not min(kernel.theta, default=0) > 0:
+            raise ValueError(
+                f"{kernel} must have a positive theta for each channel, and {kernel.name!r} is {tuple(channels.shape)}"
+            )
+        per_channel = torch.as_tensor(thetas[0], dtype=unary.dtype, device=unary.device)
+        scaled = channels / per_channel.view(1, -1, *[1] * (channels.ndim - 2))
+        return Kernel(position, scaled, 1.0, kernel.normalization, learn_features=len(self.log_thetas) > 0)
+
+    def extra_repr(self) -> str:
+        """What print() shows."""
+        return f"{self.num_classes} classes, {list(self.kernels)}, iterations={self.iterations}"
+
+    def load_caffemodel(self, path: str | os.PathLike[str], layer: str = "inference1") -> CrfRnn:
+        """Copy the parameters of a MultiStageMeanfield layer from a .caffemodel or .caffemodel.h5; returns self.
+
+        Raises:
+            CaffeError: the file cannot be read, has no such layer, or the layer's blobs have other shapes.
+            ValueError: this module's weights or compatibility are not "full".
+        """
+        targets = self._blobs()
+        layers = {found.name: found.blobs for found in read_model(path) if found.blobs}
+        if layer not in layers:
+            known = ", ".join(list(layers)[-8:]) or "none with weights"
+            raise CaffeError(f"{os.fspath(path)}: no layer {layer!r} with weights; the last layers are {known}")
+        blobs = [np.asarray(blob) for blob in layers[layer]]
+        shape = (self.num_classes, self.num_classes)
+        shapes = [tuple(blob.shape) for blob in blobs]
+        if len(blobs) != len(targets) or any(found[-2:] != shape or np.prod(found[:-2]) != 1 for found in shapes):
+            raise CaffeError(
+                f"{os.fspath(path)}: layer {layer!r} has blobs {shapes}, but {len(targets)} of 1 x 1 x {shape[0]} x {shape[1]} "
+                "are expected: another number of classes or of kernels"
+            )
+        with torch.no_grad():
+            for target, blob in zip(targets, blobs):
+                target.copy_(torch.from_numpy(blob.reshape(shape).copy()))
+        return self
+
+    def save_caffemodel(self, path: str | os.PathLike[str], layer: str = "inference1") -> None:
+        """Write the parameters as the layer of that name, for Caffe's `-weights` or Net.copy_from.
+
+        Raises:
+            CaffeError: the file cannot be written.
+            ValueError: this module's weights or compatibility are not "full".
+        """
+        blobs = [t.detach().to(torch.float32).cpu().numpy()[None, None] for t in self._blobs()]
+        net = caffe_pb2.NetParameter(name="crfasrnn")
+        net.layer.add(name=layer, type="MultiStageMeanfield")
+        write_model(path, net, [blobs])
+
+    def _blobs(self) -> list[Tensor]:
+        if self._shape_of_weights != "full" or self._kind_of_compatibility != "full" or self._sets:
+            raise ValueError(
+                "Caffe's layer has full matrices for all iterations: make CrfRnn with weights='full', compatibility='full' "
+                "and untied=False"
+            )
+        return [*self.weights, self.compatibility]

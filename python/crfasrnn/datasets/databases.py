@@ -1,0 +1,128 @@
+"""Training databases as Caffe's Data layer reads them: one LMDB of photographs and one of their label maps."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+from tqdm import tqdm
+
+from caffe.data.db import Cursor
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from crfasrnn.datasets import Example
+from crfasrnn.datasets.check import Counts
+from crfasrnn.pictures.photographs import resized
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One entry of the databases: an example at one size, mirrored or not."""
+
+    example: Example
+    max_side: int | None
+    mirrored: bool
+
+    def image_and_labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """The photograph, H x W x 3 uint8 BGR, and its labels, H x W uint8: 0 .. C-1 and 255."""
+        image, labels = self.example.image_and_labels()
+        if self.max_side is not None:
+            size = resized(labels.shape[0], labels.shape[1], self.max_side)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return (image[:, ::-1], labels[:, ::-1]) if self.mirrored else (image, labels)
+
+
+def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirror: bool, seed: int) -> list[Variant]:
+    """Every example at every size, and mirrored too if asked, in an order that depends on `seed` alone."""
+    entries = [
+        Variant(example, side, mirrored)
+        for example in examples
+        for side in max_sides
+        for mirrored in ((False, True) if mirror else (False,))
+    ]
+    random.Random(seed).shuffle(entries)
+    return entries
+
+
+def datum(array: np.ndarray) -> bytes:
+    """A serialized Datum of H x W x C or H x W uint8; the channels come first inside it."""
+    planes = array.transpose(2, 0, 1) if array.ndim == 3 else array[None]
+    channels, height, width = planes.shape
+    message = caffe_pb2.Datum(channels=channels, height=height, width=width, data=planes.tobytes())
+    return bytes(message.SerializeToString())
+
+
+def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant]) -> Counts:
+    """Write `folder`/image_lmdb and `folder`/label_lmdb, entry i of both under key %08d; returns what was counted in them.
+
+    They are made under another name and renamed when complete; a progress bar tells how far it is. Raises CaffeError if
+    they exist already or an example cannot be read.
+    """
+    target = Path(folder)
+    names = ("image_lmdb", "label_lmdb")
+    for name in names:
+        if (target / name).exists():
+            raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
+    created = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".databases.", dir=target))
+    counts = Counts()
+    try:
+        with closing(_Writer(work / names[0])) as images, closing(_Writer(work / names[1])) as labels:
+            for index, entry in enumerate(tqdm(entries, desc=str(target), unit="image", disable=None)):
+                image, label = entry.image_and_labels()
+                counts.add(label)
+                images.put(b"%08d" % index, datum(image))
+                labels.put(b"%08d" % index, datum(label))
+        for name in names:
+            os.replace(work / name, target / name)
+        return counts
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if created:
+            with suppress(OSError):  # keeps a folder that holds something
+                target.rmdir()
+
+
+class _Writer:
+    """An LMDB that grows as needed: its size must be declared, and is not known before the last image."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        # Not synced entry by entry: the folder gets its name only when everything is written.
+        self._env = lmdb.open(str(path), map_size=1 << 26, sync=False)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add one entry; keys must come in ascending order."""
+        while True:
+            try:
+                with self._env.begin(write=True) as transaction:
+                    transaction.put(key, value, append=True)
+                return
+            except lmdb.MapFullError:
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+
+    def close(self) -> None:
+        self._env.sync(True)
+        self._env.close()
+
+
+def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """The entries of such a database in order: (key, C x H x W uint8)."""
+    cursor = Cursor(path)
+    for _ in range(len(cursor.database)):
+        key, value = cursor.current()
+        message = caffe_pb2.Datum.FromString(value)
+        shape = (message.channels, message.height, message.width)
+        yield key, np.frombuffer(message.data, np.uint8).reshape(shape)
+        cursor.advance()

@@ -1,0 +1,1 @@
+"""Pictures for papers: sheets of cases, the CRF's matrices, curves."""

@@ -1,0 +1,1 @@
+"""Dense CRFs behind any model's probabilities, and the search for their settings."""

@@ -1,0 +1,78 @@
+"""A model's class probabilities for the images of a data set, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from caffe.errors import CaffeError
+from caffe.files import write_text
+from crfasrnn.postprocessing.probabilities import write_probabilities
+from crfasrnn.postprocessing.search import LabelledImage, Sample
+
+if TYPE_CHECKING:
+    from crfasrnn.segmentation.segmenter import Segmenter
+
+_BLOCK = 1 << 20
+
+
+def given(examples: Sequence[LabelledImage], folder: Path) -> list[Sample]:
+    """The images with the files <name>.npy or <name>.npz of `folder`. Raises CaffeError for the first without one."""
+    samples = []
+    for example in examples:
+        files = [folder / f"{example.name}{suffix}" for suffix in (".npy", ".npz")]
+        found = next((file for file in files if file.is_file()), None)
+        if found is None:
+            raise CaffeError(f"no probabilities for {example.name!r}: {str(files[0])!r} is missing (or .npz)")
+        samples.append(Sample(example, found))
+    return samples
+
+
+def cached(
+    examples: Sequence[LabelledImage], folder: Path, model: str, segmenter: Callable[[], Segmenter], limit: int
+) -> list[Sample]:
+    """The images with probabilities by a model, float16 files <name>.npy in `folder`; those that are missing are computed.
+
+    model: identifies the model (see identity); the folder remembers it.
+    segmenter: makes the model, if it is needed.
+    limit: bytes that the folder may take.
+
+    Raises CaffeError if the folder is another model's or would become larger than the limit.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "model.json"
+    if note.exists() and note.read_text(encoding="utf-8") != json.dumps(model):
+        raise CaffeError(f"the probabilities in {str(folder)!r} are of another model; give another folder")
+    write_text(note, json.dumps(model))
+    samples = [Sample(example, folder / f"{example.name}.npy") for example in examples]
+    missing = [sample for sample in samples if not sample.probabilities.is_file()]
+    size = sum(sample.probabilities.stat().st_size for sample in samples if sample.probabilities.is_file())
+    made = segmenter() if missing else None
+    for sample in tqdm(missing, desc="probabilities", unit="image", disable=not missing):
+        assert made is not None
+        probabilities = made.segment(sample.example.image(), probabilities=True).probabilities
+        assert probabilities is not None
+        size += 2 * probabilities.size
+        if size > limit:
+            raise CaffeError(
+                f"the probabilities of {len(samples)} images need more than {limit >> 20} MiB in {str(folder)!r}: raise the "
+                "limit or take fewer images"
+            )
+        sample.probabilities.parent.mkdir(parents=True, exist_ok=True)
+        write_probabilities(sample.probabilities, probabilities)
+    return samples
+
+
+def identity(*parts: object, files: Sequence[Path]) -> str:
+    """A digest of the contents of a model's files and of whatever else its results depend on."""
+    digest = hashlib.sha256(repr(parts).encode())
+    for path in files:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,299 @@
+"""Cross-validated search for the settings of dense CRF post-processing on labelled images.
+
+Widths and weights of the kernels are drawn at random from wide ranges (log-uniform), then the best ones are varied, one number
+at a time and in both directions, by steps that halve when nothing improves. The score is the mean IU over all images. Every
+setting's confusion matrices are kept, one per fold, so that the held-out score comes for free: for each fold, the setting that
+is best on the other folds is scored on it. (Which settings were tried at all has seen every fold; with many images and five
+numbers that matters little.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from caffe.errors import CaffeError
+from caffe.files import write_text
+from crfasrnn.evaluation import metrics
+from crfasrnn.postprocessing.probabilities import read_probabilities
+from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.utils import unary_from_softmax
+
+# Field and place in it -> the range that the search draws from.
+RANGES = {
+    ("spatial", 0): (1.0, 10.0),
+    ("spatial", 1): (0.5, 20.0),
+    ("bilateral", 0): (10.0, 200.0),
+    ("bilateral", 1): (2.0, 50.0),
+    ("bilateral", 2): (0.5, 20.0),
+}
+_FIRST_STEP, _LAST_STEP = 1.6, 1.05  # factors
+_CHUNK = 4  # images per task of a process
+
+
+class LabelledImage(Protocol):
+    """What the search needs of an image: crfasrnn.datasets.Example has it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def image(self) -> np.ndarray: ...
+
+    def labels(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image with its truth, and the file of its class probabilities."""
+
+    example: LabelledImage
+    probabilities: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search found.
+
+    settings: the best on all images.
+    mean_iu: theirs, on the images they were chosen on.
+    held_out: the mean IU when the settings for each fold are chosen on the others.
+    without_crf: the mean IU of the most probable labels as they are.
+    evaluated: how many settings were scored.
+    """
+
+    settings: CrfSettings
+    mean_iu: float
+    held_out: float
+    without_crf: float
+    evaluated: int
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as JSON, which `crfasrnn densecrf --settings` reads."""
+        content = {
+            "settings": self.settings.to_json(),
+            "mean_iu": self.mean_iu,
+            "held_out_mean_iu": self.held_out,
+            "mean_iu_without_crf": self.without_crf,
+            "evaluated": self.evaluated,
+        }
+        write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def search(
+    samples: Sequence[Sample],
+    record: str | os.PathLike[str],
+    *,
+    coarse: int = 50,
+    fine: int = 50,
+    folds: int = 5,
+    iterations: Sequence[int] = (5, 10),
+    seed: int = 1,
+    processes: int = 1,
+) -> Result:
+    """Search for the settings with the highest mean IU.
+
+    Args:
+        samples: at least as many as folds; all with the same number of classes, labels 0 .. C-1 and 255.
+        record: a JSON lines file of what was evaluated; a search that was stopped goes on from there.
+        coarse, fine: how many settings to draw, and at most how many to try around the best.
+        folds: of the cross-validation, at least 2.
+        iterations: the numbers of mean-field iterations to draw from.
+        seed: of folds and draws.
+        processes: to share the images among; each computes with one thread.
+
+    Raises:
+        CaffeError: a file cannot be read, sizes or classes differ, or the record is of another search.
+    """
+    if folds < 2 or len(samples) < folds:
+        raise CaffeError(f"{len(samples)} images cannot be put into {folds} folds: at least 2 folds of one image")
+    if coarse < 0 or fine < 0 or processes < 1 or not iterations or min(iterations) < 1:
+        raise CaffeError("coarse and fine must be at least 0, processes and all iterations at least 1")
+    rng = np.random.default_rng(seed)
+    fold_of = rng.permutation(len(samples)) % folds
+    names = hashlib.sha256("\n".join(sample.example.name for sample in samples).encode()).hexdigest()
+    classes = len(read_probabilities(samples[0].probabilities))
+    search_of = {"images": len(samples), "names": names, "classes": classes, "folds": folds, "seed": seed}
+    evaluated = Record(record, search_of, (folds, classes, classes))
+    total = 2 + coarse + fine
+    with _mapper(processes) as spread, tqdm(total=total, desc="tune", unit="setting") as progress:
+
+        def score(settings: CrfSettings) -> float:
+            if settings not in evaluated:
+                counts = np.zeros((folds, classes, classes), np.int64)
+                for fold, confusion in zip(fold_of, spread(partial(_confusion, settings, classes), samples)):
+                    counts[fold] += confusion
+                evaluated.add(settings, counts)
+            progress.update()
+            progress.set_postfix(mean_iu=f"{100 * evaluated.best()[1]:.2f}")
+            return evaluated.score(settings)
+
+        plain = CrfSettings(iterations=0)
+        for settings in (plain, CrfSettings(), *_drawn(rng, coarse, iterations)):
+            score(settings)
+        _climb(score, evaluated.best(), fine)
+    best, mean_iu = evaluated.best()
+    return Result(best, mean_iu, evaluated.held_out(), evaluated.score(plain), len(evaluated))
+
+
+def _drawn(rng: np.random.Generator, count: int, iterations: Sequence[int]) -> list[CrfSettings]:
+    low, high = np.log(list(RANGES.values())).T
+    numbers = np.exp(rng.uniform(low, high, (count, len(RANGES))))
+    return [_settings(row, int(rng.choice(iterations))) for row in numbers]
+
+
+def _settings(numbers: Sequence[float], iterations: int) -> CrfSettings:
+    """From numbers in the order of RANGES; four digits, so that a setting is found again in the record."""
+    a, b, c, d, e = (float(f"{number:.4g}") for number in numbers)
+    return CrfSettings((a, b), (c, d, e), iterations)
+
+
+def _climb(score: Callable[[CrfSettings], float], start: tuple[CrfSettings, float], budget: int) -> None:
+    """Score what lies one step from the best, on every axis, and go on from the best of that."""
+    (best, value), step = start, _FIRST_STEP
+    while budget > 0 and step > _LAST_STEP and best.iterations > 0:
+        at = [getattr(best, field)[place] for field, place in RANGES]
+        around = [
+            _settings([*at[:k], at[k] * factor, *at[k + 1 :]], best.iterations)
+            for k in range(len(at))
+            for factor in (step, 1 / step)
+        ][:budget]
+        budget -= len(around)
+        scores = [score(settings) for settings in around]
+        if max(scores) > value:
+            best, value = around[int(np.argmax(scores))], max(scores)
+        else:
+            step = math.sqrt(step)
+
+
+def _confusion(settings: CrfSettings, classes: int, sample: Sample) -> np.ndarray:
+    """The confusion matrix of one image with these settings."""
+    name = sample.example.name
+    image, probabilities = sample.example.image(), read_probabilities(sample.probabilities)
+    if probabilities.shape != (classes, *image.shape[:2]):
+        raise CaffeError(
+            f"{name}: the probabilities in {str(sample.probabilities)!r} are {probabilities.shape}, the photograph needs "
+            f"{(classes, *image.shape[:2])}"
+        )
+    labels = settings.labels(image, unary_from_softmax(probabilities))
+    try:
+        return metrics.confusion_matrix(sample.example.labels(), labels, classes)
+    except ValueError as problem:
+        raise CaffeError(f"{name}: {problem}") from problem
+
+
+Spread = Callable[[Callable[[Sample], np.ndarray], Sequence[Sample]], Iterable[np.ndarray]]
+
+
+@contextmanager
+def _mapper(processes: int) -> Iterator[Spread]:
+    """map, by so many processes; in this one if it is one."""
+    if processes == 1:
+        yield map
+        return
+    # A forked copy of a process with threads may hang: new ones.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)
+    try:
+        yield partial(pool.map, chunksize=_CHUNK)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+class Record:
+    """The confusion matrices (folds x C x C) of every setting that was scored, in a file that is only appended to.
+
+    path: JSON lines: first what the search is of, then one setting each. A last line that was cut off is dropped.
+    Raises CaffeError if the file is of another search or damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], search_of: dict[str, Any], shape: tuple[int, int, int]) -> None:
+        self._path = Path(path)
+        self._shape = shape
+        self._counts: dict[CrfSettings, np.ndarray] = {}
+        if self._path.exists():
+            self._read(search_of)
+        else:
+            write_text(self._path, json.dumps(search_of) + "\n")
+
+    def _read(self, search_of: dict[str, Any]) -> None:
+        content = self._path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            os.truncate(self._path, whole)
+        for number, line in enumerate(content[:whole].splitlines(), 1):
+            try:
+                entry = json.loads(line)
+                if number == 1:
+                    self._check(entry, search_of)
+                else:
+                    counts = np.array(entry["confusion"], np.int64)
+                    if counts.shape != self._shape or counts.min() < 0:
+                        raise ValueError(f"no confusion matrices of shape {self._shape}")
+                    self._counts[CrfSettings.from_json(entry["settings"])] = counts
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError, CaffeError) as problem:
+                raise CaffeError(f"{self._path}:{number}: {problem}; give another folder to start anew") from problem
+        if not whole:
+            raise CaffeError(f"{self._path} is no record of a search; give another folder to start anew")
+
+    def _check(self, entry: Any, search_of: dict[str, Any]) -> None:
+        if not isinstance(entry, dict):
+            raise CaffeError("no record of a search")
+        for field, value in search_of.items():
+            if entry.get(field) != value:
+                raise CaffeError(f"the record is of another search: {field} {entry.get(field)!r}, now {value!r}")
+
+    def __contains__(self, settings: CrfSettings) -> bool:
+        return settings in self._counts
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, settings: CrfSettings, counts: np.ndarray) -> None:
+        """Keep a setting's matrices; they are on disk when this returns."""
+        line = json.dumps({"settings": settings.to_json(), "confusion": counts.tolist()}) + "\n"
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(handle, line.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        self._counts[settings] = counts
+
+    def score(self, settings: CrfSettings) -> float:
+        """Mean IU on all images."""
+        return metrics.mean_iu(self._counts[settings].sum(0))
+
+    def best(self) -> tuple[CrfSettings, float]:
+        """The setting with the highest mean IU, the first of equals, and that."""
+        settings = max(self._counts, key=self.score)
+        return settings, self.score(settings)
+
+    def held_out(self) -> float:
+        """Mean IU when each fold is labelled with the settings that are best on the other folds."""
+        counts = np.stack(list(self._counts.values()))
+        total = np.zeros(self._shape[1:], np.int64)
+        for fold in range(self._shape[0]):
+            others = counts.sum(1) - counts[:, fold]
+            chosen = int(np.argmax([metrics.mean_iu(confusion) for confusion in others]))
+            total += counts[chosen, fold]
+        return metrics.mean_iu(total)

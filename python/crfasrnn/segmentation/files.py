@@ -1,0 +1,76 @@
+"""Segmenting files: photographs from disk to label and overlay pictures on disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from caffe.errors import CaffeError
+from caffe.files import atomic_path
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import read_image, write_image
+from crfasrnn.segmentation.overlay import overlay
+from crfasrnn.segmentation.segmenter import Segmentation, Segmenter
+
+
+def segment_files(
+    images: Sequence[Path],
+    output: Path,
+    model: str,
+    weights: Path | None = None,
+    size: int | str | None = None,
+    pad: bool = False,
+    probabilities: bool = False,
+    precision: str = "float32",
+) -> int:
+    """Write <image>_labels.png and <image>_overlay.png (and <image>_probabilities.npy) to `output` for every image.
+
+    A damaged image is reported on stderr and the others are still segmented. Returns the exit status: 1 if any failed.
+    Raises CaffeError, before anything is written, if a file is missing or the model does not load.
+    """
+    _check_names(images)
+    segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
+    output.mkdir(parents=True, exist_ok=True)
+    status = 0
+    with tqdm(images, unit="image", disable=len(images) == 1) as progress:
+        for path in progress:
+            try:
+                image = read_image(path)
+                result = segmenter.segment(image, probabilities)
+            except CaffeError as problem:
+                tqdm.write(f"error: {problem}", file=sys.stderr)
+                status = 1
+                continue
+            written = write_results(output, path.stem, image, result)
+            found = ", ".join(result.classes.names[label] for label in result.present())
+            with tqdm.external_write_mode():
+                print(f"{path}: {found} -> {', '.join(str(file) for file in written)}")
+    return status
+
+
+def _check_names(images: Sequence[Path]) -> None:
+    """Refuse, before any work, files that are missing and files whose results would have the same name."""
+    seen: dict[str, Path] = {}
+    for path in images:
+        if not path.is_file():
+            raise CaffeError(f"cannot read image {str(path)!r}: {'a folder' if path.is_dir() else 'no such file'}")
+        if path.stem in seen:
+            raise CaffeError(f"{str(seen[path.stem])!r} and {str(path)!r} would write results of the same name")
+        seen[path.stem] = path
+
+
+def write_results(output: Path, stem: str, image: np.ndarray, result: Segmentation) -> list[Path]:
+    """Write the pictures of one result; returns their paths."""
+    labels, picture = output / f"{stem}_labels.png", output / f"{stem}_overlay.png"
+    write_labels(labels, result.labels, result.palette)
+    write_image(picture, overlay(image, result))
+    if result.probabilities is None:
+        return [labels, picture]
+    planes = output / f"{stem}_probabilities.npy"
+    with atomic_path(planes) as temporary:
+        np.save(temporary, result.probabilities)
+    return [labels, picture, planes]
