@@ -41,7 +41,7 @@ caffe-plugin:
 
 test-caffe: setup
 	PYTHON=$(BIN)/python scripts/build_test_caffe.sh
-	$(BIN)/python -m pytest -rsP tests/test_bvlc_plugin.py
+	$(BIN)/python -m pytest -rsP tests/plugin/test_bvlc_plugin.py
 
 # Torch's cache of device memory is off under the sanitizer: memory that is used again would hide what was never written.
 gpu: setup
@@ -51,7 +51,7 @@ gpu: setup
 	$(BIN)/python -m pytest --numprocesses 8 --dist worksteal -k cuda
 	if command -v compute-sanitizer > /dev/null; then for tool in memcheck racecheck initcheck; do \
 		PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool $$tool --error-exitcode 1 --print-limit 5 \
-			$(BIN)/python tests/sanitize_cuda.py || exit 1; done; else echo "No compute-sanitizer: not run" >&2; fi
+			$(BIN)/python tests/core/sanitize_cuda.py || exit 1; done; else echo "No compute-sanitizer: not run" >&2; fi
 	$(BIN)/python benchmarks/bench_cuda.py --kernels
 	$(BIN)/python benchmarks/bench_fcn8s.py --gpu
 

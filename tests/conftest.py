@@ -1,32 +1,21 @@
-"""Shared fixtures: where the golden numbers of genuine Caffe lie."""
+"""What every test runs under: threads, and the devices of the fixture `compute`."""
 
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from simulated_device import simulated_device
+from support.simulated_device import simulated_device
 
 import caffe
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("CRFASRNN_SHARED", REPOSITORY.parent / "shared"))
-
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores; theirs inherit it
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-
-
-def shared_path(*parts: str) -> Path:
-    """A path of the reference data beside the checkout; skips the calling test, loudly, where it is absent."""
-    path = SHARED.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"reference data not found: {path} (set CRFASRNN_SHARED to its folder)")
-    return path
 
 
 @pytest.fixture(params=["cpu", "simulated", "cuda"])
@@ -49,18 +38,16 @@ def compute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     caffe.set_mode_cpu()
 
 
-def golden_cases(folder: str) -> list[Path]:
-    """All .npz files of one folder of golden/, or of the small copy in tests/golden where the full set is absent."""
-    for root in (SHARED / "golden", REPOSITORY / "tests" / "golden"):
-        cases = sorted((root / folder).glob("*.npz"))
-        if cases:
-            return cases
-    return []
+@pytest.fixture
+def bounded_memory() -> Iterator[None]:
+    """Fails a test that takes more than a gigabyte."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    # In kilobytes.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
 
 
-# For programs that measure themselves: unlike ru_maxrss it is not the starting process's own.
-PEAK_KIB = """
-import re
-def peak_kib():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
-"""
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for the inputs of tests of readers."""
+    return tmp_path_factory.mktemp("fuzz") / "input"

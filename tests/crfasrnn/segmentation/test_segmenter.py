@@ -1,0 +1,205 @@
+"""Segmenter prepares images as promised and gives the labels that the net's scores say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from support.models import Files, save_net, scores, with_crf
+from support.reference_data import REPOSITORY
+
+import caffe
+from caffe.net_spec import NetSpec, Top
+from caffe.net_spec import layers as L
+from crfasrnn import Segmenter
+from crfasrnn.pictures.label_maps import VOC_CLASSES, read_labels, voc_palette
+from crfasrnn.pictures.photographs import write_image
+from crfasrnn.segmentation.models import find_model, model_names
+
+CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
+MEAN = np.array([103.939, 116.779, 123.68], np.float32)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Files:
+    """A net with a CRF for three classes."""
+    return save_net(tmp_path, with_crf)
+
+
+def classic(files: Files, data: np.ndarray) -> np.ndarray:
+    """Scores, C x H x W, the pycaffe way."""
+    net = caffe.Net(str(files[0]), str(files[1]), caffe.TEST)
+    net.blobs["data"].reshape(*data.shape)
+    result: np.ndarray = net.forward_all(data=data)[net.outputs[0]][0]
+    return result
+
+
+def minus_mean(image: np.ndarray) -> np.ndarray:
+    """1 x 3 x H x W."""
+    return (image - MEAN).transpose(2, 0, 1)[None]
+
+
+def test_native_size_gives_the_labels_of_the_classic_way(tiny: Files) -> None:
+    segmenter = Segmenter(tiny[0], tiny[1])
+    for image in (CAT, CAT[:33, :47], CAT[50:51, :7], CAT):
+        result = segmenter.segment(image)
+        assert result.labels.dtype == np.uint8
+        np.testing.assert_array_equal(result.labels, classic(tiny, minus_mean(image)).argmax(0))
+        assert result.probabilities is None
+    assert len(segmenter.segment(CAT).present()) > 1
+
+
+def test_padding_is_the_released_demos(tiny: Files, tmp_path: Path) -> None:
+    large = cv2.resize(CAT, (902, 600), interpolation=cv2.INTER_CUBIC)
+    for name, image in (("small", CAT), ("large", large)):
+        write_image(tmp_path / f"{name}.png", image)
+        script = [sys.executable, str(REPOSITORY / "scripts" / "segment.py"), str(tmp_path / f"{name}.png")]
+        options = ["--prototxt", str(tiny[0]), "--weights", str(tiny[1]), "--output", str(tmp_path / f"{name}_out.png")]
+        subprocess.run([*script, *options], check=True, capture_output=True)
+        labels = Segmenter(tiny[0], tiny[1], pad=True).segment(image).labels
+        np.testing.assert_array_equal(read_labels(tmp_path / f"{name}_out.png"), labels)
+        assert labels.shape == image.shape[:2]
+    padded, inner = Segmenter(tiny[0], tiny[1], pad=True).prepare(large)
+    assert padded.shape == (1, 3, 500, 500)
+    assert inner == (333, 500)
+    assert not padded[:, :, 333:].any()
+    assert padded[:, :, :333].any((0, 1)).all()
+
+
+def test_padding_changes_what_a_crf_sees_only_through_the_border(tmp_path: Path) -> None:
+    files = save_net(tmp_path, scores)
+    padded = Segmenter(files[0], files[1], size=460, pad=True).segment(CAT).labels
+    native = Segmenter(files[0], files[1]).segment(CAT).labels
+    np.testing.assert_array_equal(padded, native)  # zeros are what a convolution pads with
+
+
+def test_a_size_reduces_larger_images_only(tiny: Files) -> None:
+    segmenter = Segmenter(tiny[0], tiny[1], size=100)
+    reduced = cv2.resize(CAT, (100, 67), interpolation=cv2.INTER_AREA)
+    scores = classic(tiny, minus_mean(reduced)).transpose(1, 2, 0)
+    expected = cv2.resize(scores, (451, 300), interpolation=cv2.INTER_LINEAR).argmax(2)
+    np.testing.assert_array_equal(segmenter.segment(CAT).labels, expected)
+    small = CAT[:50, :60]
+    np.testing.assert_array_equal(segmenter.segment(small).labels, Segmenter(*tiny).segment(small).labels)
+
+
+@pytest.mark.parametrize("size", [None, 64])
+def test_probabilities_are_soft_maxed_scores_at_the_photographs_size(tiny: Files, size: int | None) -> None:
+    result = Segmenter(tiny[0], tiny[1], size=size).segment(CAT, probabilities=True)
+    assert result.probabilities is not None
+    assert result.probabilities.shape == (3, 300, 451)
+    assert result.probabilities.dtype == np.float32
+    np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-5)
+    if size is None:
+        np.testing.assert_array_equal(result.probabilities.argmax(0), result.labels)
+        exponentials = np.exp(classic(tiny, minus_mean(CAT)).astype(np.float64))
+        np.testing.assert_allclose(result.probabilities, exponentials / exponentials.sum(0), atol=1e-5)
+
+
+def test_a_net_that_ends_in_softmax_is_not_soft_maxed_again(tmp_path: Path) -> None:
+    def body(n: NetSpec) -> Top:
+        n.prob = L.Softmax(scores(n))
+        return n.prob
+
+    files = save_net(tmp_path, body)
+    result = Segmenter(*files).segment(CAT, probabilities=True)
+    np.testing.assert_allclose(result.probabilities, classic(files, minus_mean(CAT)), atol=1e-6)
+
+
+def test_class_names_come_from_the_file_beside_the_weights(tiny: Files) -> None:
+    (tiny[1].parent / "classes.txt").write_text("0 background\n8 cat\n17 woolly sheep\n")
+    result = Segmenter(*tiny).segment(CAT)
+    assert result.classes.names == ("background", "cat", "woolly sheep")
+    np.testing.assert_array_equal(result.palette[:3], voc_palette()[[0, 8, 17]])
+    assert result.present() == list(np.argsort(-np.bincount(result.labels.ravel(), minlength=3)))
+
+
+def test_without_such_a_file_twenty_one_classes_are_vocs(tmp_path: Path) -> None:
+    assert Segmenter(*save_net(tmp_path, lambda n: scores(n, 21))).classes.names == VOC_CLASSES
+    assert Segmenter(*save_net(tmp_path, lambda n: scores(n, 2), "two")).classes.names == ("class 0", "class 1")
+
+
+def test_every_bundled_model_has_its_files_and_names() -> None:
+    assert "voc-animals-slim" in model_names()
+    folder = REPOSITORY / "models" / "voc-animals-slim"
+    files = find_model("voc-animals-slim", folder / "README.md")  # weights of one's own instead of the bundled ones
+    assert files.prototxt.name == "crfrnn_deploy.prototxt"
+    assert files.weights == folder / "README.md"
+    assert files.classes is not None
+    assert files.classes.voc_ids == (0, 8, 10, 12, 13, 15, 17)
+    assert files.classes.names == tuple(VOC_CLASSES[index] for index in files.classes.voc_ids)
+
+
+def test_the_slim_net_takes_images_of_any_size(tmp_path: Path) -> None:
+    deploy = REPOSITORY / "prototxt" / "slim" / "fcn8s_deploy.prototxt"
+    caffe.set_random_seed(1)
+    caffe.Net(str(deploy), caffe.TEST).save(str(tmp_path / "slim.caffemodel"))
+    segmenter = Segmenter(deploy, tmp_path / "slim.caffemodel")
+    for height, width in ((32, 32), (33, 65), (1, 100), (97, 40)):
+        assert segmenter.segment(CAT[:height, :width]).labels.shape == (height, width)
+
+
+def test_unusable_nets_are_refused(tmp_path: Path) -> None:
+    def fails(body: Callable[[NetSpec], object], message: str) -> None:
+        files = save_net(tmp_path, body)  # type: ignore[arg-type]
+        with pytest.raises(caffe.CaffeError, match=message):
+            Segmenter(*files).segment(CAT)
+
+    def two_outputs(n: NetSpec) -> None:
+        n.other = L.ReLU(n.data)
+        scores(n)
+
+    def classifier(n: NetSpec) -> None:
+        n.fc = L.InnerProduct(n.data, num_output=10, weight_filler={"type": "xavier"})
+
+    def strided(n: NetSpec) -> None:
+        n.score = L.Convolution(n.data, num_output=2, kernel_size=1, stride=2)
+
+    fails(two_outputs, "is no deploy net: .*one output, the scores; it has .*outputs")
+    fails(classifier, "has no class scores")
+    fails(strided, "is no segmentation net for images of any size")
+
+
+def test_files_that_do_not_fit_together_are_refused(tiny: Files, tmp_path: Path) -> None:
+    with pytest.raises(caffe.CaffeError, match=r"no model 'voc-animal'.*bundled: voc-animals-slim"):
+        Segmenter("voc-animal")
+    with pytest.raises(caffe.CaffeError, match="needs weights"):
+        Segmenter(tiny[0])
+    with pytest.raises(caffe.CaffeError, match=r"weights file .*none.caffemodel' not found"):
+        Segmenter(tiny[0], tmp_path / "none.caffemodel")
+    with pytest.raises(caffe.CaffeError, match=r"network definition .*none.prototxt' not found"):
+        Segmenter(tmp_path / "none.prototxt", tiny[1])
+    other = save_net(tmp_path, lambda n: scores(n, 4), "other")
+    with pytest.raises(caffe.CaffeError, match="Cannot copy param 0 weights from layer 'score'; shape mismatch"):
+        Segmenter(other[0], tiny[1])
+
+    def renamed(n: NetSpec) -> Top:
+        n.unheard = L.Convolution(n.data, num_output=3, kernel_size=1)
+        return n.unheard
+
+    with pytest.raises(caffe.CaffeError, match="no layer of this file is in the net"):
+        Segmenter(save_net(tmp_path, renamed, "renamed")[0], tiny[1])
+    (tmp_path / "classes.txt").write_text("0 background\n8 cat\n")
+    with pytest.raises(caffe.CaffeError, match="scores 3 classes, but 2 names"):
+        Segmenter(*tiny)
+    (tmp_path / "classes.txt").write_text("0 background\ncat\n")
+    with pytest.raises(caffe.CaffeError, match=r"classes.txt:2: expected"):
+        Segmenter(*tiny)
+
+
+@pytest.mark.parametrize("image", [CAT[..., 0], CAT.astype(np.float32), CAT[:0], CAT[..., :2]])
+def test_arrays_that_are_no_photograph_are_refused(tiny: Files, image: np.ndarray) -> None:
+    with pytest.raises(caffe.CaffeError, match="expected an H x W x 3 uint8 image"):
+        Segmenter(*tiny).segment(image)
+
+
+@pytest.mark.parametrize("size", [0, -3, "large"])
+def test_sizes_that_are_none_are_refused(tiny: Files, size: int | str) -> None:
+    with pytest.raises(caffe.CaffeError, match="size"):
+        Segmenter(tiny[0], tiny[1], size=size)

@@ -1,0 +1,294 @@
+"""Dense CRFs: pydensecrf2's numbers, recorded and (where it is installed) live on photographs, and the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.commands import crfasrnn, failure
+from support.densecrf_photographs import MODES, PHOTOGRAPHS, marginals
+from support.reference_data import TESTS, shared_path
+
+from crfasrnn import densecrf, utils
+from crfasrnn.commands.main import main
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import read_image, write_image
+
+RECORDED = TESTS / "data" / "densecrf" / "pydensecrf2.npz"
+# As in the script that recorded: w x h = 12 x 9, three labels, Gaussian and bilateral kernel, three iterations; without
+# normalisation the weights are a twentieth. "_kl" is the divergence after one step.
+COMPATIBILITIES: dict[str, Any] = {
+    "potts": 3.0,
+    "diag": -np.array([1, 2, 3], np.float32),
+    "full": -np.array([[1, 0.2, 0.3], [0.5, 1, 0.1], [0, 0.4, 2]], np.float32),
+}
+
+
+def recorded_crf(compatibility: str, normalization: int, kernel: int = densecrf.DIAG_KERNEL) -> densecrf.DenseCRF2D:
+    case = np.load(RECORDED)
+    crf = densecrf.DenseCRF2D(12, 9, 3)
+    crf.setUnaryEnergy(case["unary"])
+    compat = COMPATIBILITIES[compatibility] * np.float32(1 if normalization else 0.05)
+    crf.addPairwiseGaussian(2, compat, kernel=kernel, normalization=normalization)
+    colours = {"srgb": (30, 40, 50), "rgbim": case["image"]}
+    crf.addPairwiseBilateral(sxy=(20, 10), **colours, compat=compat, kernel=kernel, normalization=normalization)
+    return crf
+
+
+@pytest.mark.parametrize("normalization", list(densecrf.NormalizationType), ids=lambda n: n.name.lower())
+@pytest.mark.parametrize("compatibility", list(COMPATIBILITIES))
+def test_recorded_numbers(compatibility: str, normalization: int) -> None:
+    case = np.load(RECORDED)
+    expected = case[f"{compatibility}_{int(normalization)}"]
+    for kernel in densecrf.KernelType:
+        q = recorded_crf(compatibility, normalization, kernel).inference(3)
+        assert q.dtype == np.float32
+        assert np.abs(q - expected).max() < 2e-6
+    crf = recorded_crf(compatibility, normalization)
+    q, *work = crf.startInference()
+    crf.stepInference(q, *work)
+    assert crf.klDivergence(q) == pytest.approx(float(case[f"{compatibility}_{int(normalization)}_kl"]), rel=1e-5)
+    crf.stepInference(q, *work)
+    crf.stepInference(q, *work)
+    assert np.abs(q - expected).max() < 2e-6
+
+
+def test_recorded_numbers_of_own_features() -> None:
+    case = np.load(RECORDED)
+    crf = densecrf.DenseCRF(108, 3)
+    crf.setUnaryEnergy(case["unary"])
+    crf.addPairwiseEnergy(case["features_in"], compat=3.0)
+    assert np.abs(crf.inference(3) - case["features"]).max() < 2e-6
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_photographs_as_pydensecrf_had_them(name: str) -> None:
+    """All kernel types in all normalisations at full size, at pixels that were recorded."""
+    image = read_image(shared_path("data", "VOCdevkit", "VOC2012", "JPEGImages", f"{name}.jpg"))
+    with np.load(RECORDED.parent / "photographs.npz") as recorded:
+        expected, pixels = recorded[name], recorded[f"{name}_pixels"]
+    for (kernel, normalization), q in zip(MODES, expected):
+        found = marginals(densecrf, image, kernel, normalization)[:, pixels]
+        assert_alike(found, q)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_photographs_beside_pydensecrf(name: str) -> None:
+    """The same at every pixel."""
+    reference = pytest.importorskip(
+        "pydensecrf.densecrf", reason="pydensecrf2 is not installed: pip install pydensecrf2"
+    )
+    image = read_image(shared_path("data", "VOCdevkit", "VOC2012", "JPEGImages", f"{name}.jpg"))
+    for mode in MODES:
+        assert_alike(marginals(densecrf, image, *mode), marginals(reference, image, *mode))
+
+
+def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:
+    """Float accuracy, but for single pixels whose features lie on the border of two cells of the lattice."""
+    difference = np.abs(found - expected).max(axis=0)
+    assert difference.mean() < 1e-6
+    assert (difference > 1e-4).sum() <= 1 + 1e-4 * difference.size
+    assert (found.argmax(axis=0) != expected.argmax(axis=0)).mean() < 1e-5
+
+
+def test_photographs_have_whole_fours_of_pixels() -> None:
+    for name in PHOTOGRAPHS:
+        image = read_image(shared_path("data", "VOCdevkit", "VOC2012", "JPEGImages", f"{name}.jpg"))
+        assert image.shape[0] * image.shape[1] % 4 == 0
+
+
+def test_unary_objects() -> None:
+    rng = np.random.default_rng(0)
+    energies, features = rng.random((3, 12)).astype(np.float32), rng.normal(size=(2, 12)).astype(np.float32)
+    weights = rng.normal(size=(3, 2)).astype(np.float32)
+    for unary, same in (
+        (densecrf.ConstUnary(energies), energies),
+        (densecrf.LogisticUnary(weights, features), weights @ features),
+    ):
+        crf, plain = made(), made()
+        crf.setUnary(unary)
+        plain.setUnaryEnergy(same)
+        assert np.array_equal(crf.inference(2), plain.inference(2))
+    with pytest.raises(TypeError, match="not ndarray; arrays: setUnaryEnergy"):
+        made().setUnary(energies)  # type: ignore[arg-type]
+
+
+def test_old_names_of_utils() -> None:
+    labels = np.array([[0, 1], [2, 3]])
+    assert np.array_equal(utils.compute_unary(labels, 3, 0.6), utils.unary_from_labels(labels, 3, 0.6))
+    probabilities = np.array([[0.25, 1.0], [0.75, 0.0]])
+    assert utils.softmax_to_unary(probabilities)[1, 1] == np.inf
+    assert np.array_equal(utils.softmax_to_unary(probabilities, 0.8), utils.unary_from_softmax(probabilities, 0.8))
+
+
+def test_no_kernels_no_unary_no_iterations() -> None:
+    crf = densecrf.DenseCRF(7, 4)
+    assert np.allclose(crf.inference(3), 0.25)
+    energies = np.random.default_rng(0).random((4, 7)).astype(np.float32)
+    crf.setUnaryEnergy(energies)
+    expected = np.exp(-energies) / np.exp(-energies).sum(0)
+    assert np.allclose(crf.inference(3), expected, atol=1e-6)
+    crf.addPairwiseEnergy(np.zeros((1, 7)), 2.0)
+    assert np.allclose(crf.inference(0), expected, atol=1e-6)
+    energies[:] = 0  # the CRF keeps its own
+    assert np.allclose(crf.inference(0), expected, atol=1e-6)
+
+
+def test_excluded_labels_stay_excluded() -> None:
+    energies = np.random.default_rng(0).random((3, 20)).astype(np.float32)
+    energies[1, 5:9] = np.inf
+    crf = densecrf.DenseCRF2D(5, 4, 3)
+    crf.setUnaryEnergy(energies)
+    crf.addPairwiseGaussian(2, 3)
+    q = crf.inference(4)
+    assert (q[1, 5:9] == 0).all()
+    assert np.allclose(q.sum(0), 1, atol=1e-5)
+    assert np.isfinite(crf.klDivergence(q))
+
+
+def test_energy_falls_as_iterations_go_on() -> None:
+    crf = recorded_crf("potts", densecrf.NORMALIZE_SYMMETRIC)
+    q, *work = crf.startInference()
+    divergences = []
+    for _ in range(4):
+        divergences.append(crf.klDivergence(q))
+        crf.stepInference(q, *work)
+    assert divergences == sorted(divergences, reverse=True)
+
+
+def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
+    return densecrf.DenseCRF2D(4, nvar // 4, nlabels)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: densecrf.DenseCRF(0, 2), "at least one variable and one label"),
+        (
+            lambda: made().setUnaryEnergy(np.zeros((2, 12))),
+            r"Bad shape for unary energy \(Need \(3, 12\), got \(2, 12\)\)",
+        ),
+        (lambda: made().setUnaryEnergy(np.full((3, 12), np.nan)), "label 0 at variable 0 is nan"),
+        (lambda: made().setUnaryEnergy(np.full((3, 12), np.inf)), "one must be possible"),
+        (lambda: made().addPairwiseEnergy(np.zeros((2, 11)), 1), r"Bad shape for pairwise energy \(Need \(\?, 12\)"),
+        (lambda: made().addPairwiseEnergy(np.full((2, 12), np.nan), 1), "NaN or infinite"),
+        (lambda: made().addPairwiseEnergy(np.zeros((17, 12)), 1), "1 to 16 features"),
+        (lambda: made().addPairwiseGaussian(0, 1), "sxy must be positive"),
+        (lambda: made().addPairwiseGaussian((1, 2, 3), 1), "sxy must be positive, one number or"),
+        (lambda: made().addPairwiseGaussian(1, np.zeros(2)), r"compat must be a number, \(3,\) or \(3, 3\)"),
+        (lambda: made().addPairwiseGaussian(1, 1, normalization=4), "4 is not a valid NormalizationType"),
+        (lambda: made().addPairwiseBilateral(1, 1, np.zeros((4, 3, 3)), 1), "Bad shape for pairwise bilateral"),
+        (
+            lambda: made().addPairwiseBilateral(1, (1, 2), np.zeros((3, 4, 3)), 1),
+            "srgb must be positive, one number or 3",
+        ),
+        (lambda: densecrf.LogisticUnary(np.zeros((3, 2)), np.zeros((3, 12))), r"needs \(nlabels, d\) and \(d, nvar\)"),
+        (lambda: made().setUnary(densecrf.ConstUnary(np.zeros((2, 12)))), "Bad shape for unary energy"),
+        (lambda: made().inference(-1), "must not be negative"),
+        (lambda: made().klDivergence(np.zeros((3, 11))), r"Q must be \(3, 12\)"),
+        (lambda: utils.unary_from_labels([0, 5], 4, 0.5), "label 5 is not one of 1 to 4"),
+        (lambda: utils.unary_from_labels([0, 1], 4, 1.0), r"gt_prob must be in \(0, 1\)"),
+        (lambda: utils.unary_from_softmax(np.ones((2, 3)), scale=0), r"scale must be in \(0, 1\]"),
+        (lambda: utils.create_pairwise_gaussian((1,), (3, 4)), "one standard deviation per axis"),
+        (
+            lambda: utils.create_pairwise_bilateral((1, 1), (1, 2), np.zeros((3, 4, 3)), 2),
+            "schan must be one number or 3",
+        ),
+    ],
+)
+def test_errors(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_unary_from_labels() -> None:
+    right, wrong, unsure = -np.log([0.6, 0.2, 1 / 3])
+    expected = [[unsure, right, wrong], [unsure, wrong, wrong], [unsure, wrong, right]]
+    energies = utils.unary_from_labels(np.array([[0, 1, 3]]), 3, 0.6)
+    assert energies.dtype == np.float32
+    assert np.allclose(energies, expected)
+    energies = utils.unary_from_labels(np.array([0, 2], np.uint8), 3, 0.6, zero_unsure=False)
+    assert np.allclose(energies, [[right, wrong], [wrong, wrong], [wrong, right]])
+
+
+def test_unary_from_softmax() -> None:
+    probabilities = np.array([[[1.0, 0.5]], [[0.0, 0.5]]], np.float32)
+    assert np.allclose(utils.unary_from_softmax(probabilities), -np.log([[1, 0.5], [1e-5, 0.5]]))
+    assert np.allclose(utils.unary_from_softmax(probabilities, scale=0.8), -np.log([[0.9, 0.5], [0.1, 0.5]]))
+    assert utils.unary_from_softmax(probabilities, clip=None)[1, 0] == np.inf
+
+
+def test_features_of_utils() -> None:
+    """Rows come first, other than in DenseCRF2D: the lattice differs a little with the order, the kernel does not."""
+    assert np.array_equal(
+        utils.create_pairwise_gaussian((2, 4), (2, 3)), [[0, 0, 0, 0.5, 0.5, 0.5], [0, 0.25, 0.5] * 2]
+    )
+    image = np.arange(12).reshape(2, 3, 2)
+    features = utils.create_pairwise_bilateral((2, 4), (10, 5), image, chdim=2)
+    assert np.array_equal(features[:2], utils.create_pairwise_gaussian((2, 4), (2, 3)))
+    assert np.allclose(features[2:], [image[:, :, 0].ravel() / 10, image[:, :, 1].ravel() / 5])
+    grey = utils.create_pairwise_bilateral((1, 1, 1), 2.0, np.arange(8).reshape(2, 2, 2))
+    assert np.allclose(grey[3], np.arange(8) / 2)
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
+    """A two-coloured picture, labels of it with every tenth pixel wrong and some unknown, and the true labels."""
+    truth = np.zeros((40, 60), np.uint8)
+    truth[:, 25:] = 1
+    picture = np.where(truth[..., None] == 1, np.uint8([200, 60, 30]), np.uint8([20, 90, 160]))
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random(truth.shape) < 0.1, 1 - truth, truth).astype(np.uint8)
+    labels[:5, :5] = 255
+    write_image(tmp_path / "picture.png", picture)
+    write_labels(tmp_path / "labels.png", labels)
+    return tmp_path / "picture.png", tmp_path / "labels.png", truth
+
+
+def test_command_cleans_labels_and_probabilities(noisy: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    picture, labels, truth = noisy
+    done = crfasrnn("densecrf", picture, labels, "-o", tmp_path / "out.png")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert np.array_equal(read_labels(tmp_path / "out.png"), truth)
+    given = read_labels(labels)
+    known = np.where(given == 255, 0, given)
+    one = np.where(given == 255, 0.5, np.where(known == 1, 0.7, 0.3))
+    np.save(tmp_path / "probabilities.npy", np.stack([1 - one, one]).astype(np.float32))
+    options = ["--iterations", "5", "--bilateral", "40", "10", "8", "--spatial", "2", "3"]
+    done = crfasrnn("densecrf", picture, tmp_path / "probabilities.npy", "-o", tmp_path / "two.png", *options)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(read_labels(tmp_path / "two.png"), truth)
+
+
+def test_command_reports_errors(
+    noisy: tuple[Path, Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def complaint(*arguments: str | Path) -> str:
+        assert main([str(argument) for argument in arguments]) == 1  # in this process: starting one takes seconds
+        message = capsys.readouterr().err
+        assert message.startswith("error: ")
+        assert message.count("\n") == 1
+        return message
+
+    picture, labels, _ = noisy
+    out = tmp_path / "out.png"
+    small, scores, text = tmp_path / "small.png", tmp_path / "scores.npy", tmp_path / "text.npy"
+    write_labels(small, np.zeros((4, 6), np.uint8))
+    np.save(scores, np.full((2, 40, 60), 3.0))
+    text.write_text("no array")
+    assert "is 4 x 6, but the photograph" in complaint("densecrf", picture, small, "-o", out)
+    assert "values outside 0 to 1" in complaint("densecrf", picture, scores, "-o", out)
+    assert "cannot read probabilities" in complaint("densecrf", picture, text, "-o", out)
+    assert "cannot read image" in complaint("densecrf", tmp_path / "none.jpg", labels, "-o", out)
+    assert "cannot read label map" in complaint("densecrf", picture, tmp_path / "none.png", "-o", out)
+    assert "gt_prob" in complaint("densecrf", picture, labels, "-o", out, "--certainty", "2")
+    assert "bilateral needs 2 positive standard" in complaint(
+        "densecrf", picture, labels, "-o", out, "--bilateral", "3", "0", "1"
+    )
+    assert "not a number of classes" in failure("densecrf", picture, labels, "-o", out, "--classes", "1")
+    assert not out.exists()

@@ -1,0 +1,26 @@
+"""The command `crfasrnn`, run as users run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def crfasrnn(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    command = [sys.executable, "-m", "crfasrnn.commands.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def failure(*arguments: str | Path) -> str:
+    """Run a command that must fail with one message, as the last thing it writes; returns that message."""
+    done = crfasrnn(*arguments)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    before, separator, message = done.stderr.partition("error: ")
+    assert separator
+    assert "error" not in before
+    # One line; an error in a prototxt also quotes the line it is in, with a mark below.
+    assert len(message.splitlines()) == (3 if ".prototxt:" in message else 1), message
+    return message
