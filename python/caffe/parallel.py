@@ -23,9 +23,7 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.logs.glog import signed
-
-logger = signed("parallel.cpp")
+from caffe.logs.glog import logger
 
 TIMEOUT_VARIABLE = "CAFFE_TIMEOUT"
 DEFAULT_TIMEOUT = 600.0  # seconds; a step, a tested batch or a snapshot takes less

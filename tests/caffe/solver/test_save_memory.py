@@ -162,9 +162,9 @@ def test_a_map_is_held_once() -> None:
 COLUMNS = (
     PEAK_KIB
     + """
-import caffe, caffe.memory
+import caffe, caffe.solver.memory
 from caffe.proto import caffe_pb2
-caffe.memory.return_large_blocks()
+caffe.solver.memory.return_large_blocks()
 net = caffe_pb2.NetParameter(force_backward=True)
 net.layer.add(name="x", type="Input", top=["x"]).input_param.shape.add(dim=[1, 64, 34, 34])
 for i in range(8):

@@ -233,7 +233,7 @@ def test_a_failed_evaluation_leaves_no_archive(scored: tuple[Path, Path, Path], 
 
 def test_help_answers_without_loading_torch_or_numpy() -> None:
     program = (
-        "import sys\nfrom crfasrnn import cli\n"
+        "import sys\nfrom crfasrnn.commands import main as cli\n"
         "try: cli.main(['data', 'lmdb', '--help'])\nexcept SystemExit: print('torch' in sys.modules, 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -140,7 +140,7 @@ def test_wrong_command_lines_give_one_line(arguments: list[str], message: str) -
 
 def test_help_answers_without_loading_torch() -> None:
     program = (
-        "import sys\nfrom crfasrnn import cli\n"
+        "import sys\nfrom crfasrnn.commands import main as cli\n"
         "try: cli.main(['segment', '--help'])\nexcept SystemExit: print('torch' in sys.modules, 'cv2' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
