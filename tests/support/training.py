@@ -1,17 +1,21 @@
-"""Small labelled photographs and the databases that trainings read."""
+"""Small labelled photographs, the databases that trainings read, and short trainings on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import skimage.data
 
+from caffe.proto.model_file import read_model
 from crfasrnn.datasets import Dataset, folder
 from crfasrnn.datasets.databases import variants, write_databases
+from crfasrnn.networks.recipes import Options
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
+from crfasrnn.training.job import Job
 
 PHOTOGRAPHS = [np.ascontiguousarray(image[..., ::-1]) for image in (skimage.data.cat(), skimage.data.astronaut())]
 COLOURS = np.array([[0, 0, 0], [160, 60, 0], [0, 100, 170]])
@@ -48,3 +52,24 @@ def databases(root: Path) -> Path:
     for name, examples in (("train", dataset.examples[:6]), ("val", dataset.examples[6:])):
         write_databases(root / "data" / name, variants(Dataset("", examples), [None], False, 1))
     return root / "data"
+
+
+def slim(data: Path, output: Path, recipe: str = "slim-fcn8s", **more: Any) -> Job:
+    """A short training of a narrow slim network; more: fields of Job, and options: those of recipes.Options."""
+    options = Options(width=WIDTH, **more.pop("options", {}))
+    return Job(recipe, data, output, **{"iterations": 6, "test_interval": 3, "options": options, **more})
+
+
+def quiet(_: str) -> None:
+    """Show nothing."""
+
+
+def weights_of(path: Path) -> dict[str, list[np.ndarray]]:
+    """The parameters in a model file, layer by layer."""
+    return {layer.name: layer.blobs for layer in read_model(path) if layer.blobs}
+
+
+def same(first: dict[str, list[np.ndarray]], second: dict[str, list[np.ndarray]]) -> set[str]:
+    """The layers that are equal bit by bit."""
+    assert set(first) == set(second)
+    return {name for name in first if all(np.array_equal(a, b) for a, b in zip(first[name], second[name]))}

@@ -101,7 +101,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from crfasrnn.reproduction import report
     from crfasrnn.reproduction.scoring import StoppedError
     from crfasrnn.reproduction.tables import Reproduction
-    from crfasrnn.training.train import budget, threads
+    from crfasrnn.training.limits import budget, threads
 
     settings = _settings(arguments)
     if arguments.dry_run:

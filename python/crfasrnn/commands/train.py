@@ -99,7 +99,9 @@ def options_of(arguments: argparse.Namespace) -> Options:
 def _train(arguments: argparse.Namespace) -> int:
     from caffe import mode
     from crfasrnn.networks.recipes import recipe
-    from crfasrnn.training.train import Job, budget, threads, train
+    from crfasrnn.training.job import Job
+    from crfasrnn.training.limits import budget, threads
+    from crfasrnn.training.train import train
 
     if arguments.gpu is not None:
         mode.set_mode_gpu()
@@ -127,7 +129,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
     from caffe.errors import CaffeError
-    from crfasrnn.training.train import FINAL
+    from crfasrnn.training.job import FINAL
 
     if arguments.scratch and arguments.weights is not None:
         raise CaffeError("give --weights or --scratch, not both")

@@ -16,12 +16,16 @@ import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from caffe.data.db import Cursor
+from caffe.data.db import Cursor, open_database
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
+from crfasrnn.pictures.label_maps import VOID
 from crfasrnn.pictures.photographs import resized
+
+# The two databases of a folder.
+IMAGES, LABELS = "image_lmdb", "label_lmdb"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant]) 
     they exist already or an example cannot be read.
     """
     target = Path(folder)
-    names = ("image_lmdb", "label_lmdb")
+    names = (IMAGES, LABELS)
     for name in names:
         if (target / name).exists():
             raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
@@ -126,3 +130,26 @@ def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarra
         shape = (message.channels, message.height, message.width)
         yield key, np.frombuffer(message.data, np.uint8).reshape(shape)
         cursor.advance()
+
+
+def have_databases(folder: Path) -> bool:
+    """Whether a folder has them; write_databases gives them their names when both are complete, LABELS last."""
+    return (folder / LABELS).is_dir()
+
+
+def require_databases(folder: Path) -> None:
+    """Raise CaffeError naming the first database that a folder lacks, and how to make it."""
+    for name in (IMAGES, LABELS):
+        if not (folder / name).is_dir():
+            raise CaffeError(f"no database {str(folder / name)!r}: make it with `crfasrnn data lmdb --output {folder}`")
+
+
+def count_entries(folder: Path) -> int:
+    """How many images the databases in a folder hold."""
+    return len(open_database(folder / LABELS))
+
+
+def largest_label(folder: Path) -> int:
+    """The largest label of the label maps in a folder's database, void aside. Raises CaffeError if there is none."""
+    require_databases(folder)
+    return max((int(labels[labels != VOID].max(initial=0)) for _, labels in read_database(folder / LABELS)), default=0)

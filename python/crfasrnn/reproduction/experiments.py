@@ -12,9 +12,10 @@ from caffe.files import write_text
 from crfasrnn.datasets import Dataset, voc
 from crfasrnn.datasets.folder import split
 from crfasrnn.datasets.voc import MASKS
+from crfasrnn.figures.curves import speed
 from crfasrnn.networks.crfrnn import Variant
 from crfasrnn.networks.recipes import Options
-from crfasrnn.training.train import Job, speed
+from crfasrnn.training.job import Job
 
 TABLES = ("table1", "ablations", "iterations")
 LONGEST_SWEEP = 20
@@ -188,7 +189,7 @@ def job(output: Path, settings: Settings, experiment: Experiment, seed: int) -> 
         output / "data",
         folder_of(output, experiment.name, seed),
         weights=weights,
-        train=output / "data" / f"train-seed{seed}",
+        train_data=output / "data" / f"train-seed{seed}",
         iterations=iterations,
         test_interval=max(1, iterations // 5),
         seed=seed,

@@ -190,17 +190,6 @@ def _mean(values: Sequence[float | None]) -> str:
     return _percent(float(np.mean(known))) if known else "-"
 
 
-def seconds(log: Path) -> float:
-    """How long a training took, all its sessions together, by its JSON log."""
-    total = 0.0
-    for line in log.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):
-            event = json.loads(line)
-            if event.get("event") == "session":
-                total += float(event["seconds"])
-    return total
-
-
 def hardware() -> str:
     """The machine in words."""
     model = platform.machine()

@@ -15,6 +15,7 @@ from tqdm import tqdm
 import caffe
 from caffe import mode
 from caffe.files import write_text
+from crfasrnn.claims import digest
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
@@ -26,7 +27,7 @@ from crfasrnn.postprocessing import search as tune
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.segmentation.models import read_classes
 from crfasrnn.segmentation.segmenter import Segmenter, best_labels
-from crfasrnn.training.train import Job
+from crfasrnn.training.job import Job
 from crfasrnn.utils import unary_from_softmax
 
 CACHE_LIMIT = 16 << 30  # bytes of the probabilities of the held-out images
@@ -126,7 +127,7 @@ class Scorer:
             samples = unaries.cached(
                 held_out.examples,
                 folder / "probabilities",
-                unaries.identity(self.size, files=[job.deploy, job.final]),
+                digest(self.size, files=[job.deploy, job.final]),
                 lambda: self._segmenter(job),
                 CACHE_LIMIT,
             )

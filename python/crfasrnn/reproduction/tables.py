@@ -9,18 +9,20 @@ from typing import Any
 
 from caffe.files import write_text
 from crfasrnn.datasets import Dataset
-from crfasrnn.datasets.databases import variants, write_databases
+from crfasrnn.datasets.databases import have_databases, variants, write_databases
 from crfasrnn.evaluation import bootstrap
 from crfasrnn.evaluation.evaluate import saved_labels
-from crfasrnn.figures import cases as figures
+from crfasrnn.figures import cases as sheets
+from crfasrnn.figures import crf, curves, scores
 from crfasrnn.reproduction import experiments as plan
 from crfasrnn.reproduction import paper, report
 from crfasrnn.reproduction.experiments import Experiment, Settings
 from crfasrnn.reproduction.report import Difference, Row
 from crfasrnn.reproduction.scoring import Scored, Scorer, StoppedError
 from crfasrnn.segmentation.models import read_classes, write_classes
+from crfasrnn.training.job import Job
 from crfasrnn.training.monitors import DivergedError
-from crfasrnn.training.train import Job, train
+from crfasrnn.training.train import train
 
 _DIVERGED = "diverged.txt"
 _NEEDED = ("fcn32s", "fcn16s", "fcn8s", plan.END_TO_END.name)
@@ -71,7 +73,7 @@ class Reproduction:
         self._databases(self._output / "data" / "val", self._held_out, [self._settings.size], False, 1)
 
     def _databases(self, folder: Path, dataset: Dataset, sides: list[int | None], mirror: bool, seed: int) -> None:
-        if (folder / "label_lmdb").is_dir():
+        if have_databases(folder):
             return
         self._show(f"{folder}: databases of {len(dataset)} images")
         write_databases(folder, variants(dataset, sides, mirror, seed))
@@ -133,11 +135,11 @@ class Reproduction:
         job = self._job(plan.END_TO_END, seed)
         classes = read_classes(job.output / "classes.txt")
         methods = [(row.title, saved_labels(self._scorer.labels(f"{row.name}-seed{seed}"))) for row in rows]
-        if len(dataset) >= len(figures.KINDS):
-            cases = figures.choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), 1)
+        if len(dataset) >= len(sheets.KINDS):
+            cases = sheets.choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), 1)
             path = self._output / "table1_cases.png"
-            figures.draw_cases(path, cases, methods, classes.names, classes.voc_ids)
-        figures.draw_crf(self._output / "table1_crf.png", figures.read_crf(job.final), classes.names)
+            sheets.draw_cases(path, cases, methods, classes.names, classes.voc_ids)
+        crf.draw_crf(self._output / "table1_crf.png", crf.read_crf(job.final), classes.names)
 
     def _network_row(self, name: str, title: str, experiment: Experiment) -> Row:
         def score(seed: int) -> Scored:
@@ -180,7 +182,7 @@ class Reproduction:
             for count in range(1, plan.LONGEST_SWEEP + 1)
         ]
         series = {f"seed {seed}": [result.mean_iu for result in sweep] for seed, sweep in sweeps.items()}
-        figures.draw_iterations(self._output / "iterations.png", series, plan.END_TO_END.options.iterations)
+        scores.draw_iterations(self._output / "iterations.png", series, plan.END_TO_END.options.iterations)
         pairs = [("test-t5", "test-t10")]
         return self._write("iterations", rows, pairs, self._experiment_seconds("iterations"), picture=False)
 
@@ -197,7 +199,7 @@ class Reproduction:
             for seed in self._seeds
             for item in plan.experiments(table, self._settings.family, self._variants)
         ]
-        return {job.output.name: report.seconds(job.log) for job in jobs}
+        return {job.output.name: curves.seconds(job.log) for job in jobs}
 
     def _write(
         self,
@@ -229,13 +231,13 @@ class Reproduction:
         write_text(path, report.markdown(content))
         if picture:
             bars = {row.title: [result.mean_iu for result in row.seeds.values()] for row in rows}
-            figures.draw_rows(self._output / f"{table}.png", bars)
-        curves = {
-            name: figures.read_curves(self._output / name / "log.jsonl")
+            scores.draw_rows(self._output / f"{table}.png", bars)
+        read = [
+            (name, curves.read_curves(self._output / name / "log.jsonl"))
             for name in seconds
             if name.endswith(f"seed{self._seeds[0]}")
-        }
-        figures.draw_training(self._output / f"{table}_training.png", curves)
+        ]
+        curves.draw_training(self._output / f"{table}_training.png", read)
         return path
 
     def _facts(self, seconds: dict[str, float]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from crfasrnn.reproduction import experiments as plan
 from crfasrnn.reproduction.experiments import Settings
 from crfasrnn.reproduction.scoring import Scorer, _Sweep
 from crfasrnn.segmentation.segmenter import Segmenter
-from crfasrnn.training.train import Job
+from crfasrnn.training.job import Job
 
 CLASSES = (0, 8, 15)
 NAMES = [f"i{number:02}" for number in range(12)]
