@@ -12,7 +12,7 @@ import skimage.data
 from caffe.proto.model_file import read_model
 from crfasrnn.datasets import Dataset, folder
 from crfasrnn.datasets.databases import variants, write_databases
-from crfasrnn.networks.recipes import Options
+from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.training.job import Job
@@ -55,8 +55,8 @@ def databases(root: Path) -> Path:
 
 
 def slim(data: Path, output: Path, recipe: str = "slim-fcn8s", **more: Any) -> Job:
-    """A short training of a narrow slim network; more: fields of Job, and options: those of recipes.Options."""
-    options = Options(width=WIDTH, **more.pop("options", {}))
+    """A short training of a narrow slim network; more: fields of Job, and options: those of recipes.RecipeOptions."""
+    options = RecipeOptions(width=WIDTH, **more.pop("options", {}))
     return Job(recipe, data, output, **{"iterations": 6, "test_interval": 3, "options": options, **more})
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
-    from crfasrnn.networks.recipes import Options, Recipe
+    from crfasrnn.networks.recipes import Recipe, RecipeOptions
     from crfasrnn.segmentation.models import Classes
 
 
@@ -82,10 +82,10 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def options_of(arguments: argparse.Namespace) -> Options:
+def options_of(arguments: argparse.Namespace) -> RecipeOptions:
     """What add_variant's options say."""
     from crfasrnn.networks.crfrnn import Variant
-    from crfasrnn.networks.recipes import Options
+    from crfasrnn.networks.recipes import RecipeOptions
 
     variant = Variant(
         kernel_weights=arguments.kernel_weights.upper().replace("-", "_"),
@@ -93,7 +93,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         untied=arguments.untied,
         activation="RELU" if arguments.relu else "SOFTMAX",
     )
-    return Options(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
+    return RecipeOptions(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
 
 
 def _train(arguments: argparse.Namespace) -> int:

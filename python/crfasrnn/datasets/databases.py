@@ -29,7 +29,7 @@ IMAGES, LABELS = "image_lmdb", "label_lmdb"
 
 
 @dataclass(frozen=True)
-class Variant:
+class Entry:
     """One entry of the databases: an example at one size, mirrored or not."""
 
     example: Example
@@ -46,10 +46,10 @@ class Variant:
         return (image[:, ::-1], labels[:, ::-1]) if self.mirrored else (image, labels)
 
 
-def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirror: bool, seed: int) -> list[Variant]:
+def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirror: bool, seed: int) -> list[Entry]:
     """Every example at every size, and mirrored too if asked, in an order that depends on `seed` alone."""
     entries = [
-        Variant(example, side, mirrored)
+        Entry(example, side, mirrored)
         for example in examples
         for side in max_sides
         for mirrored in ((False, True) if mirror else (False,))
@@ -66,7 +66,7 @@ def datum(array: np.ndarray) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant]) -> Counts:
+def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) -> Counts:
     """Write `folder`/image_lmdb and `folder`/label_lmdb, entry i of both under key %08d; returns what was counted in them.
 
     They are made under another name and renamed when complete; a progress bar tells how far it is. Raises CaffeError if

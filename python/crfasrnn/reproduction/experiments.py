@@ -14,7 +14,7 @@ from crfasrnn.datasets.folder import split
 from crfasrnn.datasets.voc import MASKS
 from crfasrnn.figures.curves import speed
 from crfasrnn.networks.crfrnn import Variant
-from crfasrnn.networks.recipes import Options
+from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.training.job import Job
 
 TABLES = ("table1", "ablations", "iterations")
@@ -124,11 +124,11 @@ class Experiment:
     title: str
     recipe: str
     start: str | None
-    options: Options = field(default_factory=Options)
+    options: RecipeOptions = field(default_factory=RecipeOptions)
 
 
 def _crf(name: str, title: str, recipe: str = "crfrnn", iterations: int = 5, **variant: object) -> Experiment:
-    options = Options(iterations=iterations, variant=Variant(**variant))  # type: ignore[arg-type]
+    options = RecipeOptions(iterations=iterations, variant=Variant(**variant))  # type: ignore[arg-type]
     return Experiment(name, title, recipe, "fcn8s", options)
 
 

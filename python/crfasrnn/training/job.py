@@ -40,7 +40,7 @@ class Job:
     iterations: int | None = None
     test_interval: int | None = None
     seed: int = 1
-    options: recipes.Options = field(default_factory=recipes.Options)
+    options: recipes.RecipeOptions = field(default_factory=recipes.RecipeOptions)
     precision: str = "float32"
 
     @property

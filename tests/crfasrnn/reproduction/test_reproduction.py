@@ -23,7 +23,7 @@ from crfasrnn.commands.reproduce import STOPPED
 from crfasrnn.datasets.databases import read_database
 from crfasrnn.evaluation.bootstrap import ImageConfusions, compare
 from crfasrnn.networks import recipes
-from crfasrnn.networks.recipes import Options
+from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.postprocessing.settings import CrfSettings
@@ -62,7 +62,7 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def random_weights(path: Path) -> Path:
     """A model file for FCN-8s slim whose scores differ from pixel to pixel, unlike those of a training's start."""
-    net = recipes.deploy_net(recipes.recipe("slim-fcn8s"), len(CLASSES), Options(width=WIDTH))
+    net = recipes.deploy_net(recipes.recipe("slim-fcn8s"), len(CLASSES), RecipeOptions(width=WIDTH))
     for layer in net.layer:
         if layer.type == "Convolution":
             layer.convolution_param.weight_filler.type = "msra"
@@ -277,7 +277,7 @@ def test_a_sweep_gives_what_nets_with_so_many_iterations_give(voc: Path, output:
     for layer in layers:
         if layer.name == "inference1":
             layer.blobs = [blob + rng.normal(0, 1, blob.shape).astype(np.float32) for blob in layer.blobs]
-    job = Job("slim-crfrnn", tmp_path, tmp_path, options=Options(width=WIDTH))
+    job = Job("slim-crfrnn", tmp_path, tmp_path, options=RecipeOptions(width=WIDTH))
     weights = job.final.with_suffix(".caffemodel")
     write_model_hdf5(weights, [layer.name for layer in layers], [layer.blobs for layer in layers])
     (tmp_path / "classes.txt").write_text("0 background\n8 cat\n15 person\n")
@@ -285,7 +285,7 @@ def test_a_sweep_gives_what_nets_with_so_many_iterations_give(voc: Path, output:
     found = list(_Sweep(job, 56, 3)(image, 6))
     for count in (1, 2, 3, 6):
         definition = tmp_path / f"t{count}.prototxt"
-        options = Options(width=WIDTH, deploy_iterations=count)
+        options = RecipeOptions(width=WIDTH, deploy_iterations=count)
         net = recipes.deploy_net(recipes.recipe("slim-crfrnn"), 3, options)
         definition.write_text(text_format.MessageToString(net))
         expected = Segmenter(str(definition), weights, size=56).segment(image).labels

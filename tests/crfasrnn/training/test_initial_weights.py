@@ -12,7 +12,7 @@ from support.training import quiet, slim
 import caffe
 from caffe.errors import CaffeError
 from crfasrnn.networks import recipes
-from crfasrnn.networks.recipes import Options
+from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import VOC_CLASSES
 from crfasrnn.segmentation.models import Classes
 from crfasrnn.training import initial_weights
@@ -21,7 +21,7 @@ from crfasrnn.training.train import train
 
 @pytest.mark.parametrize("recipe", ["crfrnn", "slim-crfrnn"])
 def test_choosing_classes_is_slicing(tmp_path: Path, recipe: str) -> None:
-    options, rng = Options(width=0.02), np.random.default_rng(1)
+    options, rng = RecipeOptions(width=0.02), np.random.default_rng(1)
     nets = {}
     for count in (21, 4):
         path = tmp_path / f"{count}.prototxt"

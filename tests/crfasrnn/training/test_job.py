@@ -15,7 +15,7 @@ from caffe.errors import CaffeError
 from crfasrnn.datasets import folder
 from crfasrnn.datasets.databases import variants, write_databases
 from crfasrnn.networks.crfrnn import Variant
-from crfasrnn.networks.recipes import Options
+from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.segmentation.models import Classes, numbered_classes, write_classes
 from crfasrnn.training.job import Job, facts, find_classes
@@ -47,7 +47,7 @@ def test_every_choice_is_remembered(tmp_path: Path) -> None:
         replace(job, weights=None),
         replace(job, iterations=7),
         replace(job, seed=2),
-        replace(job, options=Options(variant=Variant(untied=True))),
+        replace(job, options=RecipeOptions(variant=Variant(untied=True))),
         replace(job, precision="bf16"),
     ):
         assert facts(other, numbered_classes(3)) != known

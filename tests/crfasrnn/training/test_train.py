@@ -16,7 +16,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from crfasrnn.networks import recipes
 from crfasrnn.networks.crfrnn import Variant
-from crfasrnn.networks.recipes import Options
+from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.training.job import Job
 from crfasrnn.training.train import train
 
@@ -129,7 +129,9 @@ def test_variants_of_the_crf(
 def test_the_papers_chain(data: Path, tmp_path: Path, warnings: list[str]) -> None:
     weights = None
     for recipe in ("fcn32s", "fcn16s", "fcn8s", "crfrnn"):
-        job = Job(recipe, data, tmp_path / recipe, weights, iterations=2, test_interval=2, options=Options(width=0.01))
+        job = Job(
+            recipe, data, tmp_path / recipe, weights, iterations=2, test_interval=2, options=RecipeOptions(width=0.01)
+        )
         assert train(job, show=quiet)
         weights = job.final
         text = [line for line in warnings if "Deconvolution" in line]
