@@ -9,6 +9,10 @@ from contextlib import contextmanager
 import torch
 
 
+class StoppedError(Exception):
+    """The time is over; what is on disk is whole, and the same command goes on from there."""
+
+
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Compute with so many threads (None: as PyTorch is set)."""
