@@ -1,4 +1,4 @@
-"""Small labelled photographs, the databases that trainings read, and short trainings on them."""
+"""Small labelled photographs, the databases that trainings read, short trainings on them, and a trunk to start from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import skimage.data
 from caffe.proto.model_file import read_model
 from crfasrnn.datasets import Dataset, folder
 from crfasrnn.datasets.databases import variants, write_databases
+from crfasrnn.networks import vgg
 from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
@@ -73,3 +74,17 @@ def same(first: dict[str, list[np.ndarray]], second: dict[str, list[np.ndarray]]
     """The layers that are equal bit by bit."""
     assert set(first) == set(second)
     return {name for name in first if all(np.array_equal(a, b) for a, b in zip(first[name], second[name]))}
+
+
+def write_trunk(path: Path) -> dict[str, np.ndarray]:
+    """Random weights for VGG-16's convolutions, in the form that `crfasrnn model convert` reads; returns them."""
+    rng = np.random.default_rng(0)
+    arrays, channels = {}, 3
+    for block, widths in enumerate(vgg.BLOCKS, 1):
+        for index, width in enumerate(widths, 1):
+            scale = np.sqrt(2 / (9 * channels))
+            arrays[f"conv{block}_{index}_w"] = (scale * rng.standard_normal((width, channels, 3, 3))).astype(np.float16)
+            arrays[f"conv{block}_{index}_b"] = rng.standard_normal(width).astype(np.float16)
+            channels = width
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return arrays

@@ -8,8 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from support.commands import status
-from support.figures import two_methods
-from support.logs import text_log
+from support.figures import text_log, two_methods
 
 from crfasrnn.crf.module import CrfRnn
 from crfasrnn.pictures.label_maps import voc_palette
@@ -73,3 +72,13 @@ def test_a_log_without_losses_is_refused(tmp_path: Path, capsys: pytest.CaptureF
         assert error.count("\n") == 1
         assert message in error
     assert not (tmp_path / "loss.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["cases", "crf", "curves"])
+def test_help_and_wrong_command_lines(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("figures", kind, "--help") == 0
+    assert "--output" in capsys.readouterr().out
+    assert status("figures", kind) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.endswith(f"(see crfasrnn figures {kind} --help)\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -146,3 +148,13 @@ def test_the_papers_chain(data: Path, tmp_path: Path, warnings: list[str]) -> No
     assert (solver.base_lr, solver.momentum) == (pytest.approx(1e-13), pytest.approx(0.99))
     assert weights is not None
     assert list(weights_of(weights))[-1] == "inference1"
+
+
+def test_a_training_loads_neither_dense_crf_nor_search_nor_segmenter() -> None:
+    program = "import sys, crfasrnn.training.train; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(done.stdout.splitlines())
+    assert "crfasrnn.figures.curves" in loaded
+    for name in ("densecrf", "postprocessing", "segmentation.segmenter", "figures.cases", "evaluation.evaluate"):
+        assert f"crfasrnn.{name}" not in loaded
+    assert "matplotlib" not in loaded
