@@ -81,7 +81,7 @@ def main() -> None:
     threads = {"OMP_NUM_THREADS": str(arguments.threads)}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "net.prototxt"
-        convert = [sys.executable, str(REPOSITORY / "scripts" / "stock_prototxt.py"), str(arguments.model), str(model)]
+        convert = [sys.executable, "-m", "crfasrnn.commands.main", "model", "stock", str(arguments.model), str(model)]
         if subprocess.run(convert).returncode:
             sys.exit(1)
         with model.open("a") as file:

@@ -9,7 +9,7 @@ namespace {
 
 constexpr char kType[] = "MultiStageMeanfield";
 // The same layer. A Caffe without the plugin says "Unknown layer type: " and this, so that its user knows
-// what to do; scripts/stock_prototxt.py writes it.
+// what to do; `crfasrnn model stock` writes it.
 constexpr char kSpeakingType[] =
     "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)";
 

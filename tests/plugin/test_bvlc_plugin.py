@@ -34,6 +34,9 @@ from crfasrnn.networks import prototxts as catalogue
 BUILD = REPOSITORY / "build" / "caffe-plugin-test"
 PARAM = f'python_param {{ param_str: "{COMMON}" }}'
 
+# The command that rewrites a prototxt for unpatched Caffe.
+STOCK = (sys.executable, "-m", "crfasrnn.commands.main", "model", "stock")
+
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None, status: int = 0) -> str:
     """Run a command in few threads; returns what it printed. A negative status means any failure."""
@@ -191,7 +194,7 @@ def trained(genuine: Genuine, tmp_path_factory: pytest.TempPathFactory) -> tuple
     folder = tmp_path_factory.mktemp("training")
     write_data(folder)
     (folder / "slim.prototxt").write_text(to_text(training_net()))
-    run(sys.executable, REPOSITORY / "scripts" / "stock_prototxt.py", "slim.prototxt", "net.prototxt", cwd=folder)
+    run(*STOCK, "slim.prototxt", "net.prototxt", cwd=folder)
     for name in ("start", "ours", "genuine"):
         (folder / f"{name}_solver.prototxt").write_text(SOLVER.format(name=name))
     tests = {"PYTHONPATH": str(TESTS)}
@@ -286,7 +289,7 @@ def test_image_of_another_size_is_refused_by_both(genuine: Genuine, tmp_path: Pa
 
 def test_caffe_without_the_plugin_says_what_to_do(genuine: Genuine, tmp_path: Path) -> None:
     write_net(tmp_path, f"multi_stage_meanfield_param {{ {COMMON} }}")
-    run(sys.executable, REPOSITORY / "scripts" / "stock_prototxt.py", "net.prototxt", "stock.prototxt", cwd=tmp_path)
+    run(*STOCK, "net.prototxt", "stock.prototxt", cwd=tmp_path)
     assert "Benchmark ends" in genuine.run("time", "-model", "stock.prototxt", "-iterations", "1", cwd=tmp_path)
     log = genuine.run("time", "-model", "stock.prototxt", cwd=tmp_path, status=-1, preload="")
     told = "Unknown layer type: MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)"
@@ -330,8 +333,7 @@ def test_nets_that_genuine_caffe_would_compute_differently_are_not_rewritten(tmp
     crop = 'layer { name: "cut" type: "Crop" bottom: "u" bottom: "d" top: "c" }'
     net = write_net(tmp_path, PARAM)
     net.write_text(net.read_text() + crop)
-    script = REPOSITORY / "scripts" / "stock_prototxt.py"
-    log = run(sys.executable, script, net, "stock.prototxt", cwd=tmp_path, status=1)
+    log = run(*STOCK, net, "stock.prototxt", cwd=tmp_path, status=1)
     assert "layer 'cut': genuine Caffe does not align crops by itself" in log
     assert "Traceback" not in log
     assert not (tmp_path / "stock.prototxt").exists()

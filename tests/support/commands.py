@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from crfasrnn.commands.main import main
+
 
 def crfasrnn(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
@@ -24,3 +26,11 @@ def failure(*arguments: str | Path) -> str:
     # One line; an error in a prototxt also quotes the line it is in, with a mark below.
     assert len(message.splitlines()) == (3 if ".prototxt:" in message else 1), message
     return message
+
+
+def status(*arguments: object) -> int:
+    """Run the command in this process; returns its exit status."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as problem:
+        return int(problem.code or 0)

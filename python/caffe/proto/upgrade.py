@@ -90,7 +90,7 @@ def was_v1(net: Any) -> bool:
     return bool(net.crop_aligns)
 
 
-# What scripts/stock_prototxt.py writes for genuine Caffe, which without the plugin prints it behind "Unknown layer type: ".
+# What `crfasrnn model stock` writes for genuine Caffe, which without the plugin prints it behind "Unknown layer type: ".
 PLUGIN_TYPE = "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)"
 
 

@@ -89,7 +89,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _lmdb(arguments: argparse.Namespace) -> int:
-    from crfasrnn.datasets.databases import variants, write_databases
+    from crfasrnn.datasets.databases import IMAGES, LABELS, variants, write_databases
     from crfasrnn.segmentation.models import write_classes
 
     dataset = options.selected(options.dataset_of(arguments), arguments).require_files()
@@ -98,7 +98,7 @@ def _lmdb(arguments: argparse.Namespace) -> int:
     _print_counts(write_databases(arguments.output, entries), dataset)
     if dataset.names:
         write_classes(arguments.output / "classes.txt", dataset.names)
-    print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / 'image_lmdb'} and label_lmdb")
+    print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / IMAGES} and {LABELS}")
     return 0
 
 

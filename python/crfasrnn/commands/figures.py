@@ -1,4 +1,4 @@
-"""The commands `crfasrnn figures ...`: the paper's figures from files."""
+"""The commands `crfasrnn figures ...`: the paper's figures, and curves of trainings, from files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _titled_folder(text: str) -> tuple[str, Path]:
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add `figures` with its kinds to the commands of crfasrnn."""
-    figures = commands.add_parser("figures", help="draw the paper's figures")
+    figures = commands.add_parser("figures", help="draw the paper's figures, and curves of trainings")
     kinds = figures.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
 
     cases = kinds.add_parser(
@@ -47,6 +47,15 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     crf.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
     crf.set_defaults(run=_crf)
 
+    curves = kinds.add_parser(
+        "curves", help="loss and, where it was logged, mean IU over the iterations, a panel for each log"
+    )
+    curves.add_argument(
+        "logs", nargs="+", type=Path, metavar="LOG", help="text or JSON log of `caffe train` or `crfasrnn train`"
+    )
+    curves.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
+    curves.set_defaults(run=_curves)
+
 
 def _cases(arguments: argparse.Namespace) -> int:
     from crfasrnn.evaluation.evaluate import saved_classes, saved_labels
@@ -63,7 +72,7 @@ def _cases(arguments: argparse.Namespace) -> int:
 
 
 def _crf(arguments: argparse.Namespace) -> int:
-    from crfasrnn.figures.cases import draw_crf, read_crf
+    from crfasrnn.figures.crf import draw_crf, read_crf
     from crfasrnn.segmentation.models import numbered_classes, read_classes
 
     parameters = read_crf(arguments.weights, arguments.layer)
@@ -72,3 +81,21 @@ def _crf(arguments: argparse.Namespace) -> int:
     draw_crf(arguments.output, parameters, classes.names)
     print(f"{arguments.output}")
     return 0
+
+
+def _curves(arguments: argparse.Namespace) -> int:
+    from caffe.errors import CaffeError
+    from crfasrnn.figures.curves import draw_training, read_curves
+
+    trainings = [(_title(log), read_curves(log)) for log in arguments.logs]
+    for log, (_, curves) in zip(arguments.logs, trainings):
+        if not curves.loss:
+            raise CaffeError(f"log {str(log)!r} has no line 'Iteration ..., loss = ...', nor a JSON event that says so")
+    draw_training(arguments.output, trainings)
+    print(f"{arguments.output}")
+    return 0
+
+
+def _title(log: Path) -> str:
+    """A log's name, or its folder's where that says more."""
+    return log.parent.name if log.name in ("log.jsonl", "train.log") and log.parent.name else log.stem

@@ -20,6 +20,9 @@ from crfasrnn.commands import (
 from crfasrnn.commands import (
     figures as cli_figures,
 )
+from crfasrnn.commands import (
+    model as cli_model,
+)
 from crfasrnn.commands import options
 from crfasrnn.commands import (
     reproduce as cli_reproduce,
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_evaluate.add_commands(commands)
     cli_data.add_commands(commands)
     cli_figures.add_commands(commands)
+    cli_model.add_commands(commands)
     cli_tune.add_commands(commands)
     cli_train.add_commands(commands)
     cli_reproduce.add_commands(commands)

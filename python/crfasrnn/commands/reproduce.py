@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
-    from crfasrnn.reproduction.experiments import Settings
+    from crfasrnn.reproduction.settings import Settings
 
 STOPPED = 3  # exit status when the time was over before the table was done
 
@@ -81,7 +81,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     from dataclasses import fields
 
     from caffe.errors import CaffeError
-    from crfasrnn.reproduction.experiments import Settings
+    from crfasrnn.reproduction.settings import Settings
 
     chosen: dict[str, Any] = Settings.stored(arguments.output)
     for field in fields(Settings):
@@ -97,16 +97,14 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _reproduce(arguments: argparse.Namespace) -> int:
     from caffe import mode
-    from crfasrnn.reproduction import experiments as plan
-    from crfasrnn.reproduction import report
-    from crfasrnn.reproduction.scoring import StoppedError
+    from crfasrnn.reproduction import report, schedule
     from crfasrnn.reproduction.tables import Reproduction
-    from crfasrnn.training.train import budget, threads
+    from crfasrnn.training.limits import StoppedError, budget, threads
 
     settings = _settings(arguments)
     if arguments.dry_run:
         settings.check()
-        for line in plan.lines(arguments.output, settings, arguments.table, arguments.seeds, arguments.variants):
+        for line in schedule.lines(arguments.output, settings, arguments.table, arguments.seeds, arguments.variants):
             print(line)
         return 0
     if arguments.gpu is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
-    from crfasrnn.networks.recipes import Options, Recipe
+    from crfasrnn.networks.recipes import Recipe, RecipeOptions
     from crfasrnn.segmentation.models import Classes
 
 
@@ -82,10 +82,10 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def options_of(arguments: argparse.Namespace) -> Options:
+def options_of(arguments: argparse.Namespace) -> RecipeOptions:
     """What add_variant's options say."""
     from crfasrnn.networks.crfrnn import Variant
-    from crfasrnn.networks.recipes import Options
+    from crfasrnn.networks.recipes import RecipeOptions
 
     variant = Variant(
         kernel_weights=arguments.kernel_weights.upper().replace("-", "_"),
@@ -93,13 +93,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
         untied=arguments.untied,
         activation="RELU" if arguments.relu else "SOFTMAX",
     )
-    return Options(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
+    return RecipeOptions(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from caffe import mode
     from crfasrnn.networks.recipes import recipe
-    from crfasrnn.training.train import Job, budget, threads, train
+    from crfasrnn.training.job import Job
+    from crfasrnn.training.limits import budget, threads
+    from crfasrnn.training.train import train
 
     if arguments.gpu is not None:
         mode.set_mode_gpu()
@@ -127,7 +129,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
     from caffe.errors import CaffeError
-    from crfasrnn.training.train import FINAL
+    from crfasrnn.training.job import FINAL
 
     if arguments.scratch and arguments.weights is not None:
         raise CaffeError("give --weights or --scratch, not both")

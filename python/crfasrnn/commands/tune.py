@@ -33,6 +33,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
+    from crfasrnn.claims import digest
     from crfasrnn.datasets import Dataset
     from crfasrnn.postprocessing import probability_cache as unaries
     from crfasrnn.postprocessing.search import search
@@ -49,7 +50,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         samples = unaries.cached(
             dataset.examples,
             arguments.output / "probabilities",
-            unaries.identity(how, files=[files.prototxt, files.weights]),
+            digest(how, files=[files.prototxt, files.weights]),
             lambda: Segmenter(arguments.model, arguments.weights, **how),
             arguments.cache_limit << 20,
         )

@@ -16,16 +16,20 @@ import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from caffe.data.db import Cursor
+from caffe.data.db import Cursor, open_database
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
+from crfasrnn.pictures.label_maps import VOID
 from crfasrnn.pictures.photographs import resized
+
+# The two databases of a folder.
+IMAGES, LABELS = "image_lmdb", "label_lmdb"
 
 
 @dataclass(frozen=True)
-class Variant:
+class Entry:
     """One entry of the databases: an example at one size, mirrored or not."""
 
     example: Example
@@ -42,10 +46,10 @@ class Variant:
         return (image[:, ::-1], labels[:, ::-1]) if self.mirrored else (image, labels)
 
 
-def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirror: bool, seed: int) -> list[Variant]:
+def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirror: bool, seed: int) -> list[Entry]:
     """Every example at every size, and mirrored too if asked, in an order that depends on `seed` alone."""
     entries = [
-        Variant(example, side, mirrored)
+        Entry(example, side, mirrored)
         for example in examples
         for side in max_sides
         for mirrored in ((False, True) if mirror else (False,))
@@ -62,14 +66,14 @@ def datum(array: np.ndarray) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def write_databases(folder: str | os.PathLike[str], entries: Sequence[Variant]) -> Counts:
+def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) -> Counts:
     """Write `folder`/image_lmdb and `folder`/label_lmdb, entry i of both under key %08d; returns what was counted in them.
 
     They are made under another name and renamed when complete; a progress bar tells how far it is. Raises CaffeError if
     they exist already or an example cannot be read.
     """
     target = Path(folder)
-    names = ("image_lmdb", "label_lmdb")
+    names = (IMAGES, LABELS)
     for name in names:
         if (target / name).exists():
             raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
@@ -126,3 +130,26 @@ def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarra
         shape = (message.channels, message.height, message.width)
         yield key, np.frombuffer(message.data, np.uint8).reshape(shape)
         cursor.advance()
+
+
+def have_databases(folder: Path) -> bool:
+    """Whether a folder has them; write_databases gives them their names when both are complete, LABELS last."""
+    return (folder / LABELS).is_dir()
+
+
+def require_databases(folder: Path) -> None:
+    """Raise CaffeError naming the first database that a folder lacks, and how to make it."""
+    for name in (IMAGES, LABELS):
+        if not (folder / name).is_dir():
+            raise CaffeError(f"no database {str(folder / name)!r}: make it with `crfasrnn data lmdb --output {folder}`")
+
+
+def count_entries(folder: Path) -> int:
+    """How many images the databases in a folder hold."""
+    return len(open_database(folder / LABELS))
+
+
+def largest_label(folder: Path) -> int:
+    """The largest label of the label maps in a folder's database, void aside. Raises CaffeError if there is none."""
+    require_databases(folder)
+    return max((int(labels[labels != VOID].max(initial=0)) for _, labels in read_database(folder / LABELS)), default=0)

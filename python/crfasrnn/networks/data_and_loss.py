@@ -5,6 +5,7 @@ from __future__ import annotations
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
+from crfasrnn.datasets.databases import IMAGES, LABELS
 
 MEAN_BGR = (103.939, 116.779, 123.68)
 IGNORE_LABEL = 255
@@ -22,12 +23,12 @@ def lmdb_input(n: NetSpec, folder: str) -> Top:
     One, because the images differ in size.
     """
     n.data = L.Data(
-        source=f"{folder}/image_lmdb",
+        source=f"{folder}/{IMAGES}",
         backend=P.Data.LMDB,
         batch_size=1,
         transform_param={"mean_value": list(MEAN_BGR)},
     )
-    n.label = L.Data(source=f"{folder}/label_lmdb", backend=P.Data.LMDB, batch_size=1)
+    n.label = L.Data(source=f"{folder}/{LABELS}", backend=P.Data.LMDB, batch_size=1)
     return n.data
 
 

@@ -14,7 +14,7 @@ from caffe.net_spec import layers as L
 from crfasrnn.networks.vgg import conv, learning, narrowed, trunk
 
 # conv1_1 pads by 100 pixels, so every map is larger than what it is laid over; where the two coincide follows from the
-# paddings, kernels and strides in between (tests/test_prototxt_current.py derives the numbers).
+# paddings, kernels and strides in between (tests/crfasrnn/networks/test_fcn.py derives the numbers).
 PAD = 100
 OFFSET_POOL4, OFFSET_POOL3 = 5, 9
 OFFSET_32S, OFFSET_16S, OFFSET_8S = 19, 27, 31

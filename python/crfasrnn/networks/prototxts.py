@@ -8,11 +8,11 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from caffe.files import atomic_path
+from caffe.files import write_text
 from crfasrnn.networks import recipes
 
-VOC_CLASSES = 21
-SLIM_CLASSES = 7
+VOC_CLASS_COUNT = 21
+SLIM_CLASS_COUNT = 7
 
 # Folder and file name -> recipe: the published networks for the 21 classes of PASCAL VOC, the slim ones for any number.
 FILES = {
@@ -24,7 +24,7 @@ WORK = {"voc21": "work/voc21", "slim": "work"}
 
 def family(folder: str, num_classes: int) -> Iterator[tuple[str, Any]]:
     """The definitions of one folder of prototxt/: (file name, message)."""
-    work, options = WORK[folder], recipes.Options()
+    work, options = WORK[folder], recipes.RecipeOptions()
     for file, name in FILES[folder].items():
         made_by = recipes.recipe(name)
         yield f"{file}_deploy", recipes.deploy_net(made_by, num_classes, options)
@@ -40,10 +40,10 @@ def render(message: Any, program: str) -> str:
     )
 
 
-def files(slim_classes: int = SLIM_CLASSES) -> dict[str, str]:
+def files(slim_classes: int = SLIM_CLASS_COUNT) -> dict[str, str]:
     """Path below prototxt/ -> text of the file."""
     made = {}
-    for folder, num_classes in (("voc21", VOC_CLASSES), ("slim", slim_classes)):
+    for folder, num_classes in (("voc21", VOC_CLASS_COUNT), ("slim", slim_classes)):
         for name, message in family(folder, num_classes):
             if name.endswith("_solver"):
                 program = "solvers.py"
@@ -57,13 +57,12 @@ def files(slim_classes: int = SLIM_CLASSES) -> dict[str, str]:
     return made
 
 
-def write(folder: Path, slim_classes: int = SLIM_CLASSES) -> list[Path]:
+def write(folder: Path, slim_classes: int = SLIM_CLASS_COUNT) -> list[Path]:
     """Write all files below `folder`; returns their paths."""
     written = []
     for name, text in files(slim_classes).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
         written.append(path)
     return written

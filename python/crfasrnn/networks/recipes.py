@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
-from crfasrnn.networks import crfrnn, fcn, slim, solvers
-from crfasrnn.networks import data_and_loss as ends
+from crfasrnn.networks import crfrnn, data_and_loss, fcn, slim, solvers
 
 CRF_LAYER = "inference1"
 
@@ -35,13 +34,14 @@ class Recipe:
     solver: Callable[..., Any]
     base_lr: float
     normalize: bool
+    _: KW_ONLY
     crf_rates: Sequence[float] | None = None
     crf_start: crfrnn.Kernels = crfrnn.PUBLISHED
     frozen: bool = False
 
 
 @dataclass(frozen=True)
-class Options:
+class RecipeOptions:
     """What an experiment changes in a recipe.
 
     width: factor of the number of channels. iterations: of mean field in training. deploy_iterations: and in testing (None:
@@ -78,9 +78,10 @@ RECIPES: dict[str, Recipe] = {
     "fcn16s": Recipe("FCN-16s", fcn.fcn16s, "fcn32s", solvers.published, 1e-12, False),
     "fcn8s": Recipe("FCN-8s", fcn.fcn8s, "fcn16s", solvers.published, 1e-14, False),
     "fcn8s-longer": Recipe("FCN-8s, trained on", fcn.fcn8s, "fcn8s", solvers.published, 1e-14, False),
-    "crfrnn": Recipe("FCN-8s + CRF-RNN", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES),
+    "crfrnn": Recipe("FCN-8s + CRF-RNN", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, crf_rates=_PUBLISHED_RATES),
     "crf-only": Recipe(
-        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, _PUBLISHED_RATES, frozen=True
+        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, crf_rates=_PUBLISHED_RATES,
+        frozen=True
     ),
     "slim-fcn8s": Recipe("FCN-8s slim", slim.fcn8s, None, solvers.slim, _FCN_LR, True),
     # As many steps, at the same rates, as the CRF-RNN gets: what the CRF layer adds is the difference to this one.
@@ -102,35 +103,35 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def deploy_net(made_by: Recipe, num_classes: int, options: Options) -> Any:
+def deploy_net(made_by: Recipe, num_classes: int, options: RecipeOptions) -> Any:
     """The network that segments an image given in blob `data`."""
     n = NetSpec()
-    ends.deploy_input(n)
+    data_and_loss.deploy_input(n)
     _scores(n, made_by, num_classes, options, options.iterations_in_testing)
     return _named(n, made_by)
 
 
-def train_net(made_by: Recipe, num_classes: int, options: Options, folder: str) -> Any:
+def train_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: str) -> Any:
     """The network that the solver learns from the databases in `folder`."""
     n = NetSpec()
-    ends.lmdb_input(n, folder)
+    data_and_loss.lmdb_input(n, folder)
     scores = _scores(n, made_by, num_classes, options, options.iterations)
-    ends.loss(n, scores, made_by.normalize, options.robust)
+    data_and_loss.loss(n, scores, made_by.normalize, options.robust)
     net = _named(n, made_by)
     return _frozen(net) if made_by.frozen else net
 
 
-def val_net(made_by: Recipe, num_classes: int, options: Options, folder: str) -> Any:
+def val_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: str) -> Any:
     """The training network on other images, with the accuracy."""
     n = NetSpec()
-    ends.lmdb_input(n, folder)
+    data_and_loss.lmdb_input(n, folder)
     scores = _scores(n, made_by, num_classes, options, options.iterations)
-    ends.accuracy(n, scores)
-    ends.loss(n, scores, made_by.normalize, options.robust)
+    data_and_loss.accuracy(n, scores)
+    data_and_loss.loss(n, scores, made_by.normalize, options.robust)
     return _named(n, made_by)
 
 
-def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: Options, iterations: int) -> Top:
+def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: RecipeOptions, iterations: int) -> Top:
     scores = made_by.body(n, num_classes, options.width)
     if made_by.crf_rates is None:
         return scores

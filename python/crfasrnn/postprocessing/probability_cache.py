@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +9,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from caffe.errors import CaffeError
-from caffe.files import write_text
+from crfasrnn.claims import claim
 from crfasrnn.postprocessing.probabilities import write_probabilities
 from crfasrnn.postprocessing.search import LabelledImage, Sample
 
 if TYPE_CHECKING:
     from crfasrnn.segmentation.segmenter import Segmenter
-
-_BLOCK = 1 << 20
 
 
 def given(examples: Sequence[LabelledImage], folder: Path) -> list[Sample]:
@@ -38,17 +34,14 @@ def cached(
 ) -> list[Sample]:
     """The images with probabilities by a model, float16 files <name>.npy in `folder`; those that are missing are computed.
 
-    model: identifies the model (see identity); the folder remembers it.
+    model: identifies the model (see claims.digest); the folder remembers it.
     segmenter: makes the model, if it is needed.
     limit: bytes that the folder may take.
 
     Raises CaffeError if the folder is another model's or would become larger than the limit.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / "model.json"
-    if note.exists() and note.read_text(encoding="utf-8") != json.dumps(model):
-        raise CaffeError(f"the probabilities in {str(folder)!r} are of another model; give another folder")
-    write_text(note, json.dumps(model))
+    claim(folder / "model.json", model, "the probabilities in {where} are of another model; give another folder")
     samples = [Sample(example, folder / f"{example.name}.npy") for example in examples]
     missing = [sample for sample in samples if not sample.probabilities.is_file()]
     size = sum(sample.probabilities.stat().st_size for sample in samples if sample.probabilities.is_file())
@@ -66,13 +59,3 @@ def cached(
         sample.probabilities.parent.mkdir(parents=True, exist_ok=True)
         write_probabilities(sample.probabilities, probabilities)
     return samples
-
-
-def identity(*parts: object, files: Sequence[Path]) -> str:
-    """A digest of the contents of a model's files and of whatever else its results depend on."""
-    digest = hashlib.sha256(repr(parts).encode())
-    for path in files:
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()

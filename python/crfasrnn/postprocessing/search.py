@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from caffe.files import write_text
+from crfasrnn.claims import compare
 from crfasrnn.evaluation import metrics
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
@@ -258,9 +259,7 @@ class Record:
     def _check(self, entry: Any, search_of: dict[str, Any]) -> None:
         if not isinstance(entry, dict):
             raise CaffeError("no record of a search")
-        for field, value in search_of.items():
-            if entry.get(field) != value:
-                raise CaffeError(f"the record is of another search: {field} {entry.get(field)!r}, now {value!r}")
+        compare(entry, search_of, "the record is of another search: {fact} {there}, now {now}")
 
     def __contains__(self, settings: CrfSettings) -> bool:
         return settings in self._counts

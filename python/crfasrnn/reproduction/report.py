@@ -1,24 +1,17 @@
-"""Tables as JSON and Markdown, and docs/RESULTS.md from their JSON."""
+"""Tables as Markdown, and docs/RESULTS.md, from their JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from caffe.errors import CaffeError
 from caffe.files import write_bytes, write_text
-from crfasrnn.evaluation.bootstrap import Comparison
 from crfasrnn.reproduction import paper
-from crfasrnn.reproduction.scoring import Scored
 
 _TITLES = {
     "table1": "Table 1: what the CRF adds",
@@ -41,70 +34,6 @@ PICTURES = {
     "iterations": {"iterations.png": "Mean IU over the number of mean-field iterations in testing"},
 }
 _BANDS = (1, 4, 8, 20, 40)  # pixels around void
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method: its result for each seed, and the paper's mean IU in per cent (empty: the paper has none)."""
-
-    name: str
-    title: str
-    seeds: Mapping[int, Scored]
-    paper: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Two rows, by name, compared with each seed."""
-
-    first: str
-    second: str
-    seeds: Mapping[int, Comparison]
-
-
-def to_json(
-    table: str, rows: Sequence[Row], differences: Sequence[Difference], facts: dict[str, Any]
-) -> dict[str, Any]:
-    """All figures of a table, fractions; paper's in per cent."""
-    return {
-        "table": table,
-        **facts,
-        "rows": [
-            {
-                "name": row.name,
-                "title": row.title,
-                "mean_iu": float(np.mean([result.mean_iu for result in row.seeds.values()])),
-                "seeds": {
-                    str(seed): {"mean_iu": result.mean_iu, **_details(result.figures)}
-                    for seed, result in row.seeds.items()
-                },
-                "paper": list(row.paper),
-            }
-            for row in rows
-        ],
-        "differences": [
-            {
-                "first": item.first,
-                "second": item.second,
-                "seeds": {
-                    str(seed): {
-                        "difference": result.difference,
-                        "low": result.low,
-                        "high": result.high,
-                        "level": result.level,
-                        "not_better": result.worse,
-                    }
-                    for seed, result in item.seeds.items()
-                },
-            }
-            for item in differences
-        ],
-    }
-
-
-def _details(figures: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("pixel_accuracy", "mean_accuracy", "frequency_weighted_iu", "per_class_iu", "trimap_mean_iu")
-    return {name: figures[name] for name in kept if name in figures}
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -188,26 +117,6 @@ def _bands(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
 def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     return _percent(float(np.mean(known))) if known else "-"
-
-
-def seconds(log: Path) -> float:
-    """How long a training took, all its sessions together, by its JSON log."""
-    total = 0.0
-    for line in log.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):
-            event = json.loads(line)
-            if event.get("event") == "session":
-                total += float(event["seconds"])
-    return total
-
-
-def hardware() -> str:
-    """The machine in words."""
-    model = platform.machine()
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
-    return f"{model}, {device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
 def write_docs(output: Path, page: Path) -> None:

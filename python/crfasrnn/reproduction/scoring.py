@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import text_format
 from tqdm import tqdm
 
-import caffe
-from caffe import mode
-from caffe.files import write_text
+from crfasrnn.claims import digest
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.evaluation.evaluate import Labeller, evaluate, model_labels, write_json
-from crfasrnn.networks import recipes
 from crfasrnn.pictures.label_maps import label_palette, write_labels
-from crfasrnn.postprocessing import probability_cache as unaries
-from crfasrnn.postprocessing import search as tune
+from crfasrnn.postprocessing.probability_cache import cached
+from crfasrnn.postprocessing.search import search
 from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.reproduction.sweep import Sweep
 from crfasrnn.segmentation.models import read_classes
-from crfasrnn.segmentation.segmenter import Segmenter, best_labels
-from crfasrnn.training.train import Job
+from crfasrnn.segmentation.segmenter import Segmenter
+from crfasrnn.training.job import Job
+from crfasrnn.training.limits import StoppedError
 from crfasrnn.utils import unary_from_softmax
 
 CACHE_LIMIT = 16 << 30  # bytes of the probabilities of the held-out images
-
-
-class StoppedError(Exception):
-    """The time is over; what is on disk is whole, and the same command goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +117,15 @@ class Scorer:
         best = folder / "best.json"
         if not best.is_file():
             self._go_on()
-            samples = unaries.cached(
+            samples = cached(
                 held_out.examples,
                 folder / "probabilities",
-                unaries.identity(self.size, files=[job.deploy, job.final]),
+                digest(self.size, files=[job.deploy, job.final]),
                 lambda: self._segmenter(job),
                 CACHE_LIMIT,
             )
             self._go_on()
-            tune.search(
+            search(
                 samples,
                 folder / "evaluated.jsonl",
                 coarse=counts[0],
@@ -146,7 +140,7 @@ class Scorer:
         files = [self.folder / f"{name}-t{count}.npz" for count in range(1, longest + 1)]
         if not all(path.is_file() for path in files):
             classes = read_classes(job.output / "classes.txt")
-            labels = _Sweep(job, self.size, len(classes))
+            labels = Sweep(job, self.size, len(classes))
             confusions = np.zeros((longest, len(self.dataset), len(classes), len(classes)), np.int32)
             for index, example in enumerate(tqdm(self.dataset, desc=name, unit="image", disable=None)):
                 self._go_on()
@@ -157,31 +151,3 @@ class Scorer:
             for path, counts in zip(files, confusions):
                 ImageConfusions(names, classes.names, counts).save(path)
         return [Scored({}, ImageConfusions.load(path)) for path in files]
-
-
-class _Sweep:
-    """Labels an image after each mean-field iteration: the layer with one iteration, started from its own last scores."""
-
-    def __init__(self, job: Job, size: int, num_classes: int) -> None:
-        options = replace(job.options, deploy_iterations=1)
-        definition = job.output / "deploy-t1.prototxt"
-        message = recipes.deploy_net(recipes.recipe(job.recipe), num_classes, options)
-        write_text(definition, text_format.MessageToString(message))
-        self._precision = job.precision
-        self._segmenter = Segmenter(str(definition), job.final, size=size)
-        self._net = caffe.Net(str(definition), str(job.final), caffe.TEST)
-        self._layer = list(self._net._layer_names).index(recipes.CRF_LAYER)
-
-    def __call__(self, image: np.ndarray, longest: int) -> Iterable[np.ndarray]:
-        net = self._net
-        data, _ = self._segmenter.prepare(image)
-        net.blobs["data"].reshape(*data.shape)
-        net.reshape()
-        net.blobs["data"].data[...] = data
-        with mode.precision(self._precision):
-            net.run_forward()
-        for _ in range(longest):
-            scores = net.blobs["pred"].data[0]
-            yield best_labels(scores, image.shape[1], image.shape[0])
-            net.blobs["Q0"].tensor = net.blobs["pred"].tensor.clone()
-            net.run_forward(self._layer, self._layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,11 @@ from caffe.logs.glog import signed
 from caffe.net.net import Net
 from caffe.net.weights import diagonal_bilinear
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
+from crfasrnn.networks.weight_files import read_trunk
+from crfasrnn.segmentation.models import Classes, numbered_classes, read_classes
+from crfasrnn.training.job import Job
 
 logger = signed("crfasrnn.py")
-
-
-def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
-    """VGG-16's convolutions from an .npz with conv1_1_w (O x I x H x W, for BGR minus the mean), conv1_1_b, ... conv5_3_b.
-
-    Weights and biases become float32. Raises CaffeError if the file is not of that kind.
-    """
-    name = os.fspath(path)
-    try:
-        with np.load(name, allow_pickle=False) as file:
-            arrays = {key: file[key].astype(np.float32) for key in file.files}
-    except (OSError, ValueError, AttributeError) as problem:
-        raise CaffeError(f"cannot read weights {name!r}: {problem}") from problem
-    layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
-    if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):
-        raise CaffeError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
-    return [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
 
 
 def convert(source: Path, target: Path, net: Net, kept: Sequence[int | None] | None = None) -> None:
@@ -114,10 +100,50 @@ def score_classes(path: Path) -> int | None:
     return None
 
 
-def initialize(net: Net) -> None:
+def load(net: Net, job: Job, classes: Classes) -> None:
+    """Give a net of a job's classes the weights that the job starts from.
+
+    Raises CaffeError if a file or job.from_classes does not fit the net.
+    """
+    if job.weights is None:
+        _initialize(net)
+        return
+    kept = _kept(job.weights, job.from_classes, classes)
+    if kept is None and job.weights.suffix != ".npz":
+        net.copy_from(job.weights)
+        return
+    with tempfile.TemporaryDirectory(prefix=".start.", dir=job.output) as folder:
+        ready = Path(folder) / f"{job.weights.stem}.caffemodel.h5"
+        convert(job.weights, ready, net, kept)
+        net.copy_from(ready)
+
+
+def _initialize(net: Net) -> None:
     """What a net without given weights needs: upsampling that is not all zero, with a warning for each such layer."""
     logger.warning(
         "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
         "Give --weights with VGG-16's trunk."
     )
     diagonal_bilinear(net)
+
+
+def _kept(weights: Path, from_classes: Sequence[int] | None, classes: Classes) -> list[int | None] | None:
+    """Which class of the weights each of our classes is; None if they are the same or the weights know none."""
+    known = score_classes(weights)
+    if known is None:
+        return None
+    if from_classes is not None:
+        if len(from_classes) != len(classes) or max(from_classes) >= known:
+            raise CaffeError(
+                f"--from-classes needs {len(classes)} numbers below {known}, one for each of {', '.join(classes.names)}"
+            )
+        return list(from_classes)
+    if known == len(classes):
+        return None
+    beside = weights.parent / "classes.txt"
+    names = (read_classes(beside) if beside.is_file() else numbered_classes(known)).names
+    kept = class_choice(classes.names, names)
+    new = [name for name, source in zip(classes.names, kept) if source is None]
+    if new:
+        logger.warning("%s does not know %s: these classes start anew.", weights, ", ".join(new))
+    return kept

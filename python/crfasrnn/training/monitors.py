@@ -23,7 +23,7 @@ FLAT_SHARE = 0.02  # of the loss
 
 
 class DivergedError(CaffeError):
-    """A loss or gradient is no finite number."""
+    """A loss or gradient is not a finite number."""
 
 
 class Validation:
@@ -120,7 +120,7 @@ class FlatLoss:
 
 
 class NumberCheck:
-    """Stops a training at the first value that is no number, and says in which layer it arose."""
+    """Stops a training at the first value that is not a number, and says in which layer it arose."""
 
     def __init__(self, solver: Solver, flat: FlatLoss) -> None:
         self._solver, self._flat = solver, flat
@@ -135,17 +135,17 @@ class NumberCheck:
             for index, blob in enumerate(blobs):
                 if blob.has_grad and not bool(torch.isfinite(blob.grad.sum())):
                     raise DivergedError(
-                        f"iteration {self._solver.iter}: the gradient of layer {name!r}, blob {index}, is no finite number; "
+                        f"iteration {self._solver.iter}: the gradient of layer {name!r}, blob {index}, is not a finite number; "
                         "lower the learning rate (the last snapshot is good)."
                     )
         self._flat.add(loss)
 
 
 def _origin(net: Net) -> str:
-    """The first layer whose weights, or else whose top, are no finite numbers."""
+    """The first layer whose weights, or else whose top, are not finite numbers."""
     for name, blobs in net.params.items():
         if any(not _finite(blob.tensor) for blob in blobs):
-            return f"The weights of layer {name!r} are no finite numbers: lower the learning rate, or check --weights."
+            return f"The weights of layer {name!r} are not finite numbers: lower the learning rate, or check --weights."
     net.frees_blobs = False
     net.run_forward(next(i for i, bottoms in enumerate(net.bottom_names.values()) if bottoms))
     for name, tops in net.top_names.items():

@@ -12,7 +12,16 @@ import skimage.data
 from caffe.errors import CaffeError
 from crfasrnn.datasets import select_classes, voc_list
 from crfasrnn.datasets import voc as read_voc
-from crfasrnn.datasets.databases import _Writer, read_database, variants, write_databases
+from crfasrnn.datasets.databases import (
+    _Writer,
+    count_entries,
+    have_databases,
+    largest_label,
+    read_database,
+    require_databases,
+    variants,
+    write_databases,
+)
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.pictures.photographs import write_image
 
@@ -122,3 +131,21 @@ def test_a_database_grows_past_its_first_size(tmp_path: Path) -> None:
     env = lmdb.open(str(tmp_path / "lmdb"), readonly=True, lock=False)
     assert env.stat()["entries"] == 4
     env.close()
+
+
+def test_what_a_folder_holds_is_told_and_what_it_lacks_is_named(voc: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert not have_databases(folder)
+    with pytest.raises(
+        CaffeError, match=r"no database '.*out/image_lmdb': make it with `crfasrnn data lmdb --output .*out`"
+    ):
+        require_databases(folder)
+    entries = variants(voc_list(voc, "train"), [None, 20], mirror=True, seed=1)
+    write_databases(folder, entries)
+    assert have_databases(folder)
+    assert count_entries(folder) == len(entries)
+    labels = [entry.image_and_labels()[1] for entry in entries]
+    assert largest_label(folder) == max(int(part[part != 255].max()) for part in labels)
+    (folder / "label_lmdb").rename(folder / "other")
+    with pytest.raises(CaffeError, match=r"no database .*label_lmdb"):
+        largest_label(folder)

@@ -1,15 +1,8 @@
-"""Rewrite a net prototxt so that unpatched Caffe parses it: the options of MultiStageMeanfield layers move into python_param.
-
-python scripts/stock_prototxt.py prototxt/slim/crfrnn_deploy.prototxt crfrnn_stock.prototxt
-
-Reads every dialect. The layer itself comes to Caffe as a plugin: see docs/CAFFE_PLUGIN.md.
-"""
+"""Nets for unpatched Caffe, to which MultiStageMeanfield comes as a plugin (docs/CAFFE_PLUGIN.md)."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
+import os
 from typing import Any
 
 from google.protobuf import text_format
@@ -21,7 +14,11 @@ from caffe.proto.upgrade import PLUGIN_TYPE
 
 
 def to_stock(net: Any) -> None:
-    """Change the NetParameter in place; raises CaffeError for a net that unpatched Caffe would compute differently."""
+    """Change a NetParameter in place so that unpatched Caffe parses it: the options of its MultiStageMeanfield layers move into
+    python_param.
+
+    Raises CaffeError for a net that unpatched Caffe would compute differently.
+    """
     for layer in net.layer:
         if layer.type == "Crop" and net.crop_aligns and not layer.HasField("crop_param"):
             raise CaffeError(
@@ -36,19 +33,8 @@ def to_stock(net: Any) -> None:
             layer.ClearField("multi_stage_meanfield_param")
 
 
-def main() -> None:
-    """Convert the file named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    arguments = parser.parse_args()
-    net = read_net(arguments.source)
+def convert_prototxt(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Write the net in a prototxt of any dialect in that form. Raises CaffeError as read_net and to_stock do."""
+    net = read_net(source)
     to_stock(net)
-    write_text(arguments.target, to_text(net))
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (CaffeError, OSError) as problem:
-        sys.exit(f"error: {problem}")
+    write_text(target, to_text(net))

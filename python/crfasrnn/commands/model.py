@@ -1,0 +1,64 @@
+"""The commands `crfasrnn model ...`: files of models in other forms."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crfasrnn.commands import options
+
+
+def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add `model` with its kinds to the commands of crfasrnn."""
+    model = commands.add_parser("model", help="turn a model's files into other forms")
+    kinds = model.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
+
+    convert = kinds.add_parser(
+        "convert",
+        help="VGG-16's convolutions from a NumPy file to weights that the networks load by layer name",
+        description="The NumPy file holds conv1_1_w (O x I x H x W, for BGR input minus the mean), conv1_1_b, ... conv5_3_b.",
+    )
+    convert.add_argument("source", type=Path, metavar="TRUNK.npz")
+    convert.add_argument("target", type=Path, metavar="OUTPUT", help="HDF5 model file to write, .caffemodel.h5")
+    convert.set_defaults(run=_convert)
+
+    export = kinds.add_parser(
+        "export",
+        help="store a model's weights small: float16 in compressed HDF5",
+        description="The file loads like every other .caffemodel.h5.",
+    )
+    export.add_argument("source", type=Path, metavar="MODEL", help=".caffemodel or .caffemodel.h5")
+    export.add_argument("target", type=Path, metavar="OUTPUT", help="HDF5 model file to write, .caffemodel.h5")
+    export.set_defaults(run=_export)
+
+    stock = kinds.add_parser(
+        "stock",
+        help="rewrite a net prototxt so that unpatched Caffe parses it",
+        description="The options of MultiStageMeanfield layers move into python_param; every dialect is read. The layer itself "
+        "comes to Caffe as a plugin: see docs/CAFFE_PLUGIN.md.",
+    )
+    stock.add_argument("source", type=Path, metavar="NET", help="prototxt to read")
+    stock.add_argument("target", type=Path, metavar="OUTPUT", help="prototxt to write")
+    stock.set_defaults(run=_stock)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from crfasrnn.networks.weight_files import convert_trunk
+
+    print(f"{convert_trunk(arguments.source, arguments.target)} layers written to {arguments.target}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from crfasrnn.networks.weight_files import export_half
+
+    export_half(arguments.source, arguments.target)
+    print(f"{arguments.target}: {arguments.target.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _stock(arguments: argparse.Namespace) -> int:
+    from crfasrnn.networks.stock import convert_prototxt
+
+    convert_prototxt(arguments.source, arguments.target)
+    return 0

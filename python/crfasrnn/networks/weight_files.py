@@ -1,0 +1,53 @@
+"""Weights in files of other forms: VGG-16's trunk from NumPy, and any model's in half precision."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
+
+_LARGEST = np.finfo(np.float16).max
+
+
+def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
+    """VGG-16's convolutions from an .npz with conv1_1_w (O x I x H x W, for BGR minus the mean), conv1_1_b, ... conv5_3_b.
+
+    Weights and biases become float32. Raises CaffeError if the file is not of that kind.
+    """
+    name = os.fspath(path)
+    try:
+        with np.load(name, allow_pickle=False) as file:
+            arrays = {key: file[key].astype(np.float32) for key in file.files}
+    except (OSError, ValueError, AttributeError) as problem:
+        raise CaffeError(f"cannot read weights {name!r}: {problem}") from problem
+    layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
+    if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):
+        raise CaffeError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
+    return [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
+
+
+def convert_trunk(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
+    """Write the trunk in a file that read_trunk reads as a .caffemodel.h5; returns the number of layers. Raises CaffeError."""
+    layers = read_trunk(source)
+    write_model_hdf5(target, [layer.name for layer in layers], [layer.blobs for layer in layers])
+    return len(layers)
+
+
+def export_half(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Write the parameters of `source`, any Caffe model file, as float16 to a compressed .caffemodel.h5.
+
+    Raises CaffeError if float16 cannot hold one of them, or the source cannot be read.
+    """
+    layers = [layer for layer in read_model(source) if layer.blobs]
+    for layer in layers:
+        for index, blob in enumerate(layer.blobs):
+            if not np.all(np.abs(blob) <= _LARGEST):
+                raise CaffeError(
+                    f"{os.fspath(source)}: layer {layer.name!r}, blob {index}, holds values beyond float16 (or not numbers)"
+                )
+    write_model_hdf5(
+        target, [layer.name for layer in layers], [layer.blobs for layer in layers], dtype=np.float16, gzip=9
+    )

@@ -1,0 +1,100 @@
+"""What all experiments of a folder share: the data, and how long is trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, asdict, dataclass
+from pathlib import Path
+
+from caffe.errors import CaffeError
+from crfasrnn.claims import claim, remembered
+from crfasrnn.datasets import Dataset, voc
+from crfasrnn.datasets.folder import split
+from crfasrnn.datasets.voc import MASKS
+
+_SETTINGS = "settings.json"
+_REFUSAL = "{where} holds experiments with {fact} {there}, now {now}: leave the option out, or give another --output"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all experiments of a folder share. They are written there; another call must agree or leave them out.
+
+    voc: folder like VOC2012. weights: VGG-16's trunk, None for random weights. family: "slim" or "voc21" (the papers').
+    classes: VOC's numbers. train_lists, val_list: of ImageSets/Segmentation. held_out: number of images of the first train list
+    that are left out of training, for the settings of the dense CRF and the curves. scales: largest sides in training.
+    size: and in testing. fcn_iterations, crf_iterations: steps. width: factor of the channels. tune_settings: how many
+    settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in `voc`.
+    precision: of the wide convolutions.
+    """
+
+    voc: str
+    weights: str | None
+    _: KW_ONLY
+    family: str = "slim"
+    classes: tuple[int, ...] = (0, 8, 10, 12, 13, 15, 17)
+    train_lists: tuple[str, ...] = ("train", "train_sbd")
+    val_list: str = "val"
+    held_out: int = 60
+    scales: tuple[int, ...] = (256, 384)
+    size: int = 384
+    fcn_iterations: int = 3500
+    crf_iterations: int = 1000
+    width: float = 1
+    tune_settings: tuple[int, int] = (40, 40)
+    masks: str = MASKS
+    precision: str = "float32"
+
+    def save(self, folder: Path) -> None:
+        """Write them, or raise CaffeError if the folder's are others."""
+        before = self.stored(folder)
+        # A folder of an earlier version lacks what could not be chosen then.
+        facts = {name: value for name, value in asdict(self).items() if not before or name in before}
+        claim(folder / _SETTINGS, facts, _REFUSAL)
+
+    @staticmethod
+    def stored(folder: Path) -> dict[str, object]:
+        """The fields that a folder's experiments have; empty if there are none yet. Raises CaffeError if they are damaged."""
+        path = folder / _SETTINGS
+        if not path.is_file():
+            return {}
+        content = remembered(path)
+        if not isinstance(content, dict):
+            raise CaffeError(f"{path}: no settings")
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+
+    def check(self) -> None:
+        """Raise CaffeError naming the first file of the data, or the weights, that is missing."""
+        if self.weights is not None and not Path(self.weights).is_file():
+            raise CaffeError(f"no weights {self.weights!r}: VGG-16's trunk is needed, or --scratch")
+        self.validation().require_files()
+        for part in self.training():
+            part.require_files()
+
+    # The data. `val` is read for the reported figures alone.
+
+    def _selected(self, lists: Sequence[str]) -> Dataset:
+        return voc(Path(self.voc), lists, self.masks).select(self.classes)
+
+    def validation(self) -> Dataset:
+        """The images of the reported figures."""
+        return self._selected([self.val_list])
+
+    def training(self) -> tuple[Dataset, Dataset]:
+        """The images to train on, and those held out of them. Raises CaffeError if one of them is also a validation image."""
+        everything = self._selected(self.train_lists)
+        first = [example.name for example in self._selected(self.train_lists[:1])]
+        if self.held_out >= len(first):
+            raise CaffeError(
+                f"{self.train_lists[0]!r} has {len(first)} images, too few to hold {self.held_out} out of training"
+            )
+        held = set(split(first, self.held_out / len(first), seed=1)[1])
+        both = {example.name for example in self.validation()} & {example.name for example in everything}
+        if both:
+            raise CaffeError(f"{sorted(both)[0]!r} is in the training lists and in {self.val_list!r}")
+        return _named(everything, held, False), _named(everything, held, True)
+
+
+def _named(dataset: Dataset, names: set[str], wanted: bool) -> Dataset:
+    examples = tuple(example for example in dataset if (example.name in names) == wanted)
+    return Dataset(dataset.title, examples, dataset.names)

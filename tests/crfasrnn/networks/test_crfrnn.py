@@ -1,0 +1,63 @@
+"""The CRF behind the scores: iterations, rates, and the variants of section 7.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.prototxts import committed, layer
+
+from caffe.net_spec import NetSpec
+from caffe.net_spec import layers as L
+from crfasrnn.networks.crfrnn import Kernels, Variant, mean_field
+
+
+@pytest.mark.parametrize(("folder", "train", "deploy"), [("voc21", 5, 10), ("slim", 5, 10)], ids=["voc21", "slim"])
+def test_five_iterations_to_train_and_ten_to_segment(folder: str, train: int, deploy: int) -> None:
+    for name, iterations in (("train", train), ("val", train), ("deploy", deploy)):
+        crf = layer(committed(f"{folder}/crfrnn_{name}.prototxt"), "inference1").multi_stage_meanfield_param
+        assert crf.num_iterations == iterations
+        assert (crf.theta_alpha, crf.theta_beta, crf.theta_gamma) == (160, 3, 3)
+
+
+def added(variant: Variant, kernels: Kernels | None = None) -> Any:
+    """The layer that mean_field adds to three classes' scores."""
+    n = NetSpec()
+    n.data = L.Input(shape={"dim": [1, 3, 8, 8]})
+    scores = L.Convolution(n.data, num_output=3, kernel_size=1)
+    mean_field(n, scores, 3, 5, (6, 7, 8), kernels, variant)
+    return n.to_proto().layer[-1]
+
+
+@pytest.mark.parametrize(
+    ("variant", "fields"),
+    [
+        (Variant(), {}),
+        (Variant(kernel_weights="PER_CLASS"), {"kernel_weights": 1}),
+        (Variant(kernel_weights="SHARED", compatibility="potts"), {"kernel_weights": 2}),
+        (Variant(compatibility="symmetric"), {"symmetric_compatibility": True}),
+        (Variant(untied=True), {"untied": True}),
+        (Variant(activation="RELU"), {"activation": 1}),
+    ],
+    ids=["released", "per class", "shared", "symmetric", "untied", "relu"],
+)
+def test_a_variant_states_what_differs_from_the_released_layer(variant: Variant, fields: dict[str, Any]) -> None:
+    param = added(variant).multi_stage_meanfield_param
+    stated = {field.name: value for field, value in param.ListFields()}
+    released = {field.name: value for field, value in added(Variant()).multi_stage_meanfield_param.ListFields()}
+    ours = {name: value for name, value in stated.items() if name not in released}
+    assert ours == fields
+
+
+def test_potts_is_not_learned() -> None:
+    for compatibility, rates in (("full", [6, 7, 8]), ("potts", [6, 7, 0])):
+        param = added(Variant(compatibility=compatibility)).param
+        assert [entry.lr_mult for entry in param] == rates
+        assert param[2].decay_mult == (0 if compatibility == "potts" else 1)
+
+
+def test_without_softmax_the_weights_start_below_one() -> None:
+    for activation, weights in (("SOFTMAX", ("2 2 2", "4 4 4")), ("RELU", ("0.3 0.3 0.3", "0.5 0.5 0.5"))):
+        param = added(Variant(activation=activation), Kernels(50, 4, 5, 2, 4)).multi_stage_meanfield_param
+        assert (param.spatial_filter_weights_str, param.bilateral_filter_weights_str) == weights
+        assert (param.theta_alpha, param.theta_beta, param.theta_gamma) == (50, 4, 5)

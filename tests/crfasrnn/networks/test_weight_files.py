@@ -1,0 +1,63 @@
+"""Weights from NumPy and in half precision, in nets and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from support.training import write_trunk
+
+import caffe
+from caffe.errors import CaffeError
+from caffe.proto.model_file import read_model, write_model_hdf5
+from crfasrnn.networks import prototxts
+from crfasrnn.networks.weight_files import convert_trunk, export_half, read_trunk
+
+
+def test_the_trunk_loads_into_the_slim_net(tmp_path: Path) -> None:
+    arrays = write_trunk(tmp_path / "trunk.npz")
+    assert convert_trunk(tmp_path / "trunk.npz", tmp_path / "trunk.caffemodel.h5") == 13
+    (tmp_path / "deploy.prototxt").write_text(prototxts.files()["slim/fcn8s_deploy.prototxt"])
+    net = caffe.Net(str(tmp_path / "deploy.prototxt"), str(tmp_path / "trunk.caffemodel.h5"), caffe.TEST)
+    for name in ("conv1_1", "conv3_3", "conv5_3"):
+        np.testing.assert_array_equal(net.params[name][0].data, arrays[f"{name}_w"].astype(np.float32))
+        np.testing.assert_array_equal(net.params[name][1].data, arrays[f"{name}_b"].astype(np.float32))
+
+
+def test_files_that_are_not_a_trunk_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", weights=np.zeros(3))
+    np.savez(tmp_path / "objects.npz", x_w=np.array([{}]), x_b=np.zeros(1))
+    (tmp_path / "text.npz").write_text("nothing")
+    for name, message in (
+        ("other.npz", "pairs of arrays"),
+        ("objects.npz", "cannot read"),  # which would be code of strangers
+        ("text.npz", "cannot read"),
+        ("none.npz", "cannot read"),
+    ):
+        with pytest.raises(CaffeError, match=message):
+            read_trunk(tmp_path / name)
+        with pytest.raises(CaffeError, match=message):
+            convert_trunk(tmp_path / name, tmp_path / "out.caffemodel.h5")
+    assert not (tmp_path / "out.caffemodel.h5").exists()
+
+
+def test_exported_weights_are_half_precision_and_load(tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).standard_normal((4, 3, 5, 5)).astype(np.float32)
+    write_model_hdf5(tmp_path / "full.caffemodel.h5", ["conv", "relu"], [[weights, np.ones(4, np.float32)], []])
+    export_half(tmp_path / "full.caffemodel.h5", tmp_path / "half.caffemodel.h5")
+    (layer,) = read_model(tmp_path / "half.caffemodel.h5")
+    assert layer.name == "conv"
+    np.testing.assert_array_equal(layer.blobs[0], weights.astype(np.float16).astype(np.float32))
+    with h5py.File(tmp_path / "half.caffemodel.h5") as file:
+        assert file["data/conv/0"].dtype == np.float16
+        assert file["data/conv/0"].compression == "gzip"
+
+
+@pytest.mark.parametrize("value", [1e6, np.nan, -np.inf])
+def test_weights_beyond_half_precision_are_refused(tmp_path: Path, value: float) -> None:
+    write_model_hdf5(tmp_path / "full.caffemodel.h5", ["conv"], [[np.array([value], np.float32)]])
+    with pytest.raises(CaffeError, match="layer 'conv', blob 0, holds values beyond float16"):
+        export_half(tmp_path / "full.caffemodel.h5", tmp_path / "half.caffemodel.h5")
+    assert not (tmp_path / "half.caffemodel.h5").exists()

@@ -1,0 +1,45 @@
+"""Pages: ours beside the paper's figures, with the pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+from support.reproduction import table_of
+
+from caffe.errors import CaffeError
+from crfasrnn.reproduction.report import markdown, write_docs
+
+
+def test_page_of_results_shows_the_pictures(output: Path) -> None:
+    shown = re.findall(r"^!\[.+\]\(results/(\S+)\)$", (output / "RESULTS.md").read_text(), re.MULTILINE)
+    assert shown == ["table1_cases.png", "table1_crf.png", "table1_training.png", "table1.png"]
+    for name in shown:
+        assert (output / "results" / name).read_bytes() == (output / name).read_bytes()
+        assert cv2.imread(str(output / name)) is not None
+
+
+def test_the_page_shows_ours_and_the_papers(output: Path) -> None:
+    page = (output / "table1.md").read_text()
+    rows = table_of(output, "table1")["rows"]
+    for row, ours in ((rows[0], "61.3 | 68.3"), (rows[1], "63.7 | 69.5"), (rows[4], "69.6 | 72.9")):
+        cells = " | ".join(f"{100 * row['seeds'][seed]['mean_iu']:.2f}" for seed in ("1", "2"))
+        assert f"| {row['title']} | {cells} | {100 * row['mean_iu']:.2f} | {ours} |" in page
+    assert "mean IU within so many pixels of void" in page
+    assert page.split("\n", 1)[1] in (output / "RESULTS.md").read_text()
+    for name in ("table1.png", "table1_training.png"):
+        assert (output / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_diverged_is_told(output: Path) -> None:
+    content = table_of(output, "table1")
+    content["diverged"] = {"ReLU": "iteration 3: the loss is nan"}
+    assert "Without a result: ReLU (iteration 3: the loss is nan)" in markdown(content)
+
+
+def test_without_tables_there_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(CaffeError, match=r"no tables in .* yet"):
+        write_docs(tmp_path, tmp_path / "RESULTS.md")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,68 @@
+"""What a folder remembers: the same call goes on, another one is told what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caffe.errors import CaffeError
+from crfasrnn.claims import check_claim, claim, compare, digest, remembered
+
+REFUSAL = "{where}: {fact} {there} there, {now} now"
+
+
+def test_the_same_facts_go_on(tmp_path: Path) -> None:
+    note, facts = tmp_path / "note.json", {"scales": (256, 384), "weights": None, "width": 1}
+    check_claim(note, facts, REFUSAL)
+    assert not note.exists()
+    claim(note, facts, REFUSAL)
+    content = note.read_bytes()
+    claim(note, {"width": 1.0, "scales": [256, 384]}, REFUSAL)
+    assert note.read_bytes() == content
+    assert remembered(note) == json.loads(content) == {"scales": [256, 384], "weights": None, "width": 1}
+
+
+@pytest.mark.parametrize(
+    ("now", "difference"),
+    [
+        ({"a": 1, "b": "y"}, "b 'x' there, 'y' now"),
+        ({"a": 1}, "b 'x' there, None now"),
+        ({"a": 1, "b": "x", "c": [2]}, "c None there, [2] now"),
+        ("a digest", "content {'a': 1, 'b': 'x'} there, 'a digest' now"),
+    ],
+)
+def test_what_differs_is_named(tmp_path: Path, now: Any, difference: str) -> None:
+    folder = tmp_path / "{braces}"
+    folder.mkdir()
+    claim(folder / "note.json", {"a": 1, "b": "x"}, REFUSAL)
+    for check in (claim, check_claim):
+        with pytest.raises(CaffeError) as error:
+            check(folder / "note.json", now, REFUSAL)
+        assert str(error.value) == f"{str(folder)!r}: {difference}"
+
+
+@pytest.mark.parametrize("content", ["", "{", "\udcff", "[" * 100000], ids=["empty", "cut", "not UTF-8", "deep"])
+def test_a_damaged_note_is_named(tmp_path: Path, content: str) -> None:
+    note = tmp_path / "note.json"
+    note.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(CaffeError, match=r"note\.json: "):
+        claim(note, {}, REFUSAL)
+
+
+def test_one_value_is_compared_as_a_whole() -> None:
+    compare("abc", "abc", REFUSAL)
+    with pytest.raises(CaffeError, match="content 'abc' there, 'abd' now"):
+        compare("abc", "abd", REFUSAL)
+
+
+def test_a_digest_is_of_all_contents(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(bytes(range(256)) * 5000)  # more than one block
+    second.write_bytes(b"x")
+    expected = hashlib.sha256(b"(384,)" + first.read_bytes() + b"x").hexdigest()
+    assert digest(384, files=[first, second]) == expected
+    assert digest(385, files=[first, second]) != expected

@@ -1,0 +1,160 @@
+"""Whole trainings: what they learn, resume and refuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from support.training import quiet, same, slim, weights_of
+
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from crfasrnn.networks import recipes
+from crfasrnn.networks.crfrnn import Variant
+from crfasrnn.networks.recipes import RecipeOptions
+from crfasrnn.training.job import Job
+from crfasrnn.training.train import train
+
+
+def stop_after(checks: int) -> Callable[[], bool]:
+    left = [checks]
+
+    def stop() -> bool:
+        left[0] -= 1
+        return left[0] <= 0
+
+    return stop
+
+
+def test_an_interrupted_training_ends_where_the_other_does(data: Path, fcn: Path, tmp_path: Path) -> None:
+    jobs = [slim(data, tmp_path / name, "slim-crfrnn", weights=fcn) for name in ("whole", "parts")]
+    assert train(jobs[0], show=quiet)
+    lines: list[str] = []
+    assert not train(jobs[1], stop_after(3), lines.append)
+    assert not jobs[1].final.exists()
+    assert any("the same command goes on" in line for line in lines)
+    assert not train(jobs[1], stop_after(3), quiet)
+    newest = max(jobs[1].output.glob("*.solverstate"), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:100])  # the one before is good
+    assert train(jobs[1], show=quiet)
+    first, second = (weights_of(job.final) for job in jobs)
+    assert same(first, second) == set(first)
+    assert same(first, {**first, **weights_of(fcn)}) != set(first)  # it did learn
+    assert train(jobs[1], show=quiet)  # done: nothing more to do
+
+
+def test_another_training_in_the_folder_is_refused(data: Path, fcn: Path) -> None:
+    with pytest.raises(CaffeError, match="holds another training: seed 1 there, 2 now"):
+        train(slim(data, fcn.parent, iterations=30, seed=2))
+
+
+def test_a_training_by_other_rates_is_not_gone_on_with(data: Path, fcn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = replace(recipes.RECIPES["slim-fcn8s"], base_lr=0.5)
+    monkeypatch.setitem(recipes.RECIPES, "slim-fcn8s", changed)
+    with pytest.raises(CaffeError, match=r"holds another training: rates .*0\.0002.* there, .*0\.5.* now"):
+        train(slim(data, fcn.parent, iterations=30))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": "nothing"}, "no database .*train/image_lmdb': make it with `crfasrnn data lmdb"),
+        ({"weights": Path("nothing")}, "weights 'nothing' not found"),
+        ({"recipe": "fcn9"}, "no recipe 'fcn9': one of fcn32s"),
+        ({"from_classes": (0, 1)}, "--from-classes needs 3 numbers below 3"),
+    ],
+    ids=["data", "weights", "recipe", "from_classes"],
+)
+def test_what_is_missing_is_named(data: Path, fcn: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    recipe = changes.pop("recipe", "slim-fcn8s")
+    folder = tmp_path / changes.pop("data") if "data" in changes else data
+    with pytest.raises(CaffeError, match=message):
+        train(slim(folder, tmp_path / "out", recipe, **{"weights": fcn, **changes}))
+
+
+def test_the_crf_alone_is_learned(data: Path, fcn: Path, tmp_path: Path) -> None:
+    job = slim(data, tmp_path / "out", "slim-crf-only", weights=fcn)
+    assert train(job, show=quiet)
+    after, before = weights_of(job.final), weights_of(fcn)
+    assert set(after) - set(before) == {"inference1"}
+    crf = after.pop("inference1")
+    assert same(before, after) == set(before)
+    for blob, start_weight in zip(crf, (3, 5, -1)):
+        assert np.abs(blob - start_weight * np.eye(3, dtype=np.float32)).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("variant", "iterations", "shape"),
+    [
+        ({"kernel_weights": "SHARED", "compatibility": "potts"}, 5, (1, 1, 3, 3)),
+        ({"kernel_weights": "PER_CLASS"}, 5, (1, 1, 3, 3)),
+        ({"compatibility": "symmetric"}, 5, (1, 1, 3, 3)),
+        ({"untied": True}, 4, (4, 1, 3, 3)),
+        ({"activation": "RELU"}, 5, (1, 1, 3, 3)),
+    ],
+    ids=["shared-potts", "per-class", "symmetric", "untied", "relu"],
+)
+def test_variants_of_the_crf(
+    data: Path, fcn: Path, tmp_path: Path, variant: dict[str, Any], iterations: int, shape: tuple[int, ...]
+) -> None:
+    options = {"variant": Variant(**variant), "iterations": iterations, "robust": iterations == 4}
+    job = slim(data, tmp_path / "out", "slim-crfrnn", weights=fcn, iterations=3, options=options)
+    assert train(job, show=quiet)
+    spatial, bilateral, compatibility = weights_of(job.final)["inference1"]
+    assert spatial.shape == bilateral.shape == compatibility.shape == shape
+    off = ~np.eye(3, dtype=bool)
+    if "kernel_weights" in variant:
+        assert not spatial[..., off].any()
+        assert not bilateral[..., off].any()
+    if variant.get("kernel_weights") == "SHARED":
+        assert np.ptp(np.diagonal(bilateral[0, 0])) < 1e-5
+        assert abs(bilateral[0, 0, 0, 0] - 5) > 1e-7
+    if variant.get("compatibility") == "potts":
+        np.testing.assert_array_equal(compatibility[0, 0], -np.eye(3))
+    if variant.get("compatibility") == "symmetric":
+        assert np.abs(compatibility[0, 0] + np.eye(3)).max() > 0
+        np.testing.assert_allclose(compatibility[0, 0], compatibility[0, 0].T, atol=1e-7)
+    if variant.get("untied"):
+        assert np.abs(spatial[0] - spatial[3]).max() > 0
+    deploy = text_format.Parse(job.deploy.read_text(), caffe_pb2.NetParameter())
+    crf = deploy.layer[-1].multi_stage_meanfield_param
+    assert crf.num_iterations == (4 if variant.get("untied") else 10)
+
+
+def test_the_papers_chain(data: Path, tmp_path: Path, warnings: list[str]) -> None:
+    weights = None
+    for recipe in ("fcn32s", "fcn16s", "fcn8s", "crfrnn"):
+        job = Job(
+            recipe, data, tmp_path / recipe, weights, iterations=2, test_interval=2, options=RecipeOptions(width=0.01)
+        )
+        assert train(job, show=quiet)
+        weights = job.final
+        text = [line for line in warnings if "Deconvolution" in line]
+        if recipe == "fcn32s":
+            assert any("Layer upsample32 (Deconvolution) had all-zero weights" in line for line in text)
+            assert any("Training starts from random weights" in line for line in warnings)
+            (upsample,) = weights_of(job.final)["upsample32"]
+            for row in range(3):
+                for column in range(3):
+                    assert bool(upsample[row, column].any()) == (row == column)
+    solver = text_format.Parse((tmp_path / "crfrnn" / "solver.prototxt").read_text(), caffe_pb2.SolverParameter())
+    assert (solver.base_lr, solver.momentum) == (pytest.approx(1e-13), pytest.approx(0.99))
+    assert weights is not None
+    assert list(weights_of(weights))[-1] == "inference1"
+
+
+def test_a_training_loads_neither_dense_crf_nor_search_nor_segmenter() -> None:
+    program = "import sys, crfasrnn.training.train; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(done.stdout.splitlines())
+    assert "crfasrnn.figures.curves" in loaded
+    for name in ("densecrf", "postprocessing", "segmentation.segmenter", "figures.cases", "evaluation.evaluate"):
+        assert f"crfasrnn.{name}" not in loaded
+    assert "matplotlib" not in loaded
