@@ -257,7 +257,7 @@ def test_precision(tmp_path: Path, precision: str) -> None:
     net.save(tmp_path / "weights.caffemodel")
     options = ("-model", "net.prototxt", "-weights", "weights.caffemodel", "-iterations", "1")
     log = run("test", *options, "-precision", precision, cwd=tmp_path)
-    kind = mode.PRECISIONS[precision]
+    kind = mode.dtype(precision)
     factors = [float(torch.tensor(value).to(kind)) for value in (0.777, 0.1234)]
     expected = float(torch.tensor(27 * factors[0] * factors[1]).to(kind))
     assert float(re.search(r"\] mean = (\S+)", log)[1]) == pytest.approx(expected, rel=1e-5)  # type: ignore[index]
