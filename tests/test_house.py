@@ -19,7 +19,7 @@ PYTHON, TESTS = ROOT / "python", ROOT / "tests"
 # packages' own faces (caffe/__init__.py, crfasrnn/__init__.py) load nothing until asked, and then anything.
 STRATA = {
     "caffe": """
-        errors files mode | logs proto | blob parallel io | data | net_spec layers | coord_map net draw | fastpath
+        errors files mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
         classifier detector | solver | tools commands cli | pycaffe __main__""",
     "crfasrnn": """
         _core _cuda classes | pictures | datasets segmentation | evaluation | crf densecrf utils module | networks figures

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import text_format
-from tqdm import tqdm
 
 import caffe
 from caffe import mode
 from caffe.files import write_text
+from caffe.logs.progress_bar import progress
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
@@ -148,7 +148,7 @@ class Scorer:
             classes = read_classes(job.output / "classes.txt")
             labels = _Sweep(job, self.size, len(classes))
             confusions = np.zeros((longest, len(self.dataset), len(classes), len(classes)), np.int32)
-            for index, example in enumerate(tqdm(self.dataset, desc=name, unit="image", disable=None)):
+            for index, example in enumerate(progress(self.dataset, what=name, unit="image")):
                 self._go_on()
                 truth = example.labels()
                 for step, result in enumerate(labels(example.image(), longest)):

@@ -20,7 +20,6 @@ import torch
 from google.protobuf import text_format
 
 from caffe import mode
-from caffe.cli import Signals
 from caffe.data.db import open_database
 from caffe.errors import CaffeError
 from caffe.files import atomic_path, write_text
@@ -28,7 +27,8 @@ from caffe.logs.glog import GlogFormatter, signed
 from caffe.logs.glog import logger as caffe_log
 from caffe.logs.json_log import json_log
 from caffe.logs.progress_bar import progress_bar
-from caffe.solver.solver import STOP, Event, Solver, get_solver
+from caffe.solver.signals import STOP, Signals
+from caffe.solver.solver import Event, Solver, get_solver
 from crfasrnn.datasets.databases import read_database
 from crfasrnn.figures.cases import draw_training, read_curves
 from crfasrnn.networks import recipes

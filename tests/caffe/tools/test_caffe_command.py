@@ -19,7 +19,7 @@ from support.reference_data import shared_path
 
 import caffe
 from caffe import mode
-from caffe.cli import Flags
+from caffe.commands.options import Flags
 from caffe.proto import model_file
 from caffe.tools import flags
 
