@@ -127,7 +127,7 @@ def read_array(path: str) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         raise CaffeError(f"{path}: cannot be read as an .npy array: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
-        raise CaffeError(f"{path}: is no array of numbers")
+        raise CaffeError(f"{path}: is not an array of numbers")
     return array
 
 

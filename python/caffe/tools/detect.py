@@ -91,7 +91,7 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
     except OSError as error:
         raise CaffeError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CaffeError(f"{path}: is no CSV text: {error}") from error
+        raise CaffeError(f"{path}: is not CSV text: {error}") from error
     images: list[tuple[str, list[list[int]]]] = []
     for number, row in rows:
         try:

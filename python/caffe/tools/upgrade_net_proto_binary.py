@@ -33,7 +33,7 @@ def _upgrade(words: list[str], flags: NoFlags) -> int:
         with open(source, "rb") as file:
             net = caffe_pb2.NetParameter.FromString(file.read())
     except (DecodeError, RecursionError) as error:
-        raise CaffeError(f"{source}: is no caffemodel in protobuf's form: {error}") from error
+        raise CaffeError(f"{source}: is not a caffemodel in protobuf's form: {error}") from error
     except OSError as error:
         raise CaffeError(f"{source}: cannot be read: {error.strerror}") from error
     before = net.SerializeToString()

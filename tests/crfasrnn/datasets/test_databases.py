@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 import skimage.data
@@ -12,7 +11,7 @@ import skimage.data
 from caffe.errors import CaffeError
 from crfasrnn.datasets import select_classes, voc_list
 from crfasrnn.datasets import voc as read_voc
-from crfasrnn.datasets.databases import _Writer, read_database, variants, write_databases
+from crfasrnn.datasets.databases import read_database, variants, write_databases
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.pictures.photographs import write_image
 
@@ -111,14 +110,3 @@ def test_lists_and_files_that_are_missing_are_named(voc: Path) -> None:
 def test_classes_are_numbered_in_the_order_given() -> None:
     labels = np.array([[0, 8, 15, 255, 3]], np.uint8)
     assert select_classes(labels, (15, 0)).tolist() == [[1, 255, 0, 255, 255]]
-
-
-def test_a_database_grows_past_its_first_size(tmp_path: Path) -> None:
-    writer = _Writer(tmp_path / "lmdb")
-    value = bytes(30 << 20)
-    for index in range(4):  # 120 MB; it starts with 64
-        writer.put(b"%08d" % index, value)
-    writer.close()
-    env = lmdb.open(str(tmp_path / "lmdb"), readonly=True, lock=False)
-    assert env.stat()["entries"] == 4
-    env.close()
