@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ import numpy.typing as npt
 
 from caffe import mode
 from caffe.data.datum import Image
+from caffe.data.mean import read_mean
 from caffe.data.streams import random_stream, set_stream_state
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
-from caffe.proto.model_file import read_blob_proto
 
 
 class DataTransformer:
@@ -83,11 +82,3 @@ class DataTransformer:
             raise CaffeError(
                 f"Specify either 1 mean_value or as many as channels: {shape[0]}, not {len(self.mean_values)}."
             )
-
-
-def read_mean(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
-    """The mean image (C, H, W) of a .binaryproto. Raises CaffeError if it holds none."""
-    values = read_blob_proto(path)
-    if values.ndim < 3 or any(n != 1 for n in values.shape[:-3]):
-        raise CaffeError(f"mean_file '{os.fspath(path)}' holds an array of {values.shape}, not one C x H x W image.")
-    return values.reshape(values.shape[-3:])

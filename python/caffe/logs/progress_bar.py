@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ def progress(
 
     There is no bar where stderr is no terminal, where there is at most one thing to do, and where it is `hidden`.
     """
-    if total is None and hasattr(things, "__len__"):
+    if total is None and isinstance(things, Sized):
         total = len(things)
     shown = sys.stderr.isatty() and not hidden and (total is None or total > 1)
     return tqdm(
