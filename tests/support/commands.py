@@ -1,4 +1,4 @@
-"""The command `crfasrnn`, run as users run it."""
+"""The commands `crfasrnn` and `caffe`, run as users run them."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def failure(*arguments: str | Path) -> str:
     # One line; an error in a prototxt also quotes the line it is in, with a mark below.
     assert len(message.splitlines()) == (3 if ".prototxt:" in message else 1), message
     return message
+
+
+def caffe(*arguments: str, cwd: Path, status: int = 0) -> str:
+    """Run the command `caffe` in a folder, to the end and the exit status that is expected; returns its stderr."""
+    command = [sys.executable, "-m", "caffe", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
