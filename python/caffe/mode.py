@@ -1,19 +1,24 @@
-"""Process-wide compute state, as Caffe's singleton holds it: CPU or GPU mode, the device and the random generators."""
+"""Process-wide compute state, as Caffe's singleton holds it: CPU or GPU mode, the device and the random generators.
+
+torch is imported where something is to be computed, so that command lines know these words without waiting for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 
+if TYPE_CHECKING:
+    import torch
+
 TRAIN = 0
 TEST = 1
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = ("float32", "bf16")
 
-_device = torch.device("cpu")
+_device: torch.device | None = None  # the CPU, before anybody asks
 _gpu_id = 0
 _half_convolutions = False
 _generators: dict[torch.device, torch.Generator] = {}
@@ -22,7 +27,7 @@ _generators: dict[torch.device, torch.Generator] = {}
 def set_mode_cpu() -> None:
     """Compute on the CPU from now on."""
     global _device
-    _device = torch.device("cpu")
+    _device = None
 
 
 def set_mode_gpu() -> None:
@@ -31,6 +36,8 @@ def set_mode_gpu() -> None:
     This switches TF32 off in PyTorch, whose convolutions otherwise round their inputs to 10 bits of mantissa, as Caffe never did;
     who wants that speed sets torch.backends.cudnn.allow_tf32 behind this call.
     """
+    import torch
+
     global _device
     if not torch.cuda.is_available():
         raise CaffeError(
@@ -42,18 +49,44 @@ def set_mode_gpu() -> None:
 
 def set_device(gpu_id: int) -> None:
     """Choose the CUDA device that GPU mode uses. Raises CaffeError for a device that does not exist."""
+    import torch
+
     global _gpu_id, _device
     count = torch.cuda.device_count()
     if not 0 <= gpu_id < count:
         raise CaffeError(f"Cannot use GPU device {gpu_id}: PyTorch finds {count} CUDA device(s).")
     _gpu_id = gpu_id
-    if _device.type == "cuda":
+    if device().type == "cuda":
         _device = torch.device("cuda", gpu_id)
 
 
 def device() -> torch.device:
     """The torch device that layers compute on."""
+    global _device
+    if _device is None:
+        import torch
+
+        _device = torch.device("cpu")
     return _device
+
+
+def check_precision(name: str) -> None:
+    """Raises CaffeError unless it is one of PRECISIONS."""
+    if name not in PRECISIONS:
+        raise CaffeError(f"precision is one of {', '.join(PRECISIONS)}, not {name!r}")
+
+
+def dtype(precision: str) -> torch.dtype:
+    """The torch dtype of a precision. Raises CaffeError for an unknown one.
+
+    >>> import caffe.mode
+    >>> caffe.mode.dtype("bf16")
+    torch.bfloat16
+    """
+    import torch
+
+    check_precision(precision)
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 @contextmanager
@@ -64,10 +97,9 @@ def precision(name: str) -> Iterator[None]:
     products). Raises CaffeError for another name.
     """
     global _half_convolutions
-    if name not in PRECISIONS:
-        raise CaffeError(f"precision is one of {', '.join(PRECISIONS)}, not {name!r}")
+    check_precision(name)
     before = _half_convolutions
-    _half_convolutions = PRECISIONS[name] == torch.bfloat16
+    _half_convolutions = name == "bf16"
     try:
         yield
     finally:
@@ -81,21 +113,27 @@ def half_convolutions() -> bool:
 
 def set_random_seed(seed: int) -> None:
     """Seed every draw that layers, fillers and data transformations make."""
+    import torch
+
     for generator in _generators.values():
         generator.manual_seed(seed)
     _generators.clear()
     _seeded_generator(torch.device("cpu")).manual_seed(seed)
-    if _device.type != "cpu":
-        _seeded_generator(_device).manual_seed(seed)
+    if device().type != "cpu":
+        _seeded_generator(device()).manual_seed(seed)
 
 
 def generator(on: torch.device | None = None) -> torch.Generator:
     """The random generator of a device (default: the CPU), seeded from the system until set_random_seed is called."""
+    import torch
+
     return _seeded_generator(on or torch.device("cpu"))
 
 
 def _seeded_generator(on: torch.device) -> torch.Generator:
     if on not in _generators:
+        import torch
+
         _generators[on] = torch.Generator(device=on)
         _generators[on].seed()
     return _generators[on]

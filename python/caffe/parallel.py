@@ -173,7 +173,7 @@ def average_gradients(blobs: Sequence[Blob]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
-def from_first(number: int) -> int:
+def broadcast(number: int) -> int:
     """The number that process 0 brings; alone, one's own."""
     if not active():
         return number
@@ -196,14 +196,14 @@ def gather(content: bytes) -> list[bytes]:
     return [part[: int(size)].cpu().numpy().tobytes() for size, part in zip(sizes, parts)]
 
 
-def agree(code: int) -> int:
+def all_reduce_max(number: int) -> int:
     """The largest of the numbers that the processes bring: one process's wish to stop stops all of them after the same step."""
-    wish = torch.tensor([code], device=mode.device())
-    dist.all_reduce(wish, dist.ReduceOp.MAX)
-    return int(wish)
+    largest = torch.tensor([number], device=mode.device())
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait for the other processes, as all of them must here. Alone, nothing."""
     if active():
-        agree(0)
+        all_reduce_max(0)

@@ -19,7 +19,7 @@ from support.fuzz import SETTINGS, damaged, damaged_text
 from support.reference_data import TESTS
 
 import caffe
-from caffe.data.transformer import datum_image
+from caffe.data.datum import datum_image
 from caffe.proto import caffe_pb2, model_file, text
 from caffe.solver import resume as progress
 from caffe.solver.loss_window import LossWindow

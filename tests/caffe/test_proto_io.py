@@ -35,7 +35,7 @@ def test_lists_of_blobs_there_and_back() -> None:
     for mine, array in zip(io.blobprotovector_str_to_arraylist(content), arrays, strict=True):
         np.testing.assert_array_equal(mine, array)
     for damaged in (content[:-3], b"\xff\xff"):
-        with pytest.raises(CaffeError, match="no BlobProtoVector"):
+        with pytest.raises(CaffeError, match="not a BlobProtoVector"):
             io.blobprotovector_str_to_arraylist(damaged)
 
 
@@ -63,7 +63,7 @@ def test_encoded_datums() -> None:
     datum = caffe_pb2.Datum(encoded=True, data=cv2.imencode(".png", image)[1].tobytes())
     assert np.array_equal(io.datum_to_array(datum), image.transpose(2, 0, 1))
     datum.data = datum.data[:20]
-    with pytest.raises(CaffeError, match="Could not decode datum"):
+    with pytest.raises(CaffeError, match="could not decode the image"):
         io.datum_to_array(datum)
 
 
@@ -84,7 +84,7 @@ def test_images_are_rgb_in_0_to_1(channels: int, tmp_path: Path) -> None:
 
 def test_images_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
-    for name, words in (("none.png", "no such file"), ("text.png", "is no image")):
+    for name, words in (("none.png", "no such file"), ("text.png", "is not an image")):
         with pytest.raises(CaffeError, match=words):
             io.load_image(tmp_path / name)
 

@@ -1,4 +1,4 @@
-"""The command `crfasrnn`, run as users run it."""
+"""The commands `crfasrnn` and `caffe`, run as users run them."""
 
 from __future__ import annotations
 
@@ -34,3 +34,12 @@ def status(*arguments: object) -> int:
         return main([str(argument) for argument in arguments])
     except SystemExit as problem:
         return int(problem.code or 0)
+
+
+def caffe(*arguments: str, cwd: Path, status: int = 0) -> str:
+    """Run the command `caffe` in a folder, to the end and the exit status that is expected; returns its stderr."""
+    command = [sys.executable, "-m", "caffe", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr

@@ -158,7 +158,8 @@ def check_backend(backend: str) -> None:
 
 @contextmanager
 def _writing_lmdb(folder: str) -> Iterator[Callable[[bytes, bytes], None]]:
-    with lmdb.open(folder, map_size=1 << 26) as environment:
+    # Not synced batch by batch: the folder gets its name only when everything is written.
+    with lmdb.open(folder, map_size=1 << 26, sync=False) as environment:
         writer = _Writer(environment)
         yield writer.put
         writer.flush()
@@ -166,13 +167,13 @@ def _writing_lmdb(folder: str) -> Iterator[Callable[[bytes, bytes], None]]:
 
 
 class _Writer:
-    """Puts entries in batches and enlarges the map where one does not fit."""
+    """Puts entries in batches and enlarges the map, whose size must be declared, where one does not fit."""
 
     def __init__(self, environment: lmdb.Environment) -> None:
         self._environment = environment
-        self._size = 1 << 26
         self._waiting: list[tuple[bytes, bytes]] = []
         self._bytes = 0
+        self._last = b""  # the largest key that is written
 
     def put(self, key: bytes, value: bytes) -> None:
         self._waiting.append((key, value))
@@ -183,12 +184,18 @@ class _Writer:
     def flush(self) -> None:
         while True:
             try:
-                with self._environment.begin(write=True) as transaction:
-                    for key, value in self._waiting:
-                        transaction.put(key, value)
+                self._last = self._write()
                 break
             except lmdb.MapFullError:
-                self._size *= 2
-                self._environment.set_mapsize(self._size)
+                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
         self._waiting.clear()
         self._bytes = 0
+
+    def _write(self) -> bytes:
+        """Write what waits; returns the largest key then. Keys in ascending order, as they mostly come, fill the pages."""
+        last = self._last
+        with self._environment.begin(write=True) as transaction:
+            for key, value in self._waiting:
+                transaction.put(key, value, append=key > last)
+                last = max(last, key)
+        return last

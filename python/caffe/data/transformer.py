@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import random
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from google.protobuf.message import DecodeError
 
-from caffe import mode, parallel
+from caffe import mode
+from caffe.data.datum import Image
+from caffe.data.mean import read_mean
+from caffe.data.streams import random_stream, set_stream_state
 from caffe.errors import CaffeError
-from caffe.io import blobproto_to_array, datum_to_array
 from caffe.proto import caffe_pb2
-
-Image = npt.NDArray[np.generic]
 
 
 class DataTransformer:
@@ -87,66 +82,3 @@ class DataTransformer:
             raise CaffeError(
                 f"Specify either 1 mean_value or as many as channels: {shape[0]}, not {len(self.mean_values)}."
             )
-
-
-def random_stream() -> random.Random:
-    """A random stream seeded from Caffe's generator."""
-    return random.Random(int(torch.randint(2**62, (), generator=mode.generator())))
-
-
-def common_stream(phase: int) -> random.Random:
-    """A random stream for the order of reading: in phase TRAIN the same in all processes, so that they read different entries."""
-    seed = int(torch.randint(2**62, (), generator=mode.generator()))
-    return random.Random(parallel.from_first(seed) if phase == mode.TRAIN else seed)
-
-
-def set_stream_state(stream: random.Random, state: Any) -> None:
-    """Continue a stream from what getstate() gave, lists for tuples as JSON has them. Raises CaffeError if it is no such state."""
-    try:
-        version, words, gauss = state
-        stream.setstate((version, tuple(words), gauss))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise CaffeError(f"no state of a random stream: {error}") from error
-
-
-def read_blob(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
-    """The array in a .binaryproto (a serialized BlobProto). Raises CaffeError if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return blobproto_to_array(caffe_pb2.BlobProto.FromString(file.read())).astype(np.float32)
-    except OSError as error:
-        raise CaffeError(f"cannot read '{os.fspath(path)}': {error.strerror}") from error
-    except (ValueError, DecodeError) as error:
-        raise CaffeError(f"'{os.fspath(path)}' is no BlobProto: {error}") from error
-
-
-def read_mean(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
-    """The mean image (C, H, W) of a .binaryproto. Raises CaffeError if it holds none."""
-    values = read_blob(path)
-    if values.ndim < 3 or any(n != 1 for n in values.shape[:-3]):
-        raise CaffeError(f"mean_file '{os.fspath(path)}' holds an array of {values.shape}, not one C x H x W image.")
-    return values.reshape(values.shape[-3:])
-
-
-def datum_image(datum: caffe_pb2.Datum, force_color: bool = False, force_gray: bool = False) -> Image:
-    """The array (C, H, W) in a Datum: raw bytes, floats or an encoded image (BGR). Raises CaffeError if the Datum is damaged."""
-    if datum.encoded and (force_color or force_gray):
-        return decode_image(datum.data, cv2.IMREAD_COLOR if force_color else cv2.IMREAD_GRAYSCALE)
-    if force_color or force_gray:
-        raise CaffeError("force_color and force_gray are for encoded Datums; this one is raw.")
-    image = datum_to_array(datum)
-    if not image.size:
-        raise CaffeError("the Datum is empty.")
-    return image
-
-
-def decode_image(data: bytes, flag: int) -> Image:
-    """Decode an image file's bytes into (C, H, W), channels BGR; `flag` is one of OpenCV's IMREAD values."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-    except cv2.error as error:
-        # Damaged headers promise sizes that OpenCV refuses.
-        raise CaffeError(f"could not decode the image: {error.err or error}") from error
-    if image is None:
-        raise CaffeError("could not decode the image.")
-    return np.atleast_3d(image).transpose(2, 0, 1)

@@ -7,7 +7,7 @@ import torch
 
 from caffe.errors import CaffeError
 from caffe.fastpath import chain as trunk
-from caffe.mode import PRECISIONS, device
+from caffe.mode import device, dtype
 from caffe.net.net import Net
 from caffe.proto import caffe_pb2
 
@@ -28,19 +28,17 @@ class Inference:
     """
 
     def __init__(self, net: Net, precision: str = "float32") -> None:
-        if precision not in PRECISIONS:
-            raise CaffeError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+        kind = dtype(precision)
         if net.phase != caffe_pb2.TEST:
             raise CaffeError(f"net {net.name!r} is in phase TRAIN; inference needs caffe.TEST")
         self.net = net
         net.frees_blobs = True
-        dtype = PRECISIONS[precision]
         steps = trunk.chain(net)
-        if dtype != torch.float32:
+        if kind != torch.float32:
             steps = trunk.without_scores(net, steps)
         elif device().type != "cpu" or not trunk.saves_products(steps):
             steps = []
-        self._trunk = trunk.Trunk(net, steps, dtype) if steps else None
+        self._trunk = trunk.Trunk(net, steps, kind) if steps else None
         self._params = self._trunk.params(ordered=True) if self._trunk else []
 
     def forward(self) -> dict[str, np.ndarray]:

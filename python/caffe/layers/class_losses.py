@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 
-from caffe.data.transformer import read_blob
 from caffe.layers.base import LossLayer, Shape, canonical_axis
 from caffe.layers.checks import class_labels, label_count_error, layer_error
 from caffe.layers.normalization import LossNormalizer
 from caffe.layers.registry import register_layer
+from caffe.proto.model_file import read_blob_proto
 
 # Caffe's kLOG_THRESHOLD: probabilities below count as this one.
 LOG_THRESHOLD = 1e-20
@@ -69,7 +69,7 @@ class InfogainLoss(LossLayer):
                 raise layer_error(
                     self, "Infogain matrix source must be specified, or the matrix be given as third bottom."
                 )
-            self.stored = torch.from_numpy(read_blob(param.source))
+            self.stored = torch.from_numpy(read_blob_proto(param.source))
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         scores, label = bottom[0], bottom[1]

@@ -14,9 +14,12 @@ import torch
 
 from caffe import parallel
 from caffe.blob import Blob
+from caffe.data.datum import Image, datum_image, decode_image
 from caffe.data.db import Cursor
+from caffe.data.image_list import read_list
 from caffe.data.prefetch import Prefetcher
-from caffe.data.transformer import DataTransformer, Image, common_stream, datum_image, decode_image, set_stream_state
+from caffe.data.streams import common_stream, set_stream_state
+from caffe.data.transformer import DataTransformer
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
@@ -224,22 +227,11 @@ class ImageData(ImageBatches):
         rank, self.stride = parallel.shard(self.phase)
         self._step(rank)
 
-    def _read_list(self, source: str) -> list[tuple[str, float]]:
+    def _read_list(self, source: str) -> list[tuple[str, int]]:
         try:
-            with open(source, encoding="utf-8") as file:
-                rows = [(number, line.strip()) for number, line in enumerate(file, start=1) if line.strip()]
-        except OSError as error:
-            raise layer_error(self, f"cannot read the image list '{source}': {error.strerror}") from error
-        entries = []
-        for number, row in rows:
-            name, _, label = row.rpartition(" ")
-            try:
-                entries.append((name.strip(), float(int(label))))
-            except ValueError as error:
-                raise layer_error(self, f"{source}, line {number}: expected '<file> <label>', got '{row}'.") from error
-        if not entries:
-            raise layer_error(self, f"the image list '{source}' is empty.")
-        return entries
+            return read_list(source)
+        except CaffeError as error:
+            raise layer_error(self, str(error)) from error
 
     def _shuffle(self) -> None:
         """Start a round: its order follows from the random state at its start alone."""

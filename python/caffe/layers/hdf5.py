@@ -13,7 +13,7 @@ import torch
 
 from caffe import parallel
 from caffe.blob import Blob
-from caffe.data.transformer import common_stream, set_stream_state
+from caffe.data.streams import common_stream, set_stream_state
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error

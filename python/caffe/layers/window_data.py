@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from caffe.data.transformer import Image, decode_image, random_stream, read_mean, set_stream_state
+from caffe.data.datum import Image, decode_image
+from caffe.data.mean import read_mean
+from caffe.data.streams import random_stream, set_stream_state
 from caffe.errors import CaffeError
 from caffe.layers.checks import layer_error
 from caffe.layers.data import ImageBatches, Item

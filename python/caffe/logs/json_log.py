@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from caffe import parallel
 from caffe.errors import CaffeError
 
 Event = dict[str, Any]
@@ -20,10 +19,10 @@ Event = dict[str, Any]
 def json_log(path: str) -> Iterator[Callable[[Event], None]]:
     """Yield write(event), which appends an event with its "time" (seconds since 1970) to the file in one piece.
 
-    Without a path, and in all processes but the first of several, it writes nothing. Numbers that are not finite become null,
-    since JSON has none. Raises CaffeError if the file cannot be written.
+    Without a path it writes nothing. Numbers that are not finite become null, since JSON has none. Raises CaffeError if the file
+    cannot be written.
     """
-    if not path or parallel.rank():
+    if not path:
         yield lambda event: None
         return
     try:

@@ -1,29 +1,57 @@
-"""A progress bar with the time that is left, below the log lines of a terminal."""
+"""Progress on a terminal: a bar with the time that is left, below the log lines."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from typing import TypeVar
 
-from caffe import parallel
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from caffe.logs.glog import logger
+
+Thing = TypeVar("Thing")
+
+
+def progress(
+    things: Iterable[Thing] = (),
+    *,
+    unit: str,
+    what: str | None = None,
+    total: int | None = None,
+    done: int = 0,
+    hidden: bool = False,
+) -> tqdm[Thing]:
+    """The things one by one, while a bar on stderr tells how many there were: a tqdm, whose update, write and close do as ever.
+
+    things: what is gone through; or nothing, where `update` counts up to `total`. unit: what one of them is called. what: what is
+    being done. done: how many were done before.
+
+    There is no bar where stderr is no terminal, where there is at most one thing to do, and where it is `hidden`.
+    """
+    if total is None and isinstance(things, Sized):
+        total = len(things)
+    shown = sys.stderr.isatty() and not hidden and (total is None or total > 1)
+    return tqdm(
+        things,
+        desc=what,
+        total=total,
+        unit=unit,
+        initial=done,
+        file=sys.stderr,
+        dynamic_ncols=True,
+        disable=not shown,
+    )
 
 
 @contextmanager
-def progress_bar(total: int, done: int = 0) -> Iterator[Callable[[int], object]]:
-    """Yield show(done), which moves the bar to so many of `total` iterations.
-
-    There is no bar where stderr is no terminal, and none in the processes after the first of several.
-    """
-    if not sys.stderr.isatty() or parallel.rank():
-        yield lambda done: None
-        return
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    with (
-        tqdm(total=total, initial=done, unit="iteration", file=sys.stderr, dynamic_ncols=True) as bar,
-        logging_redirect_tqdm([logger]),
-    ):
-        yield lambda done: bar.update(done - bar.n)
+def progress_bar(total: int, done: int = 0, hidden: bool = False) -> Iterator[Callable[[int], object]]:
+    """Yield show(done), which moves a bar to so many of `total` iterations; log lines appear above it."""
+    with progress(unit="iteration", total=total, done=done, hidden=hidden) as bar:
+        if bar.disable:
+            yield lambda done: None
+            return
+        with logging_redirect_tqdm([logger]):
+            yield lambda done: bar.update(done - bar.n)

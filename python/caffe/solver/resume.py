@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from caffe import mode, parallel
-from caffe.data.transformer import set_stream_state
+from caffe.data.streams import set_stream_state
 from caffe.errors import CaffeError
 from caffe.logs.glog import signed
 from caffe.proto.model_file import MAX_PROGRESS
@@ -118,7 +118,7 @@ def _set_random_states(states: dict[str, Any]) -> None:
         words, position, has_gauss, gauss = states["numpy"]
         # NumPy does not check the position, which would make it read outside of its words.
         if len(words) != 624 or not 0 <= int(position) <= 624:
-            raise ValueError("no state of NumPy's generator")
+            raise ValueError("not a state of NumPy's generator")
         np.random.set_state(("MT19937", np.array(words, np.uint32), int(position), int(has_gauss), float(gauss)))  # noqa: NPY002
     device = mode.device()
     if states["device"] is not None and device.type != "cpu":

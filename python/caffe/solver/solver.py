@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,17 +23,17 @@ from caffe.solver import resume as progress
 from caffe.solver.loss_window import LossWindow
 from caffe.solver.lr_policy import LearningRate
 from caffe.solver.memory import return_large_blocks
+from caffe.solver.nets import finetune, test_nets, train_net
+from caffe.solver.outputs import OutputMeans, Outputs, described, plain_outputs
+from caffe.solver.signals import ACTIONS, CONTINUE, SNAPSHOT, STOP
 from caffe.solver.updates import check_rule
 
 logger = signed("solver.cpp")
 sgd_logger = signed("sgd_solver.cpp")
 
-# What a signal or a callback may ask of a running solver.
-CONTINUE, STOP, SNAPSHOT = "none", "stop", "snapshot"
 Event = dict[str, Any]
 _SLICE = 1 << 18  # elements
 _HUGE_NET = 1 << 26  # elements of all parameters
-_ACTIONS = (CONTINUE, SNAPSHOT, STOP)  # a later one outweighs an earlier one
 
 
 class Solver:
@@ -71,63 +71,12 @@ class Solver:
         self.requested_action: Callable[[], str] = lambda: CONTINUE
         self.stopped_early = False
         self._clock = (time.monotonic(), 0)
-        self.net = self._train_net()
-        self.test_nets = self._test_nets()
+        self.net = train_net(self.param)
+        self.test_nets = test_nets(self.param)
         logger.info("Solver scaffolding done.")
         self.history = [Blob(b.shape) for _ in range(self._rule.histories) for b in self.net.learnable]
 
     # Setting up.
-
-    def _train_net(self) -> Net:
-        p = self.param
-        given = [f for f in ("train_net", "train_net_param", "net", "net_param") if p.HasField(f)]
-        fields = "train_net, train_net_param, net, net_param"
-        if not given:
-            raise CaffeError(f"SolverParameter must specify a train net using one of these fields: {fields}")
-        if len(given) > 1:
-            raise CaffeError(
-                f"SolverParameter must not contain more than one of these fields specifying a train_net: {fields}"
-            )
-        source = getattr(p, given[0])
-        if given[0] in ("net", "train_net"):
-            logger.info("Creating training net from %s file: %s", given[0], source)
-        else:
-            logger.info("Creating training net specified in %s.", given[0])
-        net = Net(source, mode.TRAIN, level=p.train_state.level, stages=list(p.train_state.stage))
-        for weights in p.weights:
-            self._load_weights([net], weights)
-        return net
-
-    def _test_nets(self) -> list[Net]:
-        p = self.param
-        sources: list[str | caffe_pb2.NetParameter] = [*p.test_net_param, *p.test_net]
-        generic: str | caffe_pb2.NetParameter | None = None
-        if p.HasField("net_param"):
-            generic = p.net_param
-        elif p.HasField("net"):
-            generic = p.net
-        if generic is not None:
-            sources += [generic] * (len(p.test_iter) - len(sources))
-        if len(p.test_iter) != len(sources):
-            raise CaffeError(
-                f"test_iter must be specified for each test network: {len(p.test_iter)} for {len(sources)} nets."
-            )
-        if p.test_state and len(p.test_state) != len(sources):
-            raise CaffeError("test_state must be unspecified or specified once per test net.")
-        if sources and p.test_interval <= 0:
-            raise CaffeError("test_interval must be greater than 0 where there is a test net.")
-        nets = []
-        for i, source in enumerate(sources):
-            field = "net" if i >= len(sources) - (generic is not None) else "test_net"
-            name = f"{field} file: {source}" if isinstance(source, str) else f"{field}_param"
-            logger.info("Creating test net (#%d) specified by %s", i, name)
-            state = p.test_state[i] if p.test_state else caffe_pb2.NetState()
-            net = Net(source, mode.TEST, level=state.level, stages=list(state.stage))
-            for weights in p.weights:
-                self._load_weights([net], weights)
-            net.debug_info = p.debug_info
-            nets.append(net)
-        return nets
 
     def _check_snapshot_prefix(self) -> None:
         prefix = self.param.snapshot_prefix
@@ -139,16 +88,9 @@ class Solver:
                 f"Cannot write to snapshot prefix '{prefix}'.  Make sure that the directory exists and is writeable."
             )
 
-    @staticmethod
-    def _load_weights(nets: Sequence[Net], weights: str) -> None:
-        for path in weights.split(","):
-            logger.info("Finetuning from %s", path.strip())
-            for net in nets:
-                net.copy_from(path.strip())
-
     def load_weights(self, weights: str) -> None:
         """Copy weights from one or more files (separated by commas) into the training and test nets."""
-        self._load_weights([self.net, *self.test_nets], weights)
+        finetune([self.net, *self.test_nets], weights)
 
     def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
         """Call these before each iteration's forward and between its backward and its update."""
@@ -238,7 +180,7 @@ class Solver:
             self.apply_update()
             action = self.requested_action()
             if parallel.active():
-                action = _ACTIONS[parallel.agree(_ACTIONS.index(action))]
+                action = ACTIONS[parallel.all_reduce_max(ACTIONS.index(action))]
             if (p.snapshot and self.iter % p.snapshot == 0) or action == SNAPSHOT:
                 self.snapshot()
             if action == STOP:
@@ -269,13 +211,9 @@ class Solver:
             "iterations_per_second": speed,
         }
 
-    @staticmethod
-    def _report(which: str, outputs: dict[str, np.ndarray], net: Net) -> None:
-        values = [(name, float(value)) for name, array in outputs.items() for value in array.reshape(-1)]
-        for i, (name, value) in enumerate(values):
-            weight = net.blob_loss_weights[name]
-            loss = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
-            logger.info("    %s net output #%d: %s = %s%s", which, i, name, number(value), loss)
+    def _report(self, which: str, outputs: Outputs, net: Net) -> None:
+        for i, line in enumerate(described(outputs, net)):
+            logger.info("    %s net output #%d: %s", which, i, line)
 
     def apply_update(self) -> None:
         """Turn the accumulated parameter diffs into one update of the weights, and count the iteration."""
@@ -346,9 +284,9 @@ class Solver:
                 return
             if parallel.rank():
                 for _ in range(iterations):
-                    parallel.meet()
+                    parallel.barrier()
             else:
-                self.test(i, parallel.meet)
+                self.test(i, parallel.barrier)
 
     def test(self, index: int = 0, after_each: Callable[[], object] = lambda: None) -> dict[str, np.ndarray]:
         """Run one test net; returns {output name: mean over the iterations}, nothing if a signal stopped it.
@@ -358,10 +296,8 @@ class Solver:
         logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
         net = self.test_nets[index]
         net.share_with(self.net)
-        sums: dict[str, np.ndarray] = {}
-        loss = 0.0
-        iterations = self.param.test_iter[index]
-        for _ in range(iterations):
+        means = OutputMeans(net)
+        for _ in range(self.param.test_iter[index]):
             action = CONTINUE if parallel.active() else self.requested_action()
             if action == SNAPSHOT:
                 self.snapshot()
@@ -369,26 +305,22 @@ class Solver:
                 self.stopped_early = True
                 logger.info("Test interrupted.")
                 return {}
-            loss += net.run_forward()
-            for name in net.outputs:
-                value = net.blobs[name].tensor.double().cpu().numpy()
-                sums[name] = sums[name] + value if name in sums else value.copy()
+            means.run()
             after_each()
         if self.param.test_compute_loss:
-            logger.info("Test loss: %s", number(loss / iterations))
-        means = {name: total / iterations for name, total in sums.items()}
-        self._report("Test", means, net)
+            logger.info("Test loss: %s", number(means.loss))
+        self._report("Test", means.outputs, net)
         self._tell(
             {
                 "event": "test",
                 "iteration": self.iter,
                 "net": index,
-                "outputs": plain_outputs(means),
-                **({"loss": loss / iterations} if self.param.test_compute_loss else {}),
+                "outputs": plain_outputs(means.outputs),
+                **({"loss": means.loss} if self.param.test_compute_loss else {}),
             }
         )
         self._clock = (time.monotonic(), self.iter)
-        return means
+        return means.outputs
 
     # Snapshots.
 
@@ -451,11 +383,6 @@ class Solver:
 def _slices(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Views of all elements in a row, a few at a time: temporaries stay small, and in the cache."""
     return tensor.view(-1).split(_SLICE)
-
-
-def plain_outputs(outputs: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Outputs as plain numbers: one, or for a longer output a list of them."""
-    return {name: float(v.item()) if v.size == 1 else v.reshape(-1).tolist() for name, v in outputs.items()}
 
 
 class SGDSolver(Solver):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+import caffe
+from caffe import mode
+from caffe.data.mean import read_mean as read_binaryproto
 from caffe.errors import CaffeError
+from caffe.files import write_bytes
+from caffe.io import load_image
 from caffe.tools.flags import run_tool
-
-if TYPE_CHECKING:
-    import numpy as np
 
 USAGE = """Classify images and store the scores as a numpy array, one row per image.
 usage: caffe-classify --model_def FILE --pretrained_model FILE [FLAGS] input_file output_file
@@ -54,8 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _classify(words: list[str], flags: Flags) -> int:
-    from caffe.classifier import Classifier
-
     source, target = words
     needs_model(flags.model_def, flags.pretrained_model)
     images_dim = whole_numbers(flags.images_dim, "images_dim", 2)
@@ -64,7 +66,7 @@ def _classify(words: list[str], flags: Flags) -> int:
     mean = read_mean(flags.mean_file)
     choose_mode(flags.gpu)
     try:
-        classifier = Classifier(
+        classifier = caffe.Classifier(
             flags.model_def, flags.pretrained_model, images_dim, mean, flags.input_scale, flags.raw_scale, swap
         )
         print(f"Classifying {len(images)} inputs.")
@@ -78,8 +80,6 @@ def _classify(words: list[str], flags: Flags) -> int:
 
 def choose_mode(gpu: bool) -> None:
     """Compute on the GPU or the CPU, and say which."""
-    from caffe import mode
-
     if gpu:
         mode.set_mode_gpu()
     else:
@@ -109,8 +109,6 @@ def read_mean(path: str) -> np.ndarray | None:
     if not path:
         return None
     if path.endswith(".binaryproto"):
-        from caffe.data.transformer import read_mean as read_binaryproto
-
         return read_binaryproto(path)
     mean = read_array(path)
     if mean.ndim not in (1, 3):
@@ -120,33 +118,23 @@ def read_mean(path: str) -> np.ndarray | None:
 
 def read_array(path: str) -> np.ndarray:
     """The array of numbers in an .npy file. Raises CaffeError if there is none."""
-    import numpy as np
-
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise CaffeError(f"{path}: cannot be read as an .npy array: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
-        raise CaffeError(f"{path}: is no array of numbers")
+        raise CaffeError(f"{path}: is not an array of numbers")
     return array
 
 
 def save_array(path: str, array: np.ndarray) -> None:
     """Write an .npy file, at once or not at all; ".npy" is appended to names without it, as numpy does."""
-    from io import BytesIO
-
-    import numpy as np
-
-    from caffe.files import write_bytes
-
     buffer = BytesIO()
     np.save(buffer, array)
     write_bytes(path if path.endswith(".npy") else path + ".npy", buffer.getvalue())
 
 
 def _read_images(source: str, ext: str) -> list[np.ndarray]:
-    from caffe.io import load_image
-
     if source.endswith(".npy"):
         print(f"Loading file: {source}")
         array = read_array(source)

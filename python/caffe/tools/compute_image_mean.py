@@ -6,8 +6,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from caffe.data.datum import datum_image
+from caffe.data.db import Cursor, check_backend
 from caffe.errors import CaffeError
+from caffe.logs.glog import number, signed
+from caffe.proto import caffe_pb2, model_file
 from caffe.tools.flags import run_tool
+
+logger = signed("compute_image_mean.cpp")
 
 USAGE = """Compute the mean_image of a set of images given by a lmdb or leveldb.
 usage: compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
@@ -31,16 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compute(words: list[str], flags: Flags) -> int:
-    import numpy as np
-    from google.protobuf.message import DecodeError
-
-    from caffe.data.db import Cursor, check_backend
-    from caffe.data.transformer import datum_image
-    from caffe.logs.glog import number, signed
-
-    logger = signed("compute_image_mean.cpp")
-    from caffe.proto import caffe_pb2, model_file
-
     # The database itself tells which it is.
     check_backend(flags.backend)
     cursor = Cursor(words[0])

@@ -7,13 +7,19 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+
+from caffe.data.datum import array_to_datum, decode_image
+from caffe.data.db import check_backend, new_database
+from caffe.data.image_list import read_list
 from caffe.errors import CaffeError
+from caffe.logs.glog import signed
+from caffe.proto import caffe_pb2
 from caffe.tools.flags import run_tool
 
-if TYPE_CHECKING:
-    from caffe.proto import caffe_pb2
+logger = signed("convert_imageset.cpp")
 
 USAGE = """Convert a set of images to the lmdb or leveldb format used as input for Caffe.
 usage: convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
@@ -52,11 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(words: list[str], flags: Flags) -> int:
-    from caffe.data.db import check_backend, new_database
-    from caffe.logs.glog import signed
-
-    logger = signed("convert_imageset.cpp")
-
     root, listing, target = words
     check_backend(flags.backend)
     if flags.resize_width < 0 or flags.resize_height < 0:
@@ -99,39 +100,8 @@ def _convert(words: list[str], flags: Flags) -> int:
 _KEY_LIMIT = 511
 
 
-def read_list(path: str) -> list[tuple[str, int]]:
-    """The lines "<file> <label>" of an image list. Raises CaffeError, naming the line, where one is not of that form."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            rows = [(number, line.strip()) for number, line in enumerate(file, start=1) if line.strip()]
-    except OSError as error:
-        raise CaffeError(f"cannot read the image list '{path}': {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CaffeError(f"the image list '{path}' is no UTF-8 text") from error
-    entries = []
-    for number, row in rows:
-        name, _, label = row.rpartition(" ")
-        try:
-            value = int(label)
-        except ValueError:
-            raise CaffeError(f"{path}, line {number}: expected '<file> <label>', got '{row[:200]}'.") from None
-        if not name or not -(2**31) <= value < 2**31:
-            raise CaffeError(f"{path}, line {number}: expected '<file> <label>', got '{row[:200]}'.")
-        entries.append((name.strip(), value))
-    if not entries:
-        raise CaffeError(f"the image list '{path}' is empty.")
-    return entries
-
-
 def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
     """One image file as a Datum, BGR. Raises CaffeError if it cannot be read or encoded."""
-    import cv2
-    import numpy as np
-
-    from caffe.data.transformer import decode_image
-    from caffe.io import array_to_datum
-    from caffe.proto import caffe_pb2
-
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -167,10 +137,6 @@ def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
 
 
 def _has_channels(content: bytes, channels: int) -> bool:
-    import cv2
-
-    from caffe.data.transformer import decode_image
-
     return len(decode_image(content, cv2.IMREAD_UNCHANGED)) == channels
 
 

@@ -6,9 +6,15 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
+import h5py
+import numpy as np
+
+import caffe
 from caffe.errors import CaffeError
+from caffe.files import atomic_path, write_text
 from caffe.tools.classify import choose_mode, needs_model, read_mean, whole_numbers
 from caffe.tools.flags import run_tool
 
@@ -53,8 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _detect(words: list[str], flags: Flags) -> int:
-    from caffe.detector import Detector
-
     source, target = words
     needs_model(flags.model_def, flags.pretrained_model)
     if flags.crop_mode != "list":
@@ -67,7 +71,7 @@ def _detect(words: list[str], flags: Flags) -> int:
     mean = read_mean(flags.mean_file)
     choose_mode(flags.gpu)
     try:
-        detector = Detector(
+        detector = caffe.Detector(
             flags.model_def, flags.pretrained_model, mean, flags.input_scale, flags.raw_scale, swap, flags.context_pad
         )
         detections = detector.detect_windows(images)
@@ -91,7 +95,7 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
     except OSError as error:
         raise CaffeError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CaffeError(f"{path}: is no CSV text: {error}") from error
+        raise CaffeError(f"{path}: is not CSV text: {error}") from error
     images: list[tuple[str, list[list[int]]]] = []
     for number, row in rows:
         try:
@@ -107,10 +111,6 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
 
 
 def _write_csv(path: str, detections: list[dict[str, Any]]) -> None:
-    from io import StringIO
-
-    from caffe.files import write_text
-
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     classes = detections[0]["prediction"].size
@@ -123,11 +123,6 @@ def _write_csv(path: str, detections: list[dict[str, Any]]) -> None:
 
 
 def _write_hdf5(path: str, detections: list[dict[str, Any]]) -> None:
-    import h5py
-    import numpy as np
-
-    from caffe.files import atomic_path
-
     try:
         with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
             file["filename"] = [found["filename"] for found in detections]

@@ -6,7 +6,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import caffe
+from caffe import mode
 from caffe.errors import CaffeError
+from caffe.proto import text
 from caffe.tools.flags import run_tool
 
 USAGE = """Draw a network graph.
@@ -35,15 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _draw(words: list[str], flags: Flags) -> int:
-    from caffe import draw, mode
-    from caffe.proto import text
-
     phases = {"ALL": None, "TRAIN": mode.TRAIN, "TEST": mode.TEST}
     if flags.phase not in phases:
         raise CaffeError(f"Unknown phase: {flags.phase}; use TRAIN, TEST or ALL")
     net = text.read_net(words[0])
     print(f"Drawing net to {words[1]}")
-    draw.draw_net_to_file(net, words[1], flags.rankdir, phases[flags.phase], flags.display_lrm)
+    caffe.draw.draw_net_to_file(net, words[1], flags.rankdir, phases[flags.phase], flags.display_lrm)
     return 0
 
 

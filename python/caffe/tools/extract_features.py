@@ -6,8 +6,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+import numpy as np
+
+import caffe
+from caffe import mode
+from caffe.data.db import check_backend, new_database
 from caffe.errors import CaffeError
+from caffe.logs.glog import signed
+from caffe.proto import caffe_pb2
 from caffe.tools.flags import NoFlags, run_tool
+
+logger = signed("extract_features.cpp")
 
 USAGE = """This program takes in a trained network and an input data layer, and then extracts features of the input data.
 Usage: extract_features pretrained_net_param feature_extraction_proto_file extract_feature_blob_name1[,name2,...] \
@@ -22,16 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _extract(words: list[str], flags: NoFlags) -> int:
-    import numpy as np
-
-    from caffe import mode
-    from caffe.data.db import check_backend, new_database
-    from caffe.logs.glog import signed
-
-    logger = signed("extract_features.cpp")
-    from caffe.net.net import Net
-    from caffe.proto import caffe_pb2
-
     weights, definition, blob_names, targets, batches, kind = words[:6]
     names, paths = blob_names.split(","), targets.split(",")
     if len(names) != len(paths):
@@ -49,7 +48,7 @@ def _extract(words: list[str], flags: NoFlags) -> int:
         logger.info("Using CPU")
     else:
         raise CaffeError(f"the seventh argument is CPU or GPU, not '{device}'")
-    net = Net(definition, mode.TEST, weights=weights)
+    net = caffe.Net(definition, mode.TEST, weights=weights)
     for name in names:
         if name not in net.blobs:
             raise CaffeError(f"Unknown feature blob name {name} in the network {definition}")

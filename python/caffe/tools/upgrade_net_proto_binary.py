@@ -5,8 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from google.protobuf.message import DecodeError
+
 from caffe.errors import CaffeError
+from caffe.files import write_bytes
+from caffe.logs.glog import signed
+from caffe.proto import caffe_pb2, model_file, upgrade
 from caffe.tools.flags import NoFlags, run_tool
+from caffe.tools.upgrading import noticing_problems
+
+logger = signed("upgrade_net_proto_binary.cpp")
 
 USAGE = "Usage: upgrade_net_proto_binary v0_net_proto_file_in net_proto_file_out"
 
@@ -17,15 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _upgrade(words: list[str], flags: NoFlags) -> int:
-    from google.protobuf.message import DecodeError
-
-    from caffe.files import write_bytes
-    from caffe.logs.glog import signed
-
-    logger = signed("upgrade_net_proto_binary.cpp")
-    from caffe.proto import caffe_pb2, model_file, upgrade
-    from caffe.tools.upgrading import noticing_problems
-
     source, target = words
     # Protobuf takes much for an empty net that is none; the reader of models does not.
     model_file.read_model(source)
@@ -33,7 +32,7 @@ def _upgrade(words: list[str], flags: NoFlags) -> int:
         with open(source, "rb") as file:
             net = caffe_pb2.NetParameter.FromString(file.read())
     except (DecodeError, RecursionError) as error:
-        raise CaffeError(f"{source}: is no caffemodel in protobuf's form: {error}") from error
+        raise CaffeError(f"{source}: is not a caffemodel in protobuf's form: {error}") from error
     except OSError as error:
         raise CaffeError(f"{source}: cannot be read: {error.strerror}") from error
     before = net.SerializeToString()

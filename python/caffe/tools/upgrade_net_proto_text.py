@@ -5,7 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from caffe.files import write_text
+from caffe.logs.glog import signed
+from caffe.proto import caffe_pb2, text
 from caffe.tools.flags import NoFlags, run_tool
+from caffe.tools.upgrading import noticing_problems
+
+logger = signed("upgrade_net_proto_text.cpp")
 
 USAGE = "Usage: upgrade_net_proto_text v0_net_proto_file_in net_proto_file_out"
 
@@ -16,13 +22,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _upgrade(words: list[str], flags: NoFlags) -> int:
-    from caffe.files import write_text
-    from caffe.logs.glog import signed
-
-    logger = signed("upgrade_net_proto_text.cpp")
-    from caffe.proto import caffe_pb2, text
-    from caffe.tools.upgrading import noticing_problems
-
     source, target = words
     old = text.read_message(source, caffe_pb2.NetParameter())
     with noticing_problems() as problems:

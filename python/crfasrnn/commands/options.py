@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from caffe import mode
+
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset
 
@@ -70,7 +72,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pad", action="store_true", help="pad to a square of --size (500), as the released demo")
     parser.add_argument(
-        "--precision", choices=("float32", "bf16"), default="float32", help="of the net's convolutions (float32)"
+        "--precision", choices=mode.PRECISIONS, default="float32", help="of the net's convolutions (float32)"
     )
 
 

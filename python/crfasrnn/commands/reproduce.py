@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caffe import mode
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     data.add_argument("--crf-iterations", type=options.positive_count, help="steps of all that starts from it (1000)")
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
     data.add_argument("--width", type=float, help="factor of the channels (1)")
-    data.add_argument("--precision", choices=("float32", "bf16"), help="of wide convolutions (float32)")
+    data.add_argument("--precision", choices=mode.PRECISIONS, help="of wide convolutions (float32)")
     reproduce.set_defaults(run=_reproduce)
 
 
@@ -96,7 +97,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from caffe import mode
     from crfasrnn.reproduction import report, schedule
     from crfasrnn.reproduction.tables import Reproduction
     from crfasrnn.training.limits import StoppedError, budget, threads

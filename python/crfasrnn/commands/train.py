@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffe import mode
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     run.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
     run.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
     run.add_argument(
-        "--precision", choices=("float32", "bf16"), default="float32", help="of the wide convolutions (float32)"
+        "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
     run.add_argument("--budget-minutes", type=float, help="stop after so long, with a snapshot")
     add_variant(train)
@@ -97,7 +98,6 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from caffe import mode
     from crfasrnn.networks.recipes import recipe
     from crfasrnn.training.job import Job
     from crfasrnn.training.limits import budget, threads

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from caffe.errors import CaffeError
+from caffe.logs.progress_bar import progress
 from crfasrnn.datasets.example import Dataset
 from crfasrnn.pictures.label_maps import VOID
 
@@ -52,7 +52,7 @@ class Counts:
 def check(dataset: Dataset) -> tuple[Counts, list[str]]:
     """Read every image and label map; the counts of the good ones, and one message for each of the others."""
     counts, problems = Counts(), []
-    for example in tqdm(dataset, desc="check", unit="image", disable=None):
+    for example in progress(dataset, what="check", unit="image"):
         missing = example.missing()
         problems += [f"{example.name}: {str(path)!r} is missing" for path in missing]
         if missing:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from caffe.errors import CaffeError
+from caffe.logs.progress_bar import progress
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside
 from crfasrnn.datasets.rle import decode_polygons, decode_rle
@@ -55,7 +55,7 @@ def coco(
     labels = _category_labels(content["categories"], path)
     regions = _regions(content["annotations"], labels, path)
     found = []
-    for image in tqdm(_images(content["images"], path), desc=path.name, unit="image", disable=None):
+    for image in progress(_images(content["images"], path), what=path.name, unit="image"):
         if image["id"] not in regions:
             continue
         paint = partial(_paint, regions[image["id"]], image["height"], image["width"])

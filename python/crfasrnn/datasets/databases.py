@@ -7,17 +7,17 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import lmdb
 import numpy as np
-from tqdm import tqdm
 
-from caffe.data.db import Cursor, open_database
+from caffe.data.datum import array_to_datum, datum_to_array
+from caffe.data.db import Cursor, new_database, open_database
 from caffe.errors import CaffeError
+from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
@@ -61,9 +61,7 @@ def variants(examples: Iterable[Example], max_sides: Sequence[int | None], mirro
 def datum(array: np.ndarray) -> bytes:
     """A serialized Datum of H x W x C or H x W uint8; the channels come first inside it."""
     planes = array.transpose(2, 0, 1) if array.ndim == 3 else array[None]
-    channels, height, width = planes.shape
-    message = caffe_pb2.Datum(channels=channels, height=height, width=width, data=planes.tobytes())
-    return bytes(message.SerializeToString())
+    return bytes(array_to_datum(planes).SerializeToString())
 
 
 def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) -> Counts:
@@ -82,12 +80,12 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) ->
     work = Path(tempfile.mkdtemp(prefix=".databases.", dir=target))
     counts = Counts()
     try:
-        with closing(_Writer(work / names[0])) as images, closing(_Writer(work / names[1])) as labels:
-            for index, entry in enumerate(tqdm(entries, desc=str(target), unit="image", disable=None)):
+        with new_database(work / names[0]) as put_image, new_database(work / names[1]) as put_label:
+            for index, entry in enumerate(progress(entries, what=str(target), unit="image")):
                 image, label = entry.image_and_labels()
                 counts.add(label)
-                images.put(b"%08d" % index, datum(image))
-                labels.put(b"%08d" % index, datum(label))
+                put_image(b"%08d" % index, datum(image))
+                put_label(b"%08d" % index, datum(label))
         for name in names:
             os.replace(work / name, target / name)
         return counts
@@ -98,37 +96,12 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) ->
                 target.rmdir()
 
 
-class _Writer:
-    """An LMDB that grows as needed: its size must be declared, and is not known before the last image."""
-
-    def __init__(self, path: Path) -> None:
-        path.mkdir()
-        # Not synced entry by entry: the folder gets its name only when everything is written.
-        self._env = lmdb.open(str(path), map_size=1 << 26, sync=False)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Add one entry; keys must come in ascending order."""
-        while True:
-            try:
-                with self._env.begin(write=True) as transaction:
-                    transaction.put(key, value, append=True)
-                return
-            except lmdb.MapFullError:
-                self._env.set_mapsize(2 * self._env.info()["map_size"])
-
-    def close(self) -> None:
-        self._env.sync(True)
-        self._env.close()
-
-
 def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
     """The entries of such a database in order: (key, C x H x W uint8)."""
     cursor = Cursor(path)
     for _ in range(len(cursor.database)):
         key, value = cursor.current()
-        message = caffe_pb2.Datum.FromString(value)
-        shape = (message.channels, message.height, message.width)
-        yield key, np.frombuffer(message.data, np.uint8).reshape(shape)
+        yield key, datum_to_array(caffe_pb2.Datum.FromString(value))
         cursor.advance()
 
 

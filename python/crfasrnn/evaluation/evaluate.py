@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
+from caffe.logs.progress_bar import progress
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
@@ -109,7 +109,7 @@ def evaluate(
     confusions = np.zeros((len(dataset), count, count), np.int32)
     bands = trimap_confusions(np.zeros((1, 1)), np.zeros((1, 1)), count) if trimap else None
     measures = []
-    for index, example in enumerate(tqdm(dataset, desc="evaluate", unit="image", disable=None)):
+    for index, example in enumerate(progress(dataset, what="evaluate", unit="image")):
         truth, labels = example.labels(), label(example)
         if keep is not None:
             keep(example.name, labels)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from caffe.errors import CaffeError
+from caffe.logs.progress_bar import progress
 from crfasrnn.claims import claim
 from crfasrnn.postprocessing.probabilities import write_probabilities
 from crfasrnn.postprocessing.search import LabelledImage, Sample
@@ -46,7 +45,7 @@ def cached(
     missing = [sample for sample in samples if not sample.probabilities.is_file()]
     size = sum(sample.probabilities.stat().st_size for sample in samples if sample.probabilities.is_file())
     made = segmenter() if missing else None
-    for sample in tqdm(missing, desc="probabilities", unit="image", disable=not missing):
+    for sample in progress(missing, what="probabilities", unit="image"):
         assert made is not None
         probabilities = made.segment(sample.example.image(), probabilities=True).probabilities
         assert probabilities is not None

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from caffe.files import write_text
+from caffe.logs.progress_bar import progress
 from crfasrnn.claims import compare
 from crfasrnn.evaluation import metrics
 from crfasrnn.postprocessing.probabilities import read_probabilities
@@ -130,7 +130,7 @@ def search(
     search_of = {"images": len(samples), "names": names, "classes": classes, "folds": folds, "seed": seed}
     evaluated = Record(record, search_of, (folds, classes, classes))
     total = 2 + coarse + fine
-    with _mapper(processes) as spread, tqdm(total=total, desc="tune", unit="setting") as progress:
+    with _mapper(processes) as spread, progress(total=total, what="tune", unit="setting") as bar:
 
         def score(settings: CrfSettings) -> float:
             if settings not in evaluated:
@@ -138,8 +138,8 @@ def search(
                 for fold, confusion in zip(fold_of, spread(partial(_confusion, settings, classes), samples)):
                     counts[fold] += confusion
                 evaluated.add(settings, counts)
-            progress.update()
-            progress.set_postfix(mean_iu=f"{100 * evaluated.best()[1]:.2f}")
+            bar.update()
+            bar.set_postfix(mean_iu=f"{100 * evaluated.best()[1]:.2f}")
             return evaluated.score(settings)
 
         plain = CrfSettings(iterations=0)

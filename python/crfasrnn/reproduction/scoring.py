@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from caffe.logs.progress_bar import progress
 from crfasrnn.claims import digest
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
@@ -142,7 +142,7 @@ class Scorer:
             classes = read_classes(job.output / "classes.txt")
             labels = Sweep(job, self.size, len(classes))
             confusions = np.zeros((longest, len(self.dataset), len(classes), len(classes)), np.int32)
-            for index, example in enumerate(tqdm(self.dataset, desc=name, unit="image", disable=None)):
+            for index, example in enumerate(progress(self.dataset, what=name, unit="image")):
                 self._go_on()
                 truth = example.labels()
                 for step, result in enumerate(labels(example.image(), longest)):

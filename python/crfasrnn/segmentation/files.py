@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
+from caffe.logs.progress_bar import progress
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import read_image, write_image
 from crfasrnn.segmentation.overlay import overlay
@@ -36,18 +36,18 @@ def segment_files(
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     status = 0
-    with tqdm(images, unit="image", disable=len(images) == 1) as progress:
-        for path in progress:
+    with progress(images, unit="image") as bar:
+        for path in bar:
             try:
                 image = read_image(path)
                 result = segmenter.segment(image, probabilities)
             except CaffeError as problem:
-                tqdm.write(f"error: {problem}", file=sys.stderr)
+                bar.write(f"error: {problem}", file=sys.stderr)
                 status = 1
                 continue
             written = write_results(output, path.stem, image, result)
             found = ", ".join(result.classes.names[label] for label in result.present())
-            with tqdm.external_write_mode():
+            with bar.external_write_mode():
                 print(f"{path}: {found} -> {', '.join(str(file) for file in written)}")
     return status
 

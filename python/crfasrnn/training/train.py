@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from caffe import mode
-from caffe.cli import Signals
 from caffe.errors import CaffeError
 from caffe.logs.glog import GlogFormatter, signed
 from caffe.logs.glog import logger as caffe_log
 from caffe.logs.json_log import json_log
 from caffe.logs.progress_bar import progress_bar
-from caffe.solver.solver import STOP, Event, Solver, get_solver
+from caffe.solver.signals import STOP, Signals
+from caffe.solver.solver import Event, Solver, get_solver
 from crfasrnn.claims import check_claim, claim
 from crfasrnn.datasets.databases import require_databases
 from crfasrnn.figures.curves import draw_training, read_curves

@@ -303,7 +303,7 @@ def own(record: Any) -> Any:
 def test_a_damaged_record_is_one_error(workplace: Path, change: Callable[[Any], None]) -> None:
     solver = caffe.get_solver(write_solver("state"))
     solver.step(2)
-    with pytest.raises(caffe.CaffeError, match=r"changed\.solverstate: .*(damaged|no state of a random stream)"):
+    with pytest.raises(caffe.CaffeError, match=r"changed\.solverstate: .*(damaged|not a state of a random stream)"):
         solver.restore(rewritten(change))
 
 
@@ -314,9 +314,9 @@ def test_a_damaged_record_is_one_error(workplace: Path, change: Callable[[Any], 
         ("a", [7, None], "no entry 7"),
         ("a", "x", "no reading state"),
         ("b", [[99, None], None], "no line 99"),
-        ("b", [[0, [3, [], None]], None], "no state of a random stream"),
+        ("b", [[0, [3, [], None]], None], "not a state of a random stream"),
         ("c", [5, 0, None, None], "no file 5"),
-        ("c", [0, 0, None, None], "no state of a random stream"),
+        ("c", [0, 0, None, None], "not a state of a random stream"),
         ("lstm", [[[1, 2]], [[3, 4]]], "other outputs"),
         ("lstm", [["x"]], "no state of a recurrent layer"),
     ],

@@ -59,7 +59,7 @@ def test_segment_writes_labels_overlay_and_probabilities(tiny: Files, photograph
         assert read_image(output / f"{path.stem}_overlay.png").shape[0] > expected.labels.shape[0]
         assert str(output / f"{path.stem}_labels.png") in done.stdout
     assert len(list(output.iterdir())) == 6
-    assert "2/2" in done.stderr  # the progress bar
+    assert done.stderr == ""  # the progress bar is for terminals
 
 
 @pytest.mark.parametrize(("options", "side"), [(["--size", "64"], 64), (["--size", "native"], None), ([], None)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 import skimage.data
@@ -13,7 +12,6 @@ from caffe.errors import CaffeError
 from crfasrnn.datasets import select_classes, voc_list
 from crfasrnn.datasets import voc as read_voc
 from crfasrnn.datasets.databases import (
-    _Writer,
     count_entries,
     have_databases,
     largest_label,
@@ -120,17 +118,6 @@ def test_lists_and_files_that_are_missing_are_named(voc: Path) -> None:
 def test_classes_are_numbered_in_the_order_given() -> None:
     labels = np.array([[0, 8, 15, 255, 3]], np.uint8)
     assert select_classes(labels, (15, 0)).tolist() == [[1, 255, 0, 255, 255]]
-
-
-def test_a_database_grows_past_its_first_size(tmp_path: Path) -> None:
-    writer = _Writer(tmp_path / "lmdb")
-    value = bytes(30 << 20)
-    for index in range(4):  # 120 MB; it starts with 64
-        writer.put(b"%08d" % index, value)
-    writer.close()
-    env = lmdb.open(str(tmp_path / "lmdb"), readonly=True, lock=False)
-    assert env.stat()["entries"] == 4
-    env.close()
 
 
 def test_what_a_folder_holds_is_told_and_what_it_lacks_is_named(voc: Path, tmp_path: Path) -> None:
