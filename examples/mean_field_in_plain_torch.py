@@ -128,7 +128,7 @@ def recurrence(
     for _ in range(iterations):
         q = scores.softmax(1)
         # Message passing, and the weights of the filters.
-        message = sum(filter_(q) @ matrix.T for filter_, matrix in zip(filters, weights, strict=True))
+        message = torch.stack([filter_(q) @ w.T for filter_, w in zip(filters, weights, strict=True)]).sum(0)
         # Compatibility transform, and the unaries again. The result is not soft-maxed: a loss does that.
         scores = unary - message @ compatibility.T
     return scores
