@@ -18,6 +18,12 @@ from caffe.proto import caffe_pb2
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarray:
     """Read an image as float32 in [0, 1]: H x W x 3 (RGB; grey is repeated, alpha dropped), or H x W x 1 if `color` is False.
 
+    >>> import caffe, numpy as np, skimage.io
+    >>> skimage.io.imsave("red.png", np.full((4, 6, 3), (255, 0, 0), np.uint8), check_contrast=False)
+    >>> image = caffe.io.load_image("red.png")
+    >>> image.shape, image[0, 0].tolist()
+    ((4, 6, 3), [1.0, 0.0, 0.0])
+
     Raises CaffeError for a file that is missing or not an image.
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
@@ -44,6 +50,11 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     """Resize H x W x K to new_dims = (height, width) by spline interpolation of order `interp_order`; returns float32.
 
     For 1 and 3 channels the values keep their range, whatever it is; other K go through scipy's zoom, as in pycaffe.
+
+    >>> import caffe, numpy as np
+    >>> row = np.array([[[0.0], [20.0], [40.0], [60.0]]])
+    >>> caffe.io.resize_image(row, (1, 2))[0, :, 0].tolist()
+    [10.0, 50.0]
     """
     import skimage.transform
     from scipy import ndimage
@@ -65,7 +76,13 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
-    """A caffe_pb2.BlobProto's data (or diff) as a float array of its shape; four axes where it has num, channels, height, width."""
+    """A caffe_pb2.BlobProto's data (or diff) as a float array of its shape; four axes where it has num, channels, height, width.
+
+    >>> import caffe
+    >>> from caffe.proto import caffe_pb2
+    >>> caffe.io.blobproto_to_array(caffe_pb2.BlobProto(num=1, channels=1, height=1, width=2, data=[5, 6]))
+    array([[[[5., 6.]]]])
+    """
     single, double = (blob.diff, blob.double_diff) if return_diff else (blob.data, blob.double_data)
     values = double if len(double) else single
     data = np.fromiter(values, dtype=float, count=len(values))
@@ -75,7 +92,13 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
 
 
 def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> Any:
-    """An array of any number of axes as a caffe_pb2.BlobProto; `diff`, of the same shape, goes into its diff."""
+    """An array of any number of axes as a caffe_pb2.BlobProto; `diff`, of the same shape, goes into its diff.
+
+    >>> import caffe, numpy as np
+    >>> blob = caffe.io.array_to_blobproto(np.eye(2), diff=np.ones((2, 2)))
+    >>> list(blob.shape.dim), list(blob.data), list(blob.diff)
+    ([2, 2], [1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0])
+    """
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(arr.shape)
     blob.data.extend(np.ravel(arr).astype(float).tolist())
@@ -85,7 +108,13 @@ def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> Any:
 
 
 def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
-    """Arrays as a serialized caffe_pb2.BlobProtoVector."""
+    """Arrays as a serialized caffe_pb2.BlobProtoVector.
+
+    >>> import caffe, numpy as np
+    >>> message = caffe.io.arraylist_to_blobprotovector_str([np.ones(2), np.zeros((1, 2))])
+    >>> caffe.io.blobprotovector_str_to_arraylist(message)
+    [array([1., 1.]), array([[0., 0.]])]
+    """
     return bytes(
         caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
     )
@@ -104,6 +133,13 @@ def oversample(images: Sequence[np.ndarray] | np.ndarray, crop_dims: Sequence[in
 
     crop_dims: (height, width) of a crop. Returns 10 N x height x width x K, float32, the ten crops of an image together. Raises
     ValueError if the images differ in shape or are smaller than the crop.
+
+    >>> import caffe, numpy as np
+    >>> crops = caffe.io.oversample([np.arange(9).reshape(3, 3, 1)], (2, 2))
+    >>> crops.shape, crops[4, :, :, 0].tolist()  # the centre
+    ((10, 2, 2, 1), [[0.0, 1.0], [3.0, 4.0]])
+    >>> crops[9, :, :, 0].tolist()  # and its mirror image
+    [[1.0, 0.0], [4.0, 3.0]]
     """
     if len(images) == 0:
         raise ValueError("oversample needs at least one image")
@@ -129,6 +165,16 @@ class Transformer:
     inputs: {blob name: its shape N x C x H x W}. `preprocess` does, in this order, and only what was set: resizing to H x W,
     transposing, swapping channels, raw_scale, mean subtraction, input_scale. Naming a blob that is not among the inputs raises
     CaffeError; so does an order of the wrong length. set_mean raises ValueError for a mean that does not fit.
+
+    >>> import caffe, numpy as np
+    >>> transformer = caffe.io.Transformer({"data": (1, 3, 2, 2)})
+    >>> transformer.set_transpose("data", (2, 0, 1))
+    >>> transformer.set_channel_swap("data", (2, 1, 0))
+    >>> transformer.set_raw_scale("data", 255)
+    >>> transformer.set_mean("data", np.array([103.0, 116.0, 123.0]))
+    >>> image = np.full((2, 2, 3), (1.0, 0.4, 0.0))  # RGB
+    >>> transformer.preprocess("data", image)[:, 0, 0].tolist()
+    [-103.0, -14.0, 132.0]
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:

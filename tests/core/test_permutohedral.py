@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import support.permutohedral as reference
 import torch
+from support.plain_mean_field import plain
 from support.reference_data import golden_cases
 
 from crfasrnn.crf.functional import permutohedral_filter
@@ -58,15 +58,15 @@ def test_golden(path: Path) -> None:
     ids=lambda path: path.stem,
 )
 def test_golden_simplices(path: Path) -> None:
-    """The reference's simplices are the original's: same barycentric coordinates, same points share a vertex."""
+    """The plain lattice's simplices are the original's: same barycentric coordinates, same points share a vertex."""
     case = np.load(path)
-    corners = [corner for feature in case["features"].astype(np.float64) for corner in reference.embed(feature)]
+    corners, weights = plain.embed(torch.from_numpy(case["features"].astype(np.float64)))
     expected = case["barycentric"].ravel()
-    assert np.abs(np.array([weight for _, weight in corners]) - expected).max() < 2e-4
+    assert np.abs(weights.flatten().numpy() - expected).max() < 2e-4
     names: dict[tuple[int, ...], int] = {}
-    for (vertex, _), offset, weight in zip(corners, case["offset"].ravel(), expected):
+    for vertex, offset, weight in zip(corners.flatten(0, 1).tolist(), case["offset"].ravel(), expected):
         if weight > 1e-3:
-            assert names.setdefault(vertex, int(offset)) == offset
+            assert names.setdefault(tuple(vertex), int(offset)) == offset
     assert len(set(names.values())) == len(names)
 
 
@@ -74,29 +74,30 @@ def test_golden_simplices(path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_equals_plain_reference(dimension: int, dtype: torch.dtype, reverse: bool) -> None:
+    """The filter, or its transpose: what autograd makes of the plain one."""
     rng = np.random.default_rng(dimension)
-    features = rng.normal(size=(90, dimension)) * 1.3
-    values = rng.normal(size=(90, 11))
-    expected = reference.permutohedral_filter(values, features, reverse)
-    actual = permutohedral_filter(
-        torch.from_numpy(values).to(dtype), torch.from_numpy(features).to(dtype), reverse=reverse
-    )
-    assert relative_error(actual, expected) < (1e-4 if dtype == torch.float32 else 1e-12)
+    features = torch.from_numpy(rng.normal(size=(90, dimension)) * 1.3)
+    values = torch.from_numpy(rng.normal(size=(90, 11))).requires_grad_()
+    expected = plain.Lattice(features)(values)
+    if reverse:
+        (expected,) = torch.autograd.grad(expected, values, values.detach())
+    actual = permutohedral_filter(values.detach().to(dtype), features.to(dtype), reverse=reverse)
+    assert relative_error(actual, expected.detach().numpy()) < (1e-4 if dtype == torch.float32 else 1e-12)
 
 
 def test_features_too_wide_for_a_packed_key() -> None:
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(80, 6)) * 0.7 + rng.choice([-3e6, 0, 3e6], size=(80, 1))
-    values = rng.normal(size=(80, 3))
-    expected = reference.permutohedral_filter(values, features)
-    assert relative_error(permutohedral_filter(torch.from_numpy(values), torch.from_numpy(features)), expected) < 1e-6
+    features = torch.from_numpy(rng.normal(size=(80, 6)) * 0.7 + rng.choice([-3e6, 0, 3e6], size=(80, 1)))
+    values = torch.from_numpy(rng.normal(size=(80, 3)))
+    expected = plain.Lattice(features)(values).numpy()
+    assert relative_error(permutohedral_filter(values, features), expected) < 1e-6
 
 
 def test_features_far_from_the_origin() -> None:
     rng = np.random.default_rng(1)
-    features, values = rng.normal(size=(200, 3)) * 2 - 1000, rng.normal(size=(200, 4))
-    expected = reference.permutohedral_filter(values, features)
-    assert relative_error(permutohedral_filter(torch.from_numpy(values), torch.from_numpy(features)), expected) < 1e-9
+    features, values = (torch.from_numpy(a) for a in (rng.normal(size=(200, 3)) * 2 - 1000, rng.normal(size=(200, 4))))
+    expected = plain.Lattice(features)(values).numpy()
+    assert relative_error(permutohedral_filter(values, features), expected) < 1e-9
 
 
 @pytest.mark.parametrize(("features", "bound"), [("spatial", 0.02), ("bilateral", 0.03)])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.permutohedral import embed
+from support.plain_mean_field import plain
 from support.reference_data import golden_cases
 from torch import Tensor
 
@@ -264,12 +264,10 @@ def test_threads_do_not_change_a_bit(scale: float) -> None:
 
 @pytest.mark.parametrize("classes", [1, 2, 7, 8, 9, 16, 21, 24, 25, 33, 60])
 def test_any_number_of_classes(classes: int) -> None:
-    """Scores and gradients beside the formula's, and the scores in float32."""
+    """Scores and gradients beside the plain layer's, and the scores in float32."""
     inputs, image = example(1, classes, 9, 11)
-    filters = [padless(features) for features in image_features(image[0], **THETAS)]
     leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-    rows = [tensor[0].flatten(1).T for tensor in leaves[:2]]
-    truth = formula(*rows, *filters, leaves[2:], iterations=3).T.reshape(inputs[0].shape)
+    truth = plain.mean_field(*leaves[:2], image, *leaves[2:], iterations=3, **THETAS)
     out, gradients = with_gradients(inputs, image)
     assert torch.allclose(out, truth, rtol=1e-9, atol=1e-9)
     weights = torch.linspace(-1, 1, truth.numel(), dtype=truth.dtype).reshape(truth.shape)
@@ -279,17 +277,11 @@ def test_any_number_of_classes(classes: int) -> None:
     assert torch.allclose(rounded.double(), truth, rtol=1e-3, atol=1e-3)
 
 
-def padless(features: Tensor) -> Filter:
-    return lambda values: permutohedral_filter(values, features)
-
-
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 17), (33, 1), (16, 16), (17, 15), (5, 48)])
 @pytest.mark.parametrize("channels", [1, 3, 6])
 def test_any_size_and_number_of_image_channels(height: int, width: int, channels: int) -> None:
     inputs, image = example(1, 3, height, width, channels)
-    filters = [padless(features) for features in image_features(image[0], **THETAS)]
-    rows = [tensor[0].flatten(1).T for tensor in inputs[:2]]
-    truth = formula(*rows, *filters, inputs[2:], iterations=3).T.reshape(inputs[0].shape)
+    truth = plain.mean_field(*inputs[:2], image, *inputs[2:], iterations=3, **THETAS)
     assert torch.allclose(run(inputs, image), truth, rtol=1e-9, atol=1e-9)
 
 
@@ -415,10 +407,7 @@ def test_denormals_count_as_zero_inside_and_not_outside() -> None:
 def test_an_iteration_keeps_its_q_and_the_vertices() -> None:
     inputs, image = example(height=40, width=40)  # several blocks, which share vertices
     inputs[0].requires_grad_()
-    vertices = sum(
-        len({vertex for point in features for vertex, _ in embed(point)})
-        for features in (features.numpy() for features in image_features(image[0], *THETAS.values()))
-    )
+    vertices = sum(len(plain.Lattice(features).vertices) for features in plain.image_features(image[0], **THETAS))
     bytes_at = {}
     for iterations in (1, 3):
         out = run(inputs, image, iterations)
