@@ -14,6 +14,7 @@ import numpy as np
 
 from caffe import net_spec
 from caffe.errors import CaffeError
+from caffe.layers.registry import find_layer_class
 from caffe.logs.glog import signed
 from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
@@ -39,66 +40,24 @@ class AxisMap(NamedTuple):
 Map = tuple[AxisMap, AxisMap]
 IDENTITY: Map = (AxisMap(Fraction(1), Fraction(0)), AxisMap(Fraction(1), Fraction(0)))
 
-# Layers whose tops keep the coordinates of their bottoms.
-# fmt: off
-POINTWISE = frozenset((
-    "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Dropout", "ELU", "Eltwise", "Exp", "LRN", "Log",
-    "MVN", "MultiStageMeanfield", "PReLU", "Power", "ReLU", "Scale", "Sigmoid", "Slice", "Softmax", "Split",
-    "Swish", "TanH", "Threshold",
-))
-# fmt: on
-
 
 def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:
-    """The map from a layer's bottom to its top, or None where there is none (InnerProduct, Flatten, data layers ...)."""
-    if layer.type in POINTWISE:
-        return IDENTITY
-    window = window_of(layer)
-    if window is None or (layer.type == "Pooling" and layer.pooling_param.global_pooling):
+    """The map from a layer's bottom to its top, or None where there is none (InnerProduct, Flatten, data layers ...).
+
+    Layers say it of themselves (caffe.Layer.keeps_coordinates, windows_of), a plugin's as well. Raises CaffeError for wrong
+    options.
+    """
+    described = find_layer_class(layer.type)
+    if described is None:
         return None
-    dilation = list(layer.convolution_param.dilation) or [1]
-    maps = []
-    for i, (kernel, stride, pad) in enumerate(zip(*window)):
-        spread = 1 if layer.type == "Pooling" else dilation[min(i, len(dilation) - 1)]
-        axis_map = _window(kernel=(kernel - 1) * spread + 1, stride=stride, pad=pad)
-        maps.append(axis_map.inverse() if layer.type == "Deconvolution" else axis_map)
-    return maps[0], maps[1]
-
-
-def window_of(layer: caffe_pb2.LayerParameter) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-    """(kernel size, stride, pad), each (vertical, horizontal), of a layer that slides a window over images; None for others."""
-    if layer.type in ("Convolution", "Deconvolution", "Im2col"):
-        conv = layer.convolution_param
-        kernel, stride, pad = (
-            (_of_axis(values, 0, height, width, default), _of_axis(values, 1, height, width, default))
-            for values, height, width, default in (
-                (conv.kernel_size, conv.kernel_h, conv.kernel_w, 1),
-                (conv.stride, conv.stride_h, conv.stride_w, 1),
-                (conv.pad, conv.pad_h, conv.pad_w, 0),
-            )
-        )
-        return kernel, stride, pad
-    if layer.type == "Pooling":
-        pool = layer.pooling_param
-        return (
-            (pool.kernel_h or pool.kernel_size, pool.kernel_w or pool.kernel_size),
-            (pool.stride_h or pool.stride, pool.stride_w or pool.stride),
-            (pool.pad_h or pool.pad, pool.pad_w or pool.pad),
-        )
-    return None
-
-
-def _of_axis(repeated: object, axis: int, height: int, width: int, default: int) -> int:
-    values = list(repeated)  # type: ignore[call-overload]
-    if values:
-        return int(values[min(axis, len(values) - 1)])
-    return (height, width)[axis] or default
-
-
-def _window(*, kernel: int, stride: int, pad: int) -> AxisMap:
-    if kernel < 1 or stride < 1:
-        return AxisMap(Fraction(1), Fraction(0))
-    return AxisMap(Fraction(1, stride), Fraction(2 * pad - (kernel - 1), 2 * stride))
+    if described.keeps_coordinates:
+        return IDENTITY
+    windows = described.windows_of(layer)
+    if windows is None:
+        return None
+    maps = [AxisMap(*window.coordinates()) for window in windows[:2]]
+    first, second = (axis_map.inverse() for axis_map in maps) if described.transposes_windows else maps
+    return first, second
 
 
 def crop_offsets(net: caffe_pb2.NetParameter, crop_index: int) -> tuple[int, int]:

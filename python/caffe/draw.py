@@ -6,25 +6,24 @@ import os
 import shutil
 import subprocess
 
-from caffe.coord_map import window_of
 from caffe.errors import CaffeError
 from caffe.files import write_bytes
+from caffe.layers.registry import find_layer_class
 from caffe.net.definition import filter_net
 from caffe.proto import caffe_pb2
 
 _DIRECTIONS = ("LR", "RL", "TB", "BT")
 _BLOB_COLOUR = "#e8e8e8"
 _OTHER_COLOUR = "#8fb8de"
-# fmt: off
-_COLOURS = {
-    **dict.fromkeys(("Convolution", "Deconvolution", "Im2col"), "#f28e7f"),
-    **dict.fromkeys(("Pooling", "SPP"), "#f7c46c"),
-    **dict.fromkeys(("InnerProduct", "Embed", "LSTM", "RNN"), "#c9a0dc"),
-    **dict.fromkeys(("Input", "Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "Python"), "#a8d8a0"),
-    **dict.fromkeys(("BatchNorm", "LRN", "MVN", "Scale", "Bias"), "#9ed8d0"),
+# By the kind that a layer's class states (caffe.Layer.kind).
+COLOURS = {
+    "convolution": "#f28e7f",
+    "pooling": "#f7c46c",
+    "product": "#c9a0dc",
+    "data": "#a8d8a0",
+    "normalization": "#9ed8d0",
+    "loss": "#e3d26f",
 }
-# fmt: on
-_LOSS_COLOUR = "#e3d26f"
 
 
 def net_to_dot(
@@ -57,7 +56,8 @@ def net_to_dot(
     for index, layer in enumerate(net.layer):
         # By index, because several layers may have the same name.
         node = _quoted(f"layer {index}")
-        colour = _LOSS_COLOUR if layer.type.endswith("Loss") else _COLOURS.get(layer.type, _OTHER_COLOUR)
+        described = find_layer_class(layer.type)
+        colour = COLOURS.get(described.kind if described else "", _OTHER_COLOUR)
         label = _quoted(layer_label(layer, rankdir, display_lrm))
         lines.append(f'  {node} [label={label}, shape=box, style=filled, fillcolor="{colour}"];')
         lines += [f"  {_quoted('blob ' + name)} -> {node};" for name in layer.bottom if name not in layer.top]
@@ -73,29 +73,29 @@ def net_to_dot(
 def layer_label(layer: caffe_pb2.LayerParameter, rankdir: str = "LR", display_lrm: bool = False) -> str:
     """What stands in a layer's box: name and type, and the window of convolutions and poolings."""
     parts = [layer.name, f"({layer.type})"]
-    window = window_of(layer)
-    if window is not None:
-        if layer.type == "Pooling":
-            parts[1] = f"({caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)} {layer.type})"
-        if layer.type == "Pooling" and layer.pooling_param.global_pooling:
-            parts.append("global")
-        else:
-            parts += [f"{name}: {_pair(values)}" for name, values in zip(("kernel size", "stride", "pad"), window)]
+    described = find_layer_class(layer.type)
+    windows = described.windows_of(layer) if described else None
+    if layer.type == "Pooling":
+        parts[1] = f"({caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)} {layer.type})"
+        parts += ["global"] if windows is None else []
+    if windows is not None:
+        named = (("kernel size", windows.kernel), ("stride", windows.stride), ("pad", windows.pad))
+        parts += [f"{name}: {_sizes(values)}" for name, values in named]
     if display_lrm and layer.param:
         parts.append("lr mult: " + ", ".join(f"{param.lr_mult:g}" for param in layer.param))
     # A chain from left to right has room below, one from top to bottom beside.
     return "\n".join(parts) if rankdir in ("LR", "RL") else " ".join(parts)
 
 
-def _pair(values: tuple[int, int]) -> str:
-    return str(values[0]) if values[0] == values[1] else f"{values[0]}x{values[1]}"
+def _sizes(values: tuple[int, ...]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
 
 
 def _outputs(layer: caffe_pb2.LayerParameter) -> str:
-    if layer.type in ("Convolution", "Deconvolution"):
-        return str(layer.convolution_param.num_output)
-    if layer.type == "InnerProduct":
-        return str(layer.inner_product_param.num_output)
+    """The number of outputs that the layer's options state."""
+    for _, options in layer.ListFields():
+        if getattr(options, "num_output", 0):
+            return str(options.num_output)
     return ""
 
 

@@ -1,15 +1,15 @@
-"""The trunk of a net, the chain of convolutions, poolings and element-wise layers that starts at its image, run as one.
+"""The chain of convolutions, poolings and pointwise layers that starts at a net's image, run as one.
 
 Maps stay channels last, what the convolutions compute in anyway, and in one precision; large ones are made in bands of rows that
-fit the cache; of a wide zero border, rows and columns that equal others are computed once (see caffe.border). Inference runs
-nets so, and training the part of them that nothing is learned in.
+fit the cache; of a wide zero border, rows and columns that equal others are computed once (see caffe.fastpath.border).
+Inference runs nets so, and training the part of them that nothing is learned in.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from typing import TypeGuard
@@ -19,31 +19,14 @@ import torch.nn.functional as F
 
 from caffe import mode
 from caffe.fastpath import bands, winograd
-from caffe.fastpath.border import Slide, StagePlan, plan_axis
+from caffe.fastpath.border import StagePlan, plan_axis
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.convolution import HUGE_WEIGHTS, WIDE, Convolution
 from caffe.layers.pooling import Pooling
-from caffe.net.net import NetGraph
+from caffe.layers.window import Window
+from caffe.net.graph import NetGraph
 from caffe.proto import caffe_pb2
 
-_ELEMENTWISE = frozenset(
-    {
-        "ReLU",
-        "PReLU",
-        "ELU",
-        "Swish",
-        "Sigmoid",
-        "TanH",
-        "BNLL",
-        "Clip",
-        "Dropout",
-        "AbsVal",
-        "Power",
-        "Exp",
-        "Log",
-        "Split",
-    }
-)
 _MANY_CHANNELS = 128 * 256  # of inputs times of outputs
 _PLANS_KEPT = 64  # lengths of image axes
 _BAND_BYTES = 8 << 20  # of a map, for the rows that are made at a time
@@ -51,28 +34,21 @@ _BAND_BYTES = 8 << 20  # of a map, for the rows that are made at a time
 
 @dataclass
 class Step:
-    """One layer of the trunk and the blobs that layers outside of it read behind it."""
+    """One layer of the chain and the blobs that layers outside of it read behind it."""
 
     index: int
     layer: TorchLayer
     exits: list[str] = field(default_factory=list)
 
-    def slide(self, axis: int, padded: bool) -> Slide:
+    def window(self, axis: int, padded: bool) -> Window:
         """What the layer does along rows (0) or columns (1); `padded`: its padding is part of its input."""
-        layer = self.layer
-        if isinstance(layer, Convolution):
-            w = layer.windows
-            pad = 0 if padded else w.pad[axis]
-            extent = w.dilation[axis] * (w.kernel[axis] - 1) + 1
-            stride = w.stride[axis]
-            return Slide(w.kernel[axis], stride, pad, w.dilation[axis], lambda n: (n + 2 * pad - extent) // stride + 1)
-        if isinstance(layer, Pooling):
-            pool = layer.pool
-            return Slide(pool.kernel[axis], pool.stride[axis], pool.pad[axis], 1, lambda n: pool.output((n, n))[axis])
-        return Slide(1, 1, 0, 1, lambda n: n)
+        windows = self.layer.windows_of(self.layer.layer_param)
+        if windows is None:
+            return Window(1)
+        return replace(windows[axis], pad=0) if padded else windows[axis]
 
 
-class Trunk:
+class LayerChain:
     """Some layers of a net, each reading what the one before it makes, run at once; only what others read is left in blobs.
 
     net: it, with its parameters. steps: the layers, the first a convolution of the net's image.
@@ -114,18 +90,18 @@ class Trunk:
         return any(self._pad) and step is self._steps[0]
 
     def _planned(self, axis: int, length: int) -> list[StagePlan]:
-        return plan_axis([self._slides(stage, axis) for stage in self._stages], length, self._pad[axis])
+        return plan_axis([self._windows(stage, axis) for stage in self._stages], length, self._pad[axis])
 
-    def _slides(self, stage: Sequence[Step], axis: int = 0) -> list[Slide]:
-        return [step.slide(axis, self._is_padded(step)) for step in stage]
+    def _windows(self, stage: Sequence[Step], axis: int = 0) -> list[Window]:
+        return [step.window(axis, self._is_padded(step)) for step in stage]
 
     @torch.no_grad()
     def run(self, params: Sequence[Sequence[torch.Tensor]]) -> None:
         """Compute the blobs that other layers read from the image's blob, and shape all of them."""
         net = self._net
         for step in self._steps:
-            step.layer.reshape(*net._blobs_of(step.index))  # its checks, and the shapes that later layers read
-        x = net.blobs[net._bottoms[self.first][0]].tensor
+            net.nodes[step.index].reshape()  # its checks, and the shapes that later layers read
+        x = net.nodes[self.first].bottom[0].tensor
         rows, columns = self._plan(0, x.shape[2]), self._plan(1, x.shape[3])
         pad_y, pad_x = self._pad
         x = F.pad(x.to(self._dtype), (pad_x, pad_x, pad_y, pad_y)).contiguous(memory_format=torch.channels_last)
@@ -134,7 +110,7 @@ class Trunk:
             x = _selected(x, row.take, column.take)
             ours = list(islice(remaining, len(stage)))
             if band := self._band(stage, x):
-                x = bands.run(x, self._slides(stage), self._part(stage, ours), band)
+                x = bands.run(x, self._windows(stage), self._part(stage, ours), band)
                 self._leave(stage[-1], x, row.restore[-1], column.restore[-1])
                 continue
             for step, values, y, z in zip(stage, ours, row.restore, column.restore):
@@ -142,17 +118,17 @@ class Trunk:
                 self._leave(step, x, y, z)
 
     def _leave(self, step: Step, x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> None:
-        """Hand a step's output to the layers outside of the trunk."""
+        """Hand a step's output to the layers outside of the chain."""
         for name in step.exits:
             self._net.blobs[name].tensor = _selected(x, rows, columns).float()
 
     def _band(self, stage: Sequence[Step], x: torch.Tensor) -> int:
         """How many rows of a stage's output to make at a time; 0: all, where maps fit the cache or other layers read them."""
         first, last = stage[0].layer, stage[-1].layer
-        slides = self._slides(stage)
-        if any(slide.pad > slide.dilation * (slide.kernel - 1) for slide in slides):
+        windows = self._windows(stage)
+        if any(window.pad > window.extent - 1 for window in windows):
             return 0  # windows that see padding alone
-        plain = not any(step.exits for step in stage[:-1]) and not (isinstance(last, Pooling) and any(last.pool.pad))
+        plain = not any(step.exits for step in stage[:-1]) and not (isinstance(last, Pooling) and bool(windows[-1].pad))
         if (
             not isinstance(first, Convolution)
             or not plain
@@ -162,7 +138,7 @@ class Trunk:
         row = len(x) * x.shape[3] * first.num_output * x.element_size()  # bytes
         if row * x.shape[2] <= _BAND_BYTES:
             return 0
-        return max(1, _BAND_BYTES // row // math.prod(slide.stride for slide in slides))
+        return max(1, _BAND_BYTES // row // math.prod(window.stride for window in windows))
 
     def _part(self, stage: Sequence[Step], params: Sequence[Sequence[torch.Tensor]]) -> bands.Part:
         def part(k: int, x: torch.Tensor, outside: tuple[int, int]) -> torch.Tensor:
@@ -216,17 +192,17 @@ def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> t
 def chain(net: NetGraph) -> list[Step]:
     """The chain of layers behind an image, consecutive in the net; [] if none starts with a convolution."""
     start = next((i for i, layer in enumerate(net.layers) if _fits(layer) and isinstance(layer, Convolution)), None)
-    if start is None or not _is_input(net, net._bottoms[start][0]):
+    if start is None or not _is_input(net, net.nodes[start].bottoms[0]):
         return []
     steps: list[Step] = []
-    current = net._bottoms[start][0]
+    current = net.nodes[start].bottoms[0]
     for i in range(start, len(net.layers)):
-        layer, tops = net.layers[i], net._tops[i]
-        if net._bottoms[i] != [current] or not _fits(layer):
+        layer, tops = net.layers[i], net.nodes[i].tops
+        if net.nodes[i].bottoms != [current] or not _fits(layer):
             break
         current = tops[0]
-        if layer.type == "Split" and i + 1 < len(net.layers) and net._bottoms[i + 1][0] in tops:
-            current = net._bottoms[i + 1][0]
+        if layer.type == "Split" and i + 1 < len(net.layers) and net.nodes[i + 1].bottoms[0] in tops:
+            current = net.nodes[i + 1].bottoms[0]
         steps.append(Step(i, layer, [top for top in tops if top != current]))
     return _ended(net, steps)
 
@@ -243,45 +219,39 @@ def _ended(net: NetGraph, steps: Sequence[Step]) -> list[Step]:
     while kept and kept[-1].layer.type == "Split":
         kept.pop()
     if kept:
-        kept[-1].exits = list(net._tops[kept[-1].index])
+        kept[-1].exits = list(net.nodes[kept[-1].index].tops)
     return kept
 
 
-class FrozenTrunk:
+class FrozenChain:
     """The layers at the start of a net in which nothing is learned, run at once where convolutions multiply in bfloat16 anyway.
 
     All of them hand on what bfloat16 holds exactly, so that its maps may be bfloat16 too; sums may be in another order. A Net's
-    `shortcut`.
+    `fast_path`.
     """
 
     def __init__(self, net: NetGraph) -> None:
         steps = chain(net)
         end = next((k for k, step in enumerate(steps) if not _is_frozen(step.layer)), len(steps))
         steps = _ended(net, steps[:end] if end < len(steps) else without_scores(net, steps))
-        self._trunk = Trunk(net, steps, torch.bfloat16) if steps else None
+        self._chain = LayerChain(net, steps, torch.bfloat16) if steps else None
 
     def layers(self) -> range:
         """The layers that `run` takes the place of; none where it would not give the same."""
-        if self._trunk is None or not mode.half_convolutions():
+        if self._chain is None or not mode.half_convolutions():
             return range(0)
-        return range(self._trunk.first, self._trunk.last + 1)
+        return range(self._chain.first, self._chain.last + 1)
 
     def run(self) -> None:
         """Compute what other layers read of them."""
-        assert self._trunk is not None
-        self._trunk.run(self._trunk.params())
+        assert self._chain is not None
+        self._chain.run(self._chain.params())
 
 
 def _is_frozen(layer: TorchLayer) -> bool:
     """Whether nothing is learned in or below the layer, and bfloat16 holds its top as it holds its bottom."""
-    exact = (
-        layer.num_output >= WIDE
-        if isinstance(layer, Convolution)
-        else layer.method == caffe_pb2.PoolingParameter.MAX
-        if isinstance(layer, Pooling)
-        else layer.type in ("ReLU", "Split")
-    )
-    return exact and not layer.records
+    exact = layer.num_output >= WIDE if isinstance(layer, Convolution) else layer.selects_values
+    return exact and not layer.will_run_backward
 
 
 def _fits(layer: Layer) -> TypeGuard[TorchLayer]:
@@ -291,19 +261,20 @@ def _fits(layer: Layer) -> TypeGuard[TorchLayer]:
     if isinstance(layer, Pooling):
         stochastic = layer.method == caffe_pb2.PoolingParameter.STOCHASTIC
         return not stochastic and not layer.global_pooling and len(layer.layer_param.top) == 1
-    return layer.type in _ELEMENTWISE and isinstance(layer, TorchLayer)
+    one_top = len(layer.layer_param.top) == 1 or layer.type == "Split"
+    return layer.pointwise and one_top and isinstance(layer, TorchLayer)
 
 
 def _is_input(net: NetGraph, blob: str) -> bool:
     """Whether the blob comes from a layer that reads no other, or is a Split's copy of such a one."""
-    for bottoms, tops, layer in zip(net._bottoms, net._tops, net.layers):
-        if blob in tops:
-            return _is_input(net, bottoms[0]) if layer.type == "Split" else not bottoms
+    for node in net.nodes:
+        if blob in node.tops:
+            return _is_input(net, node.bottoms[0]) if node.layer.type == "Split" else not node.bottoms
     return False
 
 
 def saves_products(steps: Sequence[Step]) -> bool:
-    """Whether float32 multiplies less in a trunk of these layers than in the layers one by one: the border or Winograd's form."""
+    """Whether float32 multiplies less in a chain of these layers than in the layers one by one: the border or Winograd's form."""
     return any(any(border(step.layer)) for step in steps[:1]) or any(
         _transforms(step.layer, torch.float32) for step in steps
     )
@@ -313,7 +284,7 @@ def border(layer: TorchLayer) -> tuple[int, int]:
     """The padding of a convolution where whole windows lie in it, else 0 and 0."""
     assert isinstance(layer, Convolution)
     w = layer.windows
-    wide = any(p > d * (k - 1) for p, k, d in zip(w.pad, w.kernel, w.dilation))
+    wide = any(window.pad > window.extent - 1 for window in w)
     return (w.pad[0], w.pad[1]) if wide else (0, 0)
 
 

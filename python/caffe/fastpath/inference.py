@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.fastpath import chain as trunk
+from caffe.fastpath import chain
 from caffe.mode import device, dtype
 from caffe.net.net import Net
 from caffe.proto import caffe_pb2
@@ -15,13 +15,13 @@ from caffe.proto import caffe_pb2
 class Inference:
     """Runs a net in phase TEST for its outputs; blobs that layers hand each other on the way read as zeros afterwards.
 
-    Where the trunk's first convolution pads by more than its kernel, as FCNs do by 100 pixels, rows and columns of the border
-    that equal others are computed once (see caffe.border), and 3 x 3 convolutions of many channels take Winograd's form (see
-    caffe.winograd): the same outputs up to the rounding of float32. Nets that have neither, and layers that the trunk cannot hold,
-    are run as the net runs them; so is float32 on a GPU, whose library's convolutions are faster than both.
+    Where the first convolution pads by more than its kernel, as FCNs do by 100 pixels, rows and columns of the border that equal
+    others are computed once (see caffe.fastpath.border), and 3 x 3 convolutions of many channels take Winograd's form (see
+    caffe.fastpath.winograd): the same outputs up to the rounding of float32. Nets that have neither, and layers that the chain
+    cannot hold, are run as the net runs them; so is float32 on a GPU, whose library's convolutions are faster than both.
 
     net: the net, with its weights, which are read here, once.
-    precision: "float32", or "bf16": the trunk's weights and maps are bfloat16 (8 significant bits; sums are float32), all
+    precision: "float32", or "bf16": the chain's weights and maps are bfloat16 (8 significant bits; sums are float32), all
         layers from its last convolution on, which scores the classes, stay float32.
 
     Raises CaffeError if the net is in phase TRAIN or the precision is unknown.
@@ -33,19 +33,19 @@ class Inference:
             raise CaffeError(f"net {net.name!r} is in phase TRAIN; inference needs caffe.TEST")
         self.net = net
         net.frees_blobs = True
-        steps = trunk.chain(net)
+        steps = chain.chain(net)
         if kind != torch.float32:
-            steps = trunk.without_scores(net, steps)
-        elif device().type != "cpu" or not trunk.saves_products(steps):
+            steps = chain.without_scores(net, steps)
+        elif device().type != "cpu" or not chain.saves_products(steps):
             steps = []
-        self._trunk = trunk.Trunk(net, steps, kind) if steps else None
-        self._params = self._trunk.params(ordered=True) if self._trunk else []
+        self._chain = chain.LayerChain(net, steps, kind) if steps else None
+        self._params = self._chain.params(ordered=True) if self._chain else []
 
     def forward(self) -> dict[str, np.ndarray]:
         """Run the net on what its input blobs hold; returns {blob name: data} of its outputs."""
-        if self._trunk is None:
+        if self._chain is None:
             return self.net.forward()
-        self.net.run_forward(0, self._trunk.first - 1)
-        self._trunk.run(self._params)
-        self.net.run_forward(self._trunk.last + 1)
+        self.net.run_forward(0, self._chain.first - 1)
+        self._chain.run(self._params)
+        self.net.run_forward(self._chain.last + 1)
         return {name: self.net.blobs[name].data for name in self.net.outputs}

@@ -18,8 +18,14 @@ from caffe.layers.registry import register_layer
 class Split(TorchLayer):
     """Caffe layer Split: every top is the bottom. Tops share the bottom's memory. Gradient: the sum of the tops' diffs."""
 
+    keeps_coordinates = True
+    pointwise = True
     exact_bottoms = 1
     min_tops = 1
+
+    @property
+    def selects_values(self) -> bool:
+        return True
 
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return [bottom[0].view_as(bottom[0]) for _ in self.layer_param.top]
@@ -33,6 +39,7 @@ class Concat(TorchLayer):
     legacy concat_dim. Gradients: all bottoms.
     """
 
+    keeps_coordinates = True
     min_bottoms = 1
     exact_tops = 1
 
@@ -66,6 +73,7 @@ class Slice(TorchLayer):
     tops, ascending). Gradient: the bottom.
     """
 
+    keeps_coordinates = True
     exact_bottoms = 1
     min_tops = 1
 

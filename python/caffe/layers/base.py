@@ -10,9 +10,10 @@ import torch
 
 from caffe.blob import Blob, BlobVec
 from caffe.errors import CaffeError
+from caffe.layers.window import Shape, Windows
 from caffe.proto import caffe_pb2
 
-Shape = tuple[int, ...]
+__all__ = ["Layer", "LossLayer", "Shape", "TorchLayer", "canonical_axis"]
 
 
 class Layer:
@@ -37,6 +38,18 @@ class Layer:
     equal_bottoms_tops: ClassVar[bool] = False
     # Loss layers: a missing top is added, the first top gets loss_weight 1.
     is_loss: ClassVar[bool] = False
+    # What a layer says of itself to those who would otherwise need lists of types.
+    # Each top lies on the bottoms, pixel on pixel: Crop layers are aligned through it.
+    keeps_coordinates: ClassVar[bool] = False
+    # Each pixel of the one top is made from that pixel of the one bottom alone, everywhere in the same way: inference may compute
+    # a part of the pixels.
+    pointwise: ClassVar[bool] = False
+    # The tops are new memory, never a view of a bottom.
+    fresh_top: ClassVar[bool] = False
+    # It has windows of the top's pixels on the bottom's, not of the bottom's on the top's.
+    transposes_windows: ClassVar[bool] = False
+    # Its colour in drawings: one of caffe.draw.COLOURS.
+    kind: ClassVar[str] = ""
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
         self.layer_param = layer_param
@@ -48,7 +61,7 @@ class Layer:
         self.propagate_down: list[bool] = []
         self.param_propagate_down: list[bool] = []
         # Whether a backward step will follow, so that forward must keep what it needs; the Net decides.
-        self.records = False
+        self.will_run_backward = False
         # Whether the top may be written over the bottom, which is then this layer's alone and no longer needed; the Net decides.
         self.may_overwrite = False
         # Where the net's prototxt lies, None if it was not read from a file.
@@ -72,6 +85,16 @@ class Layer:
     def allow_force_backward(self, bottom_index: int) -> bool:
         """Whether force_backward makes sense for a bottom (labels and other indices say no)."""
         return not (self.is_loss and bottom_index == 1)
+
+    @classmethod
+    def windows_of(cls, layer_param: caffe_pb2.LayerParameter) -> Windows | None:
+        """The windows that such a layer slides over images; None if it slides none. Raises CaffeError for wrong options."""
+        return None
+
+    @property
+    def selects_values(self) -> bool:
+        """Whether every value of the tops is one of the bottoms or 0, so that what holds these exactly holds the tops."""
+        return False
 
     def release(self) -> None:
         """Forget what forward kept for backward."""
@@ -193,10 +216,10 @@ class TorchLayer(Layer):
                 blob.discard_data()
         inputs = [self._input(b, top) for b in bottom]
         params = [p.tensor for p in self.blobs]
-        if self.records and not self.cheap_forward:
+        if self.will_run_backward and not self.cheap_forward:
             self._tape, outputs = self._recorded(inputs, params, top)
         else:
-            self._read = (inputs, params) if self.records else None
+            self._read = (inputs, params) if self.will_run_backward else None
             with torch.no_grad():
                 outputs = self.compute(inputs, params)
         for blob, value in zip(top, outputs):
@@ -214,7 +237,7 @@ class TorchLayer(Layer):
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
         in_place = blob.viewed and any(blob is t for t in top)
-        return blob.tensor.clone() if in_place and self.records else blob.tensor
+        return blob.tensor.clone() if in_place and self.will_run_backward else blob.tensor
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         tape = self._taped(top)
@@ -261,6 +284,7 @@ class LossLayer(TorchLayer):
     exact_bottoms: ClassVar[int | None] = 2
     min_tops = 0
     is_loss = True
+    kind = "loss"
 
 
 def canonical_axis(axis: int, axes: int, what: str) -> int:

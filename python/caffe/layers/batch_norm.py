@@ -25,6 +25,8 @@ class BatchNorm(TorchLayer):
     through the batch's statistics where those are used.
     """
 
+    keeps_coordinates = True
+    kind = "normalization"
     exact_bottoms = 1
     exact_tops = 1
 

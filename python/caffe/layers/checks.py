@@ -8,6 +8,7 @@ import torch
 
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer, Shape
+from caffe.layers.window import Windows
 
 
 def layer_error(layer: Layer, message: str) -> CaffeError:
@@ -18,6 +19,18 @@ def layer_error(layer: Layer, message: str) -> CaffeError:
 def shape_string(shape: Shape) -> str:
     """A shape as Caffe's messages print it: "2 3 4"."""
     return " ".join(str(d) for d in shape)
+
+
+def output_size(layer: Layer, windows: Windows, size: Sequence[int]) -> Shape:
+    """How many windows fit into an input of `size`, per axis. Raises CaffeError if none does."""
+    result = windows.output(size)
+    if any(n < 1 for n in result):
+        raise layer_error(
+            layer,
+            f"kernel {shape_string(windows.kernel)} (dilation {shape_string(windows.dilation)}) does not fit into the input "
+            f"{shape_string(tuple(size))} with pad {shape_string(windows.pad)}; use a larger input or more padding.",
+        )
+    return result
 
 
 def require_same_shapes(layer: Layer, bottom: Sequence[Shape]) -> None:

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from caffe import mode
 from caffe.layers import fillers
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
-from caffe.layers.checks import layer_error, require_same_shapes
+from caffe.layers.checks import layer_error, output_size, require_same_shapes, shape_string
 from caffe.layers.registry import register_layer
-from caffe.layers.windows import Windows
+from caffe.layers.window import Windows
+from caffe.proto import caffe_pb2
 
 
 class _Convolution(TorchLayer):
@@ -23,6 +24,12 @@ class _Convolution(TorchLayer):
     min_bottoms = 1
     min_tops = 1
     equal_bottoms_tops = True
+    fresh_top = True
+    kind = "convolution"
+
+    @classmethod
+    def windows_of(cls, layer_param: caffe_pb2.LayerParameter) -> Windows | None:
+        return Windows.of_convolution(layer_param)
 
     def build(self, bottom: Sequence[Shape]) -> None:
         param = self.layer_param.convolution_param
@@ -31,7 +38,7 @@ class _Convolution(TorchLayer):
         self.spatial_axes = len(shape) - self.axis - 1
         if self.spatial_axes > 3:
             raise layer_error(self, f"at most 3 spatial axes are supported, got {self.spatial_axes}.")
-        self.windows = Windows.of(self, self.spatial_axes)
+        self.windows = Windows.of_convolution(self.layer_param, self.spatial_axes)
         self.channels = shape[self.axis]
         self.num_output = param.num_output
         self.group = param.group
@@ -104,7 +111,7 @@ class Convolution(_Convolution):
         return (self.num_output, self.channels // self.group)
 
     def output_size(self, size: Sequence[int]) -> Shape:
-        return self.windows.output(self, size)
+        return output_size(self, self.windows, size)
 
     def _few_positions(self, x: torch.Tensor, weight: torch.Tensor) -> bool:
         """Whether the weights are huge and the image's columns smaller, as for fc6 of VGG-16 (7 x 7, 4096 outputs, 411 MB).
@@ -167,11 +174,18 @@ class Deconvolution(_Convolution):
     The bilinear filler fills every pair of channels: up-sampling needs `group: C` or diagonal weights.
     """
 
+    transposes_windows = True
+
     def weight_channels(self) -> Shape:
         return (self.channels, self.num_output // self.group)
 
     def output_size(self, size: Sequence[int]) -> Shape:
-        return self.windows.transposed_output(self, size)
+        result = tuple(window.input(n) for window, n in zip(self.windows, size))
+        if any(n < 1 for n in result):
+            raise layer_error(
+                self, f"pad {shape_string(self.windows.pad)} leaves nothing of the output ({shape_string(result)})."
+            )
+        return result
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         convolution = (F.conv_transpose1d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[

@@ -55,6 +55,7 @@ class ImageBatches(Layer):
     Subclasses override `open`, which must set `batch_size`, `read`, `position` and `seek`.
     """
 
+    kind = "data"
     exact_bottoms = 0
     min_tops = 1
     max_tops = 2
@@ -290,6 +291,7 @@ class MemoryData(Layer):
     numbers.
     """
 
+    kind = "data"
     exact_bottoms = 0
     exact_tops = 2
 

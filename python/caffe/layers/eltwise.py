@@ -21,6 +21,7 @@ class Eltwise(TorchLayer):
     that several share, the one Caffe chooses: the second bottom against the first, otherwise the earlier one.
     """
 
+    keeps_coordinates = True
     min_bottoms = 2
     exact_tops = 1
 

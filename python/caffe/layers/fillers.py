@@ -80,15 +80,18 @@ def _bilinear(shape: Shape, filler: caffe_pb2.FillerParameter) -> torch.Tensor:
         raise CaffeError(
             f"The bilinear filler is for square filters, not for {shape[2]}x{shape[3]}: Filter must be square."
         )
-    return bilinear_kernel(shape[3]).expand(shape).contiguous()
+    return bilinear_kernel(shape[2], shape[3]).expand(shape).contiguous()
 
 
-def bilinear_kernel(size: int) -> torch.Tensor:
-    """The size x size kernel that up-samples bilinearly with stride (size + 1) // 2."""
+def bilinear_kernel(height: int, width: int) -> torch.Tensor:
+    """The kernel, height x width, float32, that up-samples bilinearly with strides (height + 1) // 2 and (width + 1) // 2."""
+    return _ramp(height)[:, None] * _ramp(width)[None, :]
+
+
+def _ramp(size: int) -> torch.Tensor:
     factor = math.ceil(size / 2)
     centre = (size - 1) / (2.0 * factor)
-    ramp = 1 - (torch.arange(size, dtype=torch.float32) / factor - centre).abs()
-    return ramp[:, None] * ramp[None, :]
+    return 1 - (torch.arange(size, dtype=torch.float32) / factor - centre).abs()
 
 
 _FILLERS: dict[str, Callable[[Shape, caffe_pb2.FillerParameter], torch.Tensor]] = {

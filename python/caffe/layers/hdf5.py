@@ -32,6 +32,7 @@ class HDF5Data(Layer):
     order of files, anew in each round). No transform_param.
     """
 
+    kind = "data"
     exact_bottoms = 0
     min_tops = 1
 

@@ -23,6 +23,8 @@ class InnerProduct(TorchLayer):
     transpose (false), weight_filler and bias_filler (constant 0). Gradients: bottom, weight, bias.
     """
 
+    fresh_top = True
+    kind = "product"
     exact_bottoms = 1
     exact_tops = 1
 
@@ -65,6 +67,7 @@ class Embed(TorchLayer):
     Gradients: weight, bias.
     """
 
+    kind = "product"
     exact_bottoms = 1
     exact_tops = 1
 

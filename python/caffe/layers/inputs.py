@@ -21,6 +21,7 @@ class Input(Layer):
     No bottoms. Tops: one or more. Option (input_param): shape, none (the user reshapes), one for all tops, or one per top.
     """
 
+    kind = "data"
     exact_bottoms = 0
     min_tops = 1
 
@@ -46,6 +47,7 @@ class DummyData(Layer):
     channels, height and width (likewise); data_filler (none: constant 0; one for all tops, or one per top).
     """
 
+    kind = "data"
     exact_bottoms = 0
     min_tops = 1
 

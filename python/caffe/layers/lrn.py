@@ -24,6 +24,8 @@ class LRN(TorchLayer):
     Neighbours beyond the edges count as 0. Gradient: the bottom.
     """
 
+    keeps_coordinates = True
+    kind = "normalization"
     exact_bottoms = 1
     exact_tops = 1
 
@@ -53,6 +55,8 @@ class MVN(TorchLayer):
     takes the deviation for standard deviation + eps.
     """
 
+    keeps_coordinates = True
+    kind = "normalization"
     exact_bottoms = 1
     exact_tops = 1
 

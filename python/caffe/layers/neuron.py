@@ -18,6 +18,8 @@ from caffe.layers.registry import register_layer
 class NeuronLayer(TorchLayer):
     """A function of each element: override `activate`, and nothing else unless there are parameters."""
 
+    keeps_coordinates = True
+    pointwise = True
     exact_bottoms = 1
     exact_tops = 1
 
@@ -43,6 +45,10 @@ class ReLU(NeuronLayer):
 
     Option (relu_param): negative_slope (0). Gradient to x: 1 for x > 0, else negative_slope (also at 0).
     """
+
+    @property
+    def selects_values(self) -> bool:
+        return not self.negative_slope
 
     def build(self, bottom: Sequence[Shape]) -> None:
         self.negative_slope = self.layer_param.relu_param.negative_slope

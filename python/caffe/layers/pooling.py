@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,30 +11,24 @@ from caffe import mode
 from caffe.layers.base import Shape, TorchLayer
 from caffe.layers.checks import layer_error, shape_string
 from caffe.layers.registry import register_layer
+from caffe.layers.window import Windows
 from caffe.proto import caffe_pb2
 
 Pair = tuple[int, int]
 
 
-@dataclass(frozen=True)
 class Pool:
-    """Windows over (height, width); of a padded input the last one is dropped if it would start beyond the lower or right edge."""
+    """Maxima and means of windows over (height, width)."""
 
-    kernel: Pair
-    stride: Pair
-    pad: Pair
-    floor: bool = False
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
+        (self.kernel, self.stride, self.pad) = (windows.kernel, windows.stride, windows.pad)
+        self.rounds_up = windows[0].rounds_up
 
     def output(self, size: Sequence[int]) -> Pair:
         """Number of windows for an input of `size`, as Caffe counts them."""
-        sizes = []
-        for n, k, s, p in zip(size, self.kernel, self.stride, self.pad):
-            span = n + 2 * p - k
-            count = (span // s if self.floor else -(-span // s)) + 1
-            if any(self.pad) and (count - 1) * s >= n + p:
-                count -= 1
-            sizes.append(count)
-        return sizes[0], sizes[1]
+        height, width = self.windows.output(size)
+        return height, width
 
     def suits_torch(self, size: Sequence[int]) -> bool:
         """Whether torch's pooling has the same windows: it refuses wide padding and drops every empty last window."""
@@ -56,7 +49,7 @@ class Pool:
         if not self.suits_torch(x.shape[-2:]):
             return self.maximum_with_index(x)[0]
         if x.requires_grad or x.device.type != "cpu" or any(self.pad) or self.kernel == (1, 1):
-            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor)
+            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.rounds_up)
         # Without indices for a backward step, rows and then columns take a quarter of torch's time on the CPU.
         out_h, out_w = self.output(x.shape[-2:])
         channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
@@ -69,7 +62,7 @@ class Pool:
         """The same, with the position y * width + x of each maximum; -1 for an empty window."""
         h, w = x.shape[-2:]
         if self.suits_torch((h, w)):
-            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor, return_indices=True)
+            return F.max_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.rounds_up, return_indices=True)
         out_h, out_w = self.output((h, w))
         padded = self.padded(x, -torch.inf)
         values, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
@@ -83,7 +76,7 @@ class Pool:
         """Sum of each window over its size, which counts padding cells up to `pad` beyond the input; 0 for an empty window."""
         h, w = x.shape[-2:]
         if self.suits_torch((h, w)):
-            return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=not self.floor)
+            return F.avg_pool2d(x, self.kernel, self.stride, self.pad, ceil_mode=self.rounds_up)
         out_h, out_w = self.output((h, w))
         sums = F.avg_pool2d(self.padded(x, 0.0), self.kernel, self.stride, divisor_override=1)[..., :out_h, :out_w]
         heights, widths = (
@@ -95,7 +88,7 @@ class Pool:
     def _axes(self, size: Pair, output: Pair) -> Sequence[tuple[int, int, int, int, int]]:
         return list(zip(size, self.kernel, self.stride, self.pad, output))
 
-    def windows(self, x: torch.Tensor) -> torch.Tensor:
+    def cells(self, x: torch.Tensor) -> torch.Tensor:
         """The cells of each window: (N, C, kernel cells, out_h, out_w), 0 beyond the input."""
         n, c, h, w = x.shape
         out_h, out_w = self.output((h, w))
@@ -140,30 +133,25 @@ class Pooling(TorchLayer):
     exact_bottoms = 1
     min_tops = 1
     max_tops = 2
+    kind = "pooling"
+
+    @classmethod
+    def windows_of(cls, layer_param: caffe_pb2.LayerParameter) -> Windows | None:
+        return Windows.of_pooling(layer_param)
 
     def build(self, bottom: Sequence[Shape]) -> None:
         param = self.layer_param.pooling_param
         self._check_axes(bottom[0])
         self.method = param.pool
         self.global_pooling = param.global_pooling
-        sized = param.HasField("kernel_size") or param.HasField("kernel_h") or param.HasField("kernel_w")
-        if self.global_pooling and sized:
-            raise layer_error(self, "With Global_pooling: true Filter size cannot specified")
-        kernel = _pair(self, "kernel", "kernel_size", 0)
-        stride, pad = _pair(self, "stride", "stride", 1), _pair(self, "pad", "pad", 0)
-        if not self.global_pooling and not all(kernel):
-            raise layer_error(self, "Filter dimensions cannot be zero: give kernel_size, or kernel_h and kernel_w.")
-        if not all(stride):
-            raise layer_error(self, "Stride cannot be zero.")
-        if any(pad) and self.method == caffe_pb2.PoolingParameter.STOCHASTIC:
-            raise layer_error(self, "Padding implemented only for average and max pooling.")
-        if self.global_pooling and (pad != (0, 0) or stride != (1, 1)):
-            raise layer_error(self, "With Global_pooling: true; only pad = 0 and stride = 1")
-        if not self.global_pooling and (pad[0] >= kernel[0] or pad[1] >= kernel[1]):
-            raise layer_error(self, f"pad ({shape_string(pad)}) must be less than the kernel ({shape_string(kernel)}).")
+        windows = Windows.of_pooling(self.layer_param)
         if len(self.layer_param.top) > 1 and self.method != caffe_pb2.PoolingParameter.MAX:
             raise layer_error(self, "a second top (the mask) is for MAX pooling only.")
-        self.pool = Pool(kernel, stride, pad, param.round_mode == caffe_pb2.PoolingParameter.FLOOR)
+        self.pool = None if windows is None else Pool(windows)
+
+    @property
+    def selects_values(self) -> bool:
+        return bool(self.method == caffe_pb2.PoolingParameter.MAX)
 
     @property
     def cheap_forward(self) -> bool:
@@ -179,15 +167,16 @@ class Pooling(TorchLayer):
             )
 
     def _pool(self, size: Sequence[int]) -> Pool:
-        return Pool((size[0], size[1]), (1, 1), (0, 0)) if self.global_pooling else self.pool
+        return self.pool or Pool(Windows.pooling(tuple(size), (1, 1), (0, 0)))
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         self._check_axes(bottom[0])
-        size = self._pool(bottom[0][2:]).output(bottom[0][2:])
+        pool = self._pool(bottom[0][2:])
+        size = pool.output(bottom[0][2:])
         if min(size) < 1:
             raise layer_error(
                 self,
-                f"kernel {shape_string(self.pool.kernel)} does not fit into the input {shape_string(bottom[0][2:])}.",
+                f"kernel {shape_string(pool.kernel)} does not fit into the input {shape_string(bottom[0][2:])}.",
             )
         return [(*bottom[0][:2], *size)] * max(1, len(self.layer_param.top))
 
@@ -197,7 +186,7 @@ class Pooling(TorchLayer):
         if self.method == caffe_pb2.PoolingParameter.AVE:
             return [x.mean((2, 3), keepdim=True) if self.global_pooling else pool.average(x)]
         if self.method == caffe_pb2.PoolingParameter.STOCHASTIC:
-            return [self._stochastic(pool.windows(x))]
+            return [self._stochastic(pool.cells(x))]
         if len(self.layer_param.top) < 2:
             return [pool.maximum(x)]
         values, index = pool.maximum_with_index(x)
@@ -222,6 +211,7 @@ class SPP(TorchLayer):
 
     exact_bottoms = 1
     exact_tops = 1
+    kind = "pooling"
 
     def build(self, bottom: Sequence[Shape]) -> None:
         param = self.layer_param.spp_param
@@ -240,7 +230,7 @@ class SPP(TorchLayer):
             raise layer_error(
                 self, f"pyramid_height {self.height} is too large for an input of {shape_string(tuple(size))}."
             )
-        return Pool((kernel[0], kernel[1]), (kernel[0], kernel[1]), (pad[0], pad[1]))
+        return Pool(Windows.pooling(kernel, kernel, pad))
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         n, c, *size = bottom[0]
@@ -252,16 +242,3 @@ class SPP(TorchLayer):
         pools = [self._level(level, x.shape[2:]) for level in range(self.height)]
         levels = [pool.average(x) if self.average else pool.maximum(x) for pool in pools]
         return levels if self.height == 1 else [torch.cat([y.flatten(1) for y in levels], 1)]
-
-
-def _pair(layer: TorchLayer, prefix: str, field: str, default: int) -> Pair:
-    param = layer.layer_param.pooling_param
-    has_pair = param.HasField(f"{prefix}_h") or param.HasField(f"{prefix}_w")
-    if has_pair and param.HasField(field):
-        raise layer_error(layer, f"{field} and {prefix}_h / {prefix}_w are both given; use one of them.")
-    if has_pair:
-        if not (param.HasField(f"{prefix}_h") and param.HasField(f"{prefix}_w")):
-            raise layer_error(layer, f"For non-square {prefix}s both {prefix}_h and {prefix}_w are required.")
-        return getattr(param, f"{prefix}_h"), getattr(param, f"{prefix}_w")
-    value = getattr(param, field) if param.HasField(field) else default
-    return value, value

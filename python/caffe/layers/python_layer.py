@@ -20,6 +20,8 @@ class PythonLayer(Layer):
     `param_str`. Bottoms, tops and gradients are the user's matter.
     """
 
+    kind = "data"
+
     def __new__(cls, layer_param: caffe_pb2.LayerParameter, phase: int) -> Layer:  # type: ignore[misc]
         return python_layer_class(layer_param)(layer_param, phase)
 

@@ -60,6 +60,7 @@ class _Recurrent(TorchLayer):
     forward starts from the state in which the one before ended. As in Caffe no gradient passes through exposed states.
     """
 
+    kind = "product"
     states = 1
 
     def build(self, bottom: Sequence[Shape]) -> None:

@@ -48,6 +48,11 @@ def layer_class(layer_type: str, layer_name: str) -> type[Layer]:
     raise CaffeError(unknown_type_message(layer_type, layer_name))
 
 
+def find_layer_class(layer_type: str) -> type[Layer] | None:
+    """The class for `layer_type`, None if there is none; for who asks what a layer says of itself. Raises as layer_class does."""
+    return layer_class(layer_type, "") if layer_type in _classes or layer_type in _plugins() else None
+
+
 def unknown_type_message(layer_type: str, layer_name: str) -> str:
     """What to tell a user whose net holds a layer of a type that nobody registered."""
     known = layer_type_list()

@@ -16,6 +16,8 @@ from caffe.layers.registry import register_layer
 class _Broadcast(TorchLayer):
     """A layer that combines bottom 0 with an operand whose shape is that of some of its axes, from `axis` on."""
 
+    keeps_coordinates = True
+    kind = "normalization"
     min_bottoms = 1
     max_bottoms = 2
     exact_tops = 1

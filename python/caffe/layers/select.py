@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from caffe.layers.base import Shape, TorchLayer, canonical_axis
-from caffe.layers.checks import layer_error, shape_string
+from caffe.layers.checks import layer_error, output_size, shape_string
 from caffe.layers.registry import register_layer
-from caffe.layers.windows import Windows
+from caffe.layers.window import Windows
 from caffe.proto import caffe_pb2
 
 
@@ -121,18 +121,25 @@ class Im2col(TorchLayer):
 
     exact_bottoms = 1
     exact_tops = 1
+    kind = "convolution"
+
+    @classmethod
+    def windows_of(cls, layer_param: caffe_pb2.LayerParameter) -> Windows | None:
+        return Windows.of_convolution(layer_param)
 
     def build(self, bottom: Sequence[Shape]) -> None:
         self.axis = canonical_axis(self.layer_param.convolution_param.axis, len(bottom[0]), f"layer '{self.name}'")
-        self.windows = Windows.of(self, len(bottom[0]) - self.axis - 1)
+        self.windows = Windows.of_convolution(self.layer_param, len(bottom[0]) - self.axis - 1)
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
         shape, a = bottom[0], self.axis
-        return [(*shape[:a], shape[a] * math.prod(self.windows.kernel), *self.windows.output(self, shape[a + 1 :]))]
+        return [
+            (*shape[:a], shape[a] * math.prod(self.windows.kernel), *output_size(self, self.windows, shape[a + 1 :]))
+        ]
 
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         x, w = bottom[0], self.windows
-        output = w.output(self, x.shape[self.axis + 1 :])
+        output = output_size(self, w, x.shape[self.axis + 1 :])
         padded = F.pad(x, [p for pad in reversed(w.pad) for p in (pad, pad)])
         cells = []
         for cell in itertools.product(*(range(k) for k in w.kernel)):

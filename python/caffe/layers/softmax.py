@@ -20,6 +20,7 @@ class Softmax(TorchLayer):
     Bottom: any shape. Top: the same. Option (softmax_param): axis (1). Gradient: the bottom.
     """
 
+    keeps_coordinates = True
     exact_bottoms = 1
     exact_tops = 1
 

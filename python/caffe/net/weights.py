@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from caffe.blob import Blob
 from caffe.errors import CaffeError
+from caffe.layers.base import Layer
+from caffe.layers.fillers import bilinear_kernel
 from caffe.logs.glog import signed
+from caffe.net.node import Node
+from caffe.net.parameters import Parameters
 from caffe.proto.model_file import LayerBlobs
-
-if TYPE_CHECKING:
-    from caffe.net.net import NetGraph
 
 logger = signed("net.cpp")
 
 
-def copy_weights(net: NetGraph, source: list[LayerBlobs], path: str) -> list[str]:
-    """Copy by layer name; returns the layers with parameters that the source lacks.
+def copy_weights(
+    nodes: Sequence[Node], parameters: Parameters, source: list[LayerBlobs], path: str, net_name: str
+) -> list[str]:
+    """Copy by layer name; returns the layers with parameters that the source lacks. `path` and `net_name` are for messages.
 
     Everything is checked before anything is written. Raises CaffeError, in Caffe's words, for a wrong number of blobs or a wrong
     shape, and for a source of which no layer with parameters exists in the net.
     """
     copies: list[tuple[Blob, np.ndarray]] = []
     matched: set[str] = set()
+    params, names = parameters.by_layer, {node.name for node in nodes}
     for layer in source:
-        if layer.name not in net.params:
-            if layer.name not in net._layer_names:
+        if layer.name not in params:
+            if layer.name not in names:
                 logger.info("Ignoring source layer %s", layer.name)
             elif layer.blobs:
                 raise CaffeError(f"{path}: Incompatible number of blobs for layer {layer.name}")
             continue
         if layer.name in matched:
             continue
-        target = net.params[layer.name]
-        if not layer.blobs and all(blob in net.shared_blobs for blob in target):
+        target = params[layer.name]
+        if not layer.blobs and all(blob in parameters.shared for blob in target):
             # HDF5 files of genuine Caffe hold shared parameters with their owner alone.
             matched.add(layer.name)
             continue
@@ -53,16 +57,16 @@ def copy_weights(net: NetGraph, source: list[LayerBlobs], path: str) -> list[str
                     "scratch rather than copying from a saved net, rename the layer."
                 )
             copies.append((blob, array))
-    if net.params and not matched:
+    if params and not matched:
         offered = [layer.name for layer in source if layer.blobs]
         raise CaffeError(
-            f"{path}: no layer of this file is in the net '{net.name}', so no weights were copied. The file has "
+            f"{path}: no layer of this file is in the net '{net_name}', so no weights were copied. The file has "
             f"{', '.join(offered[:8]) or 'no layer with weights'}{' ...' if len(offered) > 8 else ''}; the net expects "
-            f"{', '.join(list(net.params)[:8])}{' ...' if len(net.params) > 8 else ''}."
+            f"{', '.join(list(params)[:8])}{' ...' if len(params) > 8 else ''}."
         )
     for blob, array in copies:
         blob.data[...] = array.reshape(blob.shape)
-    return [name for name in net.params if name not in matched]
+    return [name for name in params if name not in matched]
 
 
 def _same_shape(target: tuple[int, ...], source: tuple[int, ...]) -> bool:
@@ -78,23 +82,12 @@ def report_unmatched(missing: list[str], path: str) -> None:
         logger.warning("%s has no weights for: %s. They keep their initial values.", path, ", ".join(missing))
 
 
-def bilinear_kernel(height: int, width: int) -> np.ndarray:
-    """The bilinear interpolation kernel, height x width, float32, for upsampling by half its size."""
-
-    def ramp(size: int) -> np.ndarray:
-        factor = (size + 1) // 2
-        center = factor - 1 if size % 2 == 1 else factor - 0.5
-        return 1 - np.abs(np.arange(size) - center) / factor
-
-    return np.outer(ramp(height), ramp(width)).astype(np.float32)
-
-
-def diagonal_bilinear(net: NetGraph) -> None:
+def diagonal_bilinear(layers: Sequence[Layer]) -> None:
     """Give every all-zero Deconvolution bilinear weights that upsample each class by itself, with a warning.
 
     Caffe's own bilinear filler would fill every pair of channels, and the sum of all classes would come out for each.
     """
-    for name, layer in zip(net._layer_names, net.layers):
+    for layer in layers:
         if layer.type != "Deconvolution" or not layer.blobs or len(layer.blobs[0].shape) != 4:
             continue
         weight = layer.blobs[0]
@@ -102,7 +95,7 @@ def diagonal_bilinear(net: NetGraph) -> None:
             continue
         inputs, outputs, height, width = weight.shape
         values = np.zeros(weight.shape, np.float32)
-        kernel = bilinear_kernel(height, width)
+        kernel = bilinear_kernel(height, width).numpy()
         if outputs == 1:
             values[:, 0] = kernel
         else:
@@ -110,5 +103,5 @@ def diagonal_bilinear(net: NetGraph) -> None:
                 values[c, c] = kernel
         weight.data[...] = values
         logger.warning(
-            "Layer %s (Deconvolution) had all-zero weights: set to bilinear upsampling of each channel.", name
+            "Layer %s (Deconvolution) had all-zero weights: set to bilinear upsampling of each channel.", layer.name
         )

@@ -14,7 +14,7 @@ import torch
 from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.fastpath.chain import FrozenTrunk
+from caffe.fastpath.chain import FrozenChain
 from caffe.files import remove_unfinished
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
@@ -115,7 +115,7 @@ class Solver:
             return_large_blocks()
         for net in (self.net, *self.test_nets):
             net.frees_blobs = True
-            net.shortcut = FrozenTrunk(net)
+            net.fast_path = FrozenChain(net)
 
     def share_weights(self, net: Net) -> None:
         """Let `net` use this solver's weights in the layers of the same names."""

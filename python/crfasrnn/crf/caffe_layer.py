@@ -39,6 +39,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
     """
 
     type = "MultiStageMeanfield"
+    keeps_coordinates = True
     exact_bottoms = 3
     exact_tops = 1
 

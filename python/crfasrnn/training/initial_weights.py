@@ -124,7 +124,7 @@ def _initialize(net: Net) -> None:
         "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
         "Give --weights with VGG-16's trunk."
     )
-    diagonal_bilinear(net)
+    diagonal_bilinear(net.layers)
 
 
 def _kept(weights: Path, from_classes: Sequence[int] | None, classes: Classes) -> list[int | None] | None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import caffe
 from caffe.errors import CaffeError
 from caffe.fastpath import bands
-from caffe.fastpath.border import Slide, plan_axis
+from caffe.fastpath.border import plan_axis
 from caffe.fastpath.inference import Inference
+from caffe.layers.window import Window
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from caffe.proto import caffe_pb2
@@ -129,7 +130,7 @@ def test_another_size_and_image_need_no_new_net() -> None:
 
 def test_the_border_is_left_out() -> None:
     """As many rows as the image has and what stands at the border's two ends, instead of all 700."""
-    vgg = [Slide(3, 1, 0, 1, lambda n: n - 2), Slide(3, 1, 1, 1, lambda n: n), Slide(2, 2, 0, 1, lambda n: -(-n // 2))]
+    vgg = [Window(3), Window(3, pad=1), Window(2, 2, rounds_up=True)]
     stage = plan_axis([vgg], 500, 100)[0]
     assert len(stage.take) < 520
     assert [len(places) for places in stage.restore] == [698, 698, 349]
@@ -151,9 +152,7 @@ def test_bands_are_rows_of_the_whole(windows: list[tuple[int, int, int, int]], h
     for kernel, stride, pad, dilation in windows:
         extent = dilation * (kernel - 1) + 1
         pad = min(pad, extent - 1)  # no window sees padding alone
-        slides.append(
-            Slide(kernel, stride, pad, dilation, lambda n, s=stride, p=pad, e=extent: (n + 2 * p - e) // s + 1)
-        )  # type: ignore[misc]
+        slides.append(Window(kernel, stride, pad, dilation))
     whole, length = x, height
     for weight, slide in zip(weights, slides):
         length = slide.output(length)
@@ -174,26 +173,21 @@ def test_any_chain_of_windows_keeps_every_value(data: st.DataObject) -> None:
     length, pad = data.draw(st.integers(1, 20)), data.draw(st.integers(0, 40))
     stages, size = [], length + 2 * pad
     for _ in range(data.draw(numbers)):
-        stage: list[Slide] = []
+        stage: list[Window] = []
         for _ in range(data.draw(numbers)):
             kernel, stride, dilation = data.draw(numbers), data.draw(numbers), data.draw(numbers)
-            extent = dilation * (kernel - 1) + 1
             around = data.draw(st.integers(0, kernel - 1)) if stages or stage else 0
-            rounded = data.draw(st.booleans())
-
-            def count(n: int, e: int = extent, s: int = stride, p: int = around, up: bool = rounded) -> int:
-                return (n + 2 * p - e + (s - 1 if up else 0)) // s + 1
-
-            if count(size) < 1 or size + 2 * around < extent:
+            window = Window(kernel, stride, around, dilation, rounds_up=data.draw(st.booleans()))
+            if window.output(size) < 1 or size + 2 * around < window.extent:
                 continue
-            size = count(size)
-            stage.append(Slide(kernel, stride, around, dilation, count))
+            size = window.output(size)
+            stage.append(window)
         if stage:
             stages.append(stage)
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     weights = {id(slide): rng.normal(size=slide.kernel) for stage in stages for slide in stage}
 
-    def slid(slide: Slide, x: np.ndarray) -> np.ndarray:
+    def slid(slide: Window, x: np.ndarray) -> np.ndarray:
         cells = np.concatenate([np.zeros(slide.pad), x, np.zeros(slide.pad + 20)])
         reach = np.arange(slide.kernel) * slide.dilation
         starts = np.arange(slide.output(len(x))) * slide.stride

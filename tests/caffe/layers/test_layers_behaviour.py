@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import caffe
 from caffe.layers.pooling import Pool
 from caffe.layers.registry import layer_class
+from caffe.layers.window import Windows
 from caffe.proto import caffe_pb2
 
 pytestmark = pytest.mark.usefixtures("compute")
@@ -208,7 +209,8 @@ def naive_pool(x: np.ndarray, pool: Pool, average: bool) -> np.ndarray:
 def test_pooling_equals_the_definition_for_any_window(
     size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], floor: bool
 ) -> None:
-    pool = Pool(kernel, stride, (min(pad[0], kernel[0] - 1), min(pad[1], kernel[1] - 1)), floor)
+    pads = (min(pad[0], kernel[0] - 1), min(pad[1], kernel[1] - 1))
+    pool = Pool(Windows.pooling(kernel, stride, pads, rounds_up=not floor))
     if min(pool.output(size)) < 1:
         return
     x = torch.from_numpy(random(2, *size) - 5)
@@ -225,8 +227,8 @@ def test_pooling_equals_the_definition_for_any_window(
 
 
 def test_output_size_of_floor_mode() -> None:
-    assert Pool((2, 2), (2, 2), (0, 0)).output((5, 7)) == (3, 4)
-    assert Pool((2, 2), (2, 2), (0, 0), floor=True).output((5, 7)) == (2, 3)
+    assert Pool(Windows.pooling((2, 2), (2, 2), (0, 0))).output((5, 7)) == (3, 4)
+    assert Pool(Windows.pooling((2, 2), (2, 2), (0, 0), rounds_up=False)).output((5, 7)) == (2, 3)
 
 
 def test_stochastic_pooling_draws_cells_by_value_and_averages_in_test() -> None:

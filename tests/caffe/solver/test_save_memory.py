@@ -11,7 +11,7 @@ import pytest
 from support.reference_data import PEAK_KIB
 
 import caffe
-import caffe.net.net
+import caffe.net.graph
 import caffe.solver.solver
 from caffe import mode
 from caffe.proto import model_file
@@ -78,7 +78,9 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_weights_are_the_same(workplace: Path, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
-    monkeypatch.setattr(caffe.net.net, "_HUGE_PARAMETER", 10)  # the weights of all layers wait for the end of backward
+    monkeypatch.setattr(
+        caffe.net.graph, "_HUGE_PARAMETER", 10
+    )  # the weights of all layers wait for the end of backward
     plain, lean = trained(options, lean=False), trained(options, lean=True)
     assert all(np.isfinite(blob.data).all() for blob in plain.net.learnable)
     for name, blobs in plain.net.params.items():
