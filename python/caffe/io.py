@@ -1,4 +1,11 @@
-"""pycaffe's conversions between arrays, images and Caffe's messages."""
+"""pycaffe's conversions between arrays, images and Caffe's messages.
+
+>>> import caffe, numpy as np, skimage.io
+>>> skimage.io.imsave("red.png", np.full((4, 6, 3), (255, 0, 0), np.uint8), check_contrast=False)
+>>> image = caffe.io.load_image("red.png")
+>>> image.shape, image[0, 0].tolist()
+((4, 6, 3), [1.0, 0.0, 0.0])
+"""
 
 from __future__ import annotations
 
@@ -18,12 +25,6 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     """Read an image as float32 in [0, 1]: H x W x 3 (RGB; grey is repeated, alpha dropped), or H x W x 1 if `color` is False.
 
     Raises CaffeError for a file that is missing or no image.
-
-    >>> import caffe, numpy as np, skimage.io
-    >>> skimage.io.imsave("red.png", np.full((4, 6, 3), (255, 0, 0), np.uint8), check_contrast=False)
-    >>> image = caffe.io.load_image("red.png")
-    >>> image.shape, image[0, 0].tolist()
-    ((4, 6, 3), [1.0, 0.0, 0.0])
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
     from skimage.util import img_as_float32
@@ -128,13 +129,7 @@ def blobprotovector_str_to_arraylist(content: bytes) -> list[np.ndarray]:
 
 
 def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
-    """A C x H x W array as a caffe_pb2.Datum: uint8 as bytes, anything else as floats. Raises ValueError for other shapes.
-
-    >>> import caffe, numpy as np
-    >>> datum = caffe.io.array_to_datum(np.array([[[7, 8]]], np.uint8), label=3)
-    >>> datum.label, datum.data, caffe.io.datum_to_array(datum).tolist()
-    (3, b'\\x07\\x08', [[[7, 8]]])
-    """
+    """A C x H x W array as a caffe_pb2.Datum: uint8 as bytes, anything else as floats. Raises ValueError for other shapes."""
     if arr.ndim != 3:
         raise ValueError(f"Incorrect array shape: a datum holds channels x height x width, not {arr.shape}.")
     datum = caffe_pb2.Datum()
