@@ -28,7 +28,8 @@ def embed(features: Tensor) -> tuple[Tensor, Tensor]:
     """The simplex of the lattice around each point (N, d).
 
     Returns its corners (N, d + 1, d + 1), d + 1 whole numbers for each of d + 1 vertices, and the point's barycentric coordinates
-    (N, d + 1): how much each corner weighs. Section 3 of the paper.
+    (N, d + 1): how much each corner weighs. Section 3 of the paper. Pixels often lie on the border of two simplices, where rounding
+    decides: the order of operations and of equal numbers is that of the compiled core, so that both fall to the same side.
     """
     d = features.shape[1]
     # Elevate: into the hyperplane of d + 1 dimensions whose coordinates sum to 0, scaled so that the blur below has unit variance.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mean_field_in_plain_torch as plain
 import numpy as np
 import pytest
 import torch
-from support.plain_mean_field import plain
 from support.reference_data import golden_cases
 
 from crfasrnn.crf.functional import permutohedral_filter

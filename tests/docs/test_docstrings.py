@@ -17,7 +17,7 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PUBLIC = {
     "caffe": "Net Classifier NetSpec",
     "caffe.coord_map": "coord_map_from_to crop",
-    "caffe.io": "load_image resize_image oversample Transformer array_to_blobproto blobproto_to_array "
+    "caffe.io": "resize_image oversample Transformer array_to_blobproto blobproto_to_array "
     "arraylist_to_blobprotovector_str",
     "crfasrnn": "CrfRnn Segmenter",
     "crfasrnn.crf": "mean_field mean_field_kernels Kernel permutohedral_filter Spatial Bilateral Features "

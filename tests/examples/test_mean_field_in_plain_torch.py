@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mean_field_in_plain_torch as plain
 import numpy as np
 import pytest
 import torch
-from support.plain_mean_field import plain
 from support.reference_data import REPOSITORY, golden_cases
 from torch import Tensor
 

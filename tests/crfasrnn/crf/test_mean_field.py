@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import mean_field_in_plain_torch as plain
 import numpy as np
 import pytest
 import torch
-from support.plain_mean_field import plain
 from support.reference_data import golden_cases
 from torch import Tensor
 
