@@ -8,21 +8,26 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from caffe.logs import glog
 from caffe.logs.glog import GlogFormatter, init_log, log, logger, number, signed
 
 
 @pytest.fixture(autouse=True)
-def level() -> object:
-    """The level of the log afterwards is what it was."""
-    before = logger.level
+def untouched() -> Iterator[None]:
+    """The log afterwards is what it was."""
+    level, handlers, propagate = logger.level, list(logger.handlers), logger.propagate
     yield
-    logger.setLevel(before)
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+    logger.propagate = propagate
+    glog._handler = next((handler for handler in handlers if isinstance(handler, glog._Stderr)), None)
 
 
-def test_a_line_has_glogs_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_has_glogs_prefix() -> None:
     record = signed("net.cpp").makeRecord(
         "caffe.net.cpp", logging.WARNING, "elsewhere.py", 218, "top: %s", ("x",), None
     )
