@@ -11,7 +11,6 @@ import pytest
 import caffe
 from caffe import draw
 from caffe.proto import text
-from caffe.tools import draw_net
 
 NET = """name: "a \\"net\\""
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 } } }
@@ -61,15 +60,6 @@ def test_phase_and_learning_rates() -> None:
     assert "lr mult: 1, 2" in draw.net_to_dot(net, "TB", display_lrm=True)
     with pytest.raises(caffe.CaffeError, match="rankdir"):
         draw.net_to_dot(net, "UP")
-
-
-def test_the_command_writes_a_graph(tmp_path: Path) -> None:
-    (tmp_path / "net.prototxt").write_text(NET)
-    target = tmp_path / "net.dot"
-    assert draw_net.main(["--rankdir=TB", "--phase", "TEST", str(tmp_path / "net.prototxt"), str(target)]) == 0
-    assert target.read_text() == draw.net_to_dot(text.parse_net(NET), "TB", phase=caffe.TEST)
-    assert draw_net.main(["--phase", "DEV", str(tmp_path / "net.prototxt"), str(target)]) == 1
-    assert draw_net.main([str(tmp_path / "net.prototxt"), str(tmp_path / "net")]) == 1
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -216,3 +216,25 @@ def test_several_devices_without_cuda_are_one_message(workplace: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count("finds no CUDA device") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_alone_a_process_waits_for_nobody() -> None:
+    assert (parallel.active(), parallel.rank(), parallel.count()) == (False, 0, 1)
+    assert parallel.broadcast(2**62 - 1) == 2**62 - 1
+    assert parallel.gather(b"own") == [b"own"]
+    parallel.barrier()
+
+
+def test_words_between_two_processes(tmp_path: Path) -> None:
+    """What process 0 brings, all that is brought, and the largest of it, on both sides."""
+    (tmp_path / "talk.py").write_text(
+        "import caffe.parallel as p\n"
+        "with p.group('gloo'):\n"
+        "    p.barrier()\n"
+        "    said = (p.broadcast(7 + p.rank()), p.all_reduce_max(p.rank()), p.gather(b'a' * (1 + p.rank())))\n"
+        "    open(f'said{p.rank()}', 'w').write(repr(said))\n"
+    )
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "talk.py"]
+    done = subprocess.run(start, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert {(tmp_path / f"said{k}").read_text() for k in (0, 1)} == {"(7, 1, [b'a', b'aa'])"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import h5py
@@ -139,16 +138,3 @@ def test_names_that_scripts_import() -> None:
 
     assert (Net, SGDSolver) == (caffe.Net, caffe.SGDSolver)
     assert not caffe.has_nccl()
-
-
-def test_timer_counts_milliseconds() -> None:
-    timer = caffe.Timer()
-    assert timer.ms == 0
-    timer.start()
-    time.sleep(0.02)
-    assert timer.ms >= 20
-    timer.stop()
-    stopped = timer.ms
-    assert stopped >= 20
-    time.sleep(0.01)
-    assert timer.ms == stopped

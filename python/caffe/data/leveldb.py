@@ -1,4 +1,4 @@
-"""LevelDB databases, with the interface that caffe.db needs of LMDB's; the package plyvel is the optional extra "leveldb"."""
+"""LevelDB databases, with the interface that caffe.data.db needs of LMDB's; the package plyvel is the optional extra "leveldb"."""
 
 from __future__ import annotations
 

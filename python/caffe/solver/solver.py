@@ -19,7 +19,7 @@ from caffe.files import remove_unfinished
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
 from caffe.proto import caffe_pb2, model_file, text
-from caffe.solver import resume as progress
+from caffe.solver import resume
 from caffe.solver.loss_window import LossWindow
 from caffe.solver.lr_policy import LearningRate
 from caffe.solver.memory import return_large_blocks
@@ -328,14 +328,14 @@ class Solver:
         """Write the weights and then the solver state; returns the two paths.
 
         Each file appears whole or not at all, so the newest solver state always has its weights beside it; what killed processes
-        left unfinished under this prefix is removed. The state also records where the data were (caffe.progress). Where several
+        left unfinished under this prefix is removed. It also records where the data were (caffe.solver.resume). Where several
         processes train, all of them must call this; process 0 writes.
         """
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         suffix, kind = (".h5", "HDF5 file") if hdf5 else ("", "binary proto file")
         stem = f"{self.param.snapshot_prefix}_iter_{self.iter}"
         model, state = f"{stem}.caffemodel{suffix}", f"{stem}.solverstate{suffix}"
-        record = progress.record([self.net, *self.test_nets], self._losses)
+        record = resume.record([self.net, *self.test_nets], self._losses)
         if parallel.rank():
             return model, state
         remove_unfinished(f"{self.param.snapshot_prefix}_iter_")
@@ -377,7 +377,7 @@ class Solver:
         self.iter = state.iter
         self._rate.current_step = state.current_step
         if state.progress:
-            progress.resume(state.progress, os.fspath(path), [self.net, *self.test_nets], self._losses)
+            resume.resume(state.progress, os.fspath(path), [self.net, *self.test_nets], self._losses)
 
 
 def _slices(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -1,4 +1,4 @@
-"""What a solver file's options do: learning rates, averages, tests, snapshots, debug lines; callbacks and shared weights."""
+"""What a solver file's options do: averages, tests, snapshots, debug lines; callbacks and shared weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 import caffe
 from caffe.proto import caffe_pb2
-from caffe.solver.lr_policy import LearningRate
 
 pytestmark = pytest.mark.usefixtures("compute")
 
@@ -40,30 +39,6 @@ def solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., caf
         return (kind or caffe.get_solver)("solver.prototxt")
 
     return build
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"lr_policy": "fixed"}, lambda i: 0.2),
-        ({"lr_policy": "step", "gamma": 0.5, "stepsize": 3}, lambda i: 0.2 * 0.5 ** (i // 3)),
-        ({"lr_policy": "exp", "gamma": 0.9}, lambda i: 0.2 * 0.9**i),
-        ({"lr_policy": "inv", "gamma": 0.1, "power": 0.75}, lambda i: 0.2 * (1 + 0.1 * i) ** -0.75),
-        ({"lr_policy": "multistep", "gamma": 0.1, "stepvalue": [2, 5]}, lambda i: 0.2 * 0.1 ** ((i >= 2) + (i >= 5))),
-        ({"lr_policy": "poly", "power": 2, "max_iter": 8}, lambda i: 0.2 * (1 - i / 8) ** 2),
-        ({"lr_policy": "sigmoid", "gamma": -0.5, "stepsize": 4}, lambda i: 0.2 / (1 + math.exp(0.5 * (i - 4)))),
-    ],
-    ids=lambda value: value["lr_policy"] if isinstance(value, dict) else "",
-)
-def test_learning_rate_policies(options: dict[str, object], expected: Callable[[int], float]) -> None:
-    rate = LearningRate(caffe_pb2.SolverParameter(base_lr=0.2, **options))
-    assert [rate.at(i) for i in range(8)] == pytest.approx([expected(i) for i in range(8)], rel=1e-6)
-
-
-@pytest.mark.parametrize(("policy", "words"), [("", "Unknown learning rate policy"), ("step", "needs a stepsize")])
-def test_wrong_learning_rate_policies(policy: str, words: str) -> None:
-    with pytest.raises(caffe.CaffeError, match=words):
-        LearningRate(caffe_pb2.SolverParameter(base_lr=1, lr_policy=policy)).at(0)
 
 
 def logged(caplog: pytest.LogCaptureFixture, pattern: str) -> list[str]:

@@ -1,22 +1,18 @@
-"""`-log_json` and the progress bar of a terminal, beside the log lines and not instead of them."""
+"""`-log_json` beside the log lines, and not instead of them."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import caffe
 
+from caffe.errors import CaffeError
 from caffe.logs.json_log import json_log
 
 NET = """
@@ -40,15 +36,6 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def caffe_command(*arguments: str, cwd: Path, status: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "caffe", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
 def events(path: Path, kind: str = "") -> list[dict[str, Any]]:
     found = [json.loads(line) for line in path.read_text().splitlines()]
     assert all(isinstance(event["time"], float) for event in found)
@@ -56,7 +43,7 @@ def events(path: Path, kind: str = "") -> list[dict[str, Any]]:
 
 
 def test_training_tells_what_the_log_says(workplace: Path) -> None:
-    log = caffe_command("train", "-solver", "solver.prototxt", "-log_json", "log.jsonl", cwd=workplace)
+    log = caffe("train", "-solver", "solver.prototxt", "-log_json", "log.jsonl", cwd=workplace)
     path = workplace / "log.jsonl"
     shown = re.findall(r"Iteration (\d+) \(.*loss = (\S+)", log)
     trained = events(path, "train")
@@ -78,19 +65,19 @@ def test_training_tells_what_the_log_says(workplace: Path) -> None:
     # A resumed run appends.
     before = len(events(path))
     resumed = ("train", "-solver", "solver.prototxt", "-snapshot", "run_iter_4.solverstate", "-log_json", "log.jsonl")
-    caffe_command(*resumed, cwd=workplace)
+    caffe(*resumed, cwd=workplace)
     added = events(path)[before:]
     assert [event["iteration"] for event in added if event["event"] == "train"] == [4]
 
 
 def test_test_and_time(workplace: Path) -> None:
-    caffe_command("train", "-solver", "solver.prototxt", cwd=workplace)
+    caffe("train", "-solver", "solver.prototxt", cwd=workplace)
     model = ("-model", "net.prototxt", "-iterations", "2")
-    log = caffe_command("test", *model, "-weights", "run_iter_6.caffemodel", "-log_json", "test.jsonl", cwd=workplace)
+    log = caffe("test", *model, "-weights", "run_iter_6.caffemodel", "-log_json", "test.jsonl", cwd=workplace)
     assert len(events(workplace / "test.jsonl", "batch")) == 2
     (result,) = events(workplace / "test.jsonl", "test")
     assert f"Loss: {result['loss']:g}" in log
-    caffe_command("time", *model, "-log_json", "time.jsonl", cwd=workplace)
+    caffe("time", *model, "-log_json", "time.jsonl", cwd=workplace)
     layers = events(workplace / "time.jsonl", "layer")
     assert [layer["layer"] for layer in layers] == ["data", "score", "loss"]
     (total,) = events(workplace / "time.jsonl", "time")
@@ -100,7 +87,34 @@ def test_test_and_time(workplace: Path) -> None:
 def test_a_path_that_cannot_be_written_is_one_error(workplace: Path) -> None:
     words = "-log_json nodir/x.jsonl: cannot be written: No such file or directory"
     arguments = ("train", "-solver", "solver.prototxt", "-log_json", "nodir/x.jsonl")
-    assert words in caffe_command(*arguments, cwd=workplace, status=1)
+    assert words in caffe(*arguments, cwd=workplace, status=1)
+
+
+def test_events_are_appended_with_their_time(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    began = time.time()
+    for number in (1, 2):
+        with json_log(str(path)) as write:
+            write({"event": "x", "number": number})
+    found = events(path)
+    assert [(event["event"], event["number"]) for event in found] == [("x", 1), ("x", 2)]
+    assert all(began - 1 <= event["time"] <= time.time() + 1 for event in found)
+
+
+def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with json_log("") as write:
+        write({"event": "x"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_one_error() -> None:
+    with (
+        json_log("/dev/full") as write,
+        pytest.raises(CaffeError, match=r"-log_json /dev/full: cannot be written: No space"),
+    ):
+        write({"event": "x"})
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
@@ -108,27 +122,3 @@ def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
         write({"event": "train", "loss": math.nan, "outputs": {"a": [1.0, math.inf]}})
     (event,) = events(tmp_path / "log")
     assert (event["loss"], event["outputs"]) == (None, {"a": [1.0, None]})
-
-
-def test_a_terminal_gets_a_bar_and_a_file_none(workplace: Path) -> None:
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
-    with subprocess.Popen(
-        [sys.executable, "-m", "caffe", "train", "-solver", "solver.prototxt"], cwd=workplace, stderr=child
-    ) as process:
-        os.close(child)
-        shown = b""
-        while True:
-            try:
-                part = os.read(parent, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            shown += part
-        os.close(parent)
-        assert process.wait(timeout=60) == 0
-    text = shown.decode()
-    assert re.search(r"6/6 \[.*iteration", text)
-    assert re.search(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ solver\.cpp:\d+\] Iteration 4 \(", text)
-    assert "6/6" not in caffe_command("train", "-solver", "solver.prototxt", cwd=workplace)

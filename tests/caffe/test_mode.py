@@ -1,0 +1,83 @@
+"""The process-wide state: mode, device, precision, random generators."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from caffe import mode
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+
+
+def test_phases_are_those_of_the_messages() -> None:
+    assert (mode.TRAIN, mode.TEST) == (caffe_pb2.TRAIN, caffe_pb2.TEST)
+
+
+def test_the_cpu_is_where_it_begins_and_ends() -> None:
+    mode.set_mode_cpu()
+    assert mode.device() == torch.device("cpu")
+    assert mode.device() is mode.device()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="checks what happens without a GPU")
+def test_a_gpu_that_is_not_there_changes_nothing() -> None:
+    for call in (mode.set_mode_gpu, lambda: mode.set_device(0)):
+        with pytest.raises(CaffeError, match="CUDA device"):
+            call()
+    assert mode.device().type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
+def test_mode_and_device_on_cuda() -> None:
+    try:
+        mode.set_mode_gpu()
+        assert mode.device() == torch.device("cuda", 0)
+        assert not torch.backends.cuda.matmul.allow_tf32
+        with pytest.raises(CaffeError, match="Cannot use GPU device 99"):
+            mode.set_device(99)
+        mode.set_device(torch.cuda.device_count() - 1)
+        assert mode.device().index == torch.cuda.device_count() - 1
+    finally:
+        mode.set_device(0)
+        mode.set_mode_cpu()
+
+
+def test_precisions_and_their_words() -> None:
+    assert [mode.dtype(name) for name in mode.PRECISIONS] == [torch.float32, torch.bfloat16]
+    assert not mode.half_convolutions()
+    with mode.precision("bf16"):
+        assert mode.half_convolutions()
+        with mode.precision("float32"):
+            assert not mode.half_convolutions()
+        assert mode.half_convolutions()
+    assert not mode.half_convolutions()
+    for call in (mode.dtype, mode.check_precision, lambda name: mode.precision(name).__enter__()):
+        with pytest.raises(CaffeError, match="precision is one of float32, bf16, not 'half'"):
+            call("half")
+
+
+def test_the_precision_comes_back_after_an_error() -> None:
+    def fail() -> None:
+        with mode.precision("bf16"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not mode.half_convolutions()
+
+
+@pytest.mark.usefixtures("compute")
+def test_a_seed_repeats_every_draw() -> None:
+    drawn = []
+    for seed in (3, 3, 4):
+        mode.set_random_seed(seed)
+        for on in (None, mode.device()):
+            drawn.append(torch.randn(3, generator=mode.generator(on), device=on).tolist())
+    assert drawn[0:2] == drawn[2:4]
+    assert drawn[4] not in drawn[:2]
+    assert drawn[5] not in drawn[:2]
+
+
+def test_a_generator_stays_the_same() -> None:
+    assert mode.generator() is mode.generator(torch.device("cpu"))
