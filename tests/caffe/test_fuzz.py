@@ -20,7 +20,7 @@ from support.reference_data import TESTS
 
 import caffe
 from caffe.data.transformer import datum_image
-from caffe.proto import caffe_pb2, model_file, text
+from caffe.proto import caffe_pb2, model_file, solver_state, text
 from caffe.solver import resume as progress
 from caffe.solver.loss_window import LossWindow
 
@@ -68,7 +68,7 @@ def test_damaged_models(content: bytes, place: Path) -> None:
 @SETTINGS
 @given(content=damaged(_corpus("files/*.solverstate")))
 def test_damaged_solver_states(content: bytes, place: Path) -> None:
-    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+    gives_a_result_or_a_caffe_error(solver_state.read_solver_state, place, content)
 
 
 def _hdf5_models() -> list[bytes]:
@@ -86,10 +86,10 @@ def _hdf5_models() -> list[bytes]:
 
 def _states(suffix: str) -> list[bytes]:
     history = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(2, np.float32)]
-    state = model_file.SolverState(
+    state = solver_state.SolverState(
         7, "net_iter_7.caffemodel", 1, history, b'{"processes":[{"nets":[[null]],"random":{}}]}'
     )
-    return _written(lambda path: model_file.write_solver_state(path, state), suffix=suffix)
+    return _written(lambda path: solver_state.write_solver_state(path, state), suffix=suffix)
 
 
 def _written(*writers: Callable[[Path], object], suffix: str) -> list[bytes]:
@@ -111,13 +111,13 @@ def test_damaged_hdf5_models(content: bytes, place: Path) -> None:
 @SETTINGS
 @given(content=damaged(_states(".h5")))
 def test_damaged_hdf5_solver_states(content: bytes, place: Path) -> None:
-    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place.with_suffix(".h5"), content)
+    gives_a_result_or_a_caffe_error(solver_state.read_solver_state, place.with_suffix(".h5"), content)
 
 
 @SETTINGS
 @given(content=damaged(_states("")))
 def test_damaged_records_of_progress(content: bytes, place: Path) -> None:
-    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+    gives_a_result_or_a_caffe_error(solver_state.read_solver_state, place, content)
 
 
 @SETTINGS

@@ -37,6 +37,8 @@ class Layer:
     equal_bottoms_tops: ClassVar[bool] = False
     # Loss layers: a missing top is added, the first top gets loss_weight 1.
     is_loss: ClassVar[bool] = False
+    # Proto text that declares options of its own, see caffe.proto.layer_messages.
+    message: ClassVar[str] = ""
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
         self.layer_param = layer_param
