@@ -14,6 +14,7 @@ import numpy as np
 
 from caffe import net_spec
 from caffe.errors import CaffeError
+from caffe.layers.registry import layer_class, layer_type_list
 from caffe.logs.glog import signed
 from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
@@ -43,7 +44,7 @@ IDENTITY: Map = (AxisMap(Fraction(1), Fraction(0)), AxisMap(Fraction(1), Fractio
 # fmt: off
 POINTWISE = frozenset((
     "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Dropout", "ELU", "Eltwise", "Exp", "LRN", "Log",
-    "MVN", "MultiStageMeanfield", "PReLU", "Power", "ReLU", "Scale", "Sigmoid", "Slice", "Softmax", "Split",
+    "MVN", "PReLU", "Power", "ReLU", "Scale", "Sigmoid", "Slice", "Softmax", "Split",
     "Swish", "TanH", "Threshold",
 ))
 # fmt: on
@@ -54,6 +55,8 @@ def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:
     if layer.type in POINTWISE:
         return IDENTITY
     window = window_of(layer)
+    if window is None and _says_pointwise(layer):
+        return IDENTITY
     if window is None or (layer.type == "Pooling" and layer.pooling_param.global_pooling):
         return None
     dilation = list(layer.convolution_param.dilation) or [1]
@@ -63,6 +66,11 @@ def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:
         axis_map = _window(kernel=(kernel - 1) * spread + 1, stride=stride, pad=pad)
         maps.append(axis_map.inverse() if layer.type == "Deconvolution" else axis_map)
     return maps[0], maps[1]
+
+
+def _says_pointwise(layer: caffe_pb2.LayerParameter) -> bool:
+    """Whether a layer from outside says that its tops keep the coordinates of its bottoms."""
+    return layer.type in layer_type_list() and bool(getattr(layer_class(layer.type, layer.name), "pointwise", False))
 
 
 def window_of(layer: caffe_pb2.LayerParameter) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:

@@ -37,6 +37,8 @@ class Layer:
     equal_bottoms_tops: ClassVar[bool] = False
     # Loss layers: a missing top is added, the first top gets loss_weight 1.
     is_loss: ClassVar[bool] = False
+    # Position (y, x) of a top lies on position (y, x) of every bottom, so that Crop layers find their offsets through it.
+    pointwise: ClassVar[bool] = False
     # Proto text that declares options of its own, see caffe.proto.layer_messages.
     message: ClassVar[str] = ""
 

@@ -98,7 +98,7 @@ def write_layers(
 ) -> None:
     """Write the arrays of every layer below the group `data`; a layer without arrays becomes an empty group."""
     for name, arrays in zip(layer_names, blobs):
-        # Several layers without parameters may share a name (the published CRF-RNN nets have three called "crop").
+        # Several layers without parameters may share a name (a well-known published net has three called "crop").
         if name in data and arrays and any(key.isdigit() for key in data[name]):
             raise CaffeError(f"two layers with parameters are called '{name}': HDF5 cannot hold both")
         group = data.require_group(name)

@@ -42,6 +42,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
     type = "MultiStageMeanfield"
     exact_bottoms = 3
     exact_tops = 1
+    pointwise = True
     # The options' message lies beside this module: multi_stage_meanfield.proto.
     upgrade = staticmethod(dialects.upgrade)
 
