@@ -170,9 +170,12 @@ class Scatter(caffe.Layer):
 
 
 def test_layers_from_outside_say_whether_they_keep_coordinates() -> None:
-    through = DATA + """layer { name: "w" type: "%s" bottom: "data" top: "w" }
+    through = (
+        DATA
+        + """layer { name: "w" type: "%s" bottom: "data" top: "w" }
         layer { name: "p" type: "Convolution" bottom: "data" top: "p" convolution_param { kernel_size: 5 } }
         layer { name: "c" type: "Crop" bottom: "w" bottom: "p" top: "c" }"""
+    )
     assert crop_offsets(net(through % "Sharpen"), 3) == (2, 2)
     for layer_type in ("Scatter", "NoSuchType"):
         with pytest.raises(CaffeError, match="'c'"):

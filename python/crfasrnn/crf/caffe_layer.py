@@ -73,7 +73,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
             return text_format.Parse(text, caffe_pb2.MultiStageMeanfieldParameter())
         except text_format.ParseError as error:
             raise CaffeError(
-                f"layer '{self.name}': python_param.param_str is no MultiStageMeanfieldParameter: {error}"
+                f"layer '{self.name}': python_param.param_str is not a MultiStageMeanfieldParameter: {error}"
             ) from None
 
     def _diagonal(self, kernel: str, classes: int) -> list[float]:

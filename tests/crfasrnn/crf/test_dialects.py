@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from support.reference_data import REPOSITORY
 
 from caffe.proto import caffe_pb2, text, upgrade
 from crfasrnn.crf.dialects import PLUGIN_TYPE
@@ -108,3 +111,11 @@ def test_the_meanfield_layer_has_the_forks_fields() -> None:
     assert (empty.theta_alpha, empty.theta_beta, empty.theta_gamma, empty.num_iterations) == (10, 10, 10, 1)
     assert (empty.spatial_filter_weight, empty.bilateral_filter_weight) == (1, 1)
     assert caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name["multi_stage_meanfield_param"].number == 1000
+
+
+def test_the_plugin_for_caffe_has_the_same_options() -> None:
+    folder = REPOSITORY / "caffe_layers" / "bvlc"
+    done = subprocess.run(
+        [sys.executable, folder / "options_schema.py"], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout == (folder / "options_schema.inc").read_text(), "run `make proto`"
