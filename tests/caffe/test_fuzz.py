@@ -6,7 +6,7 @@ CAFFE_FUZZ_EXAMPLES sets how many inputs each test makes (default 200, always th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -173,6 +173,28 @@ def test_damaged_net_definitions(content: bytes, place: Path) -> None:
 @SETTINGS
 @given(content=damaged_text(_corpus("layers/*.prototxt")))
 def test_nets_of_damaged_definitions(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(lambda path: caffe.Net(path, caffe.TRAIN), place, content)
+
+
+@caffe.register_layer("FuzzedPermute")
+class FuzzedPermute(caffe.Layer):
+    """A layer with a message of its own, which text is rewritten for before protobuf parses it."""
+
+    message = "message FuzzedPermuteParameter { repeated uint32 order = 1; optional string note = 2; }"
+
+    def reshape(self, bottom: Sequence[caffe.Blob], top: Sequence[caffe.Blob]) -> None:
+        top[0].reshape(len(self.layer_param.fuzzed_permute_param.order))
+
+
+OWN_LAYERS = b"""
+layer { name: "a" type: "FuzzedPermute" top: "a" fuzzed_permute_param { order: 1 note: "fuzzed_permute_param {" } }
+layer { name: "b" fuzzed_permute_param: < order: [1, 2] > type: "FuzzedPermute" top: "b" }  # fuzzed_permute_param {
+"""
+
+
+@SETTINGS
+@given(content=damaged_text([OWN_LAYERS]))
+def test_damaged_definitions_of_layers_of_ones_own(content: bytes, place: Path) -> None:
     gives_a_result_or_a_caffe_error(lambda path: caffe.Net(path, caffe.TRAIN), place, content)
 
 

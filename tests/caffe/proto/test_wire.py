@@ -57,7 +57,7 @@ VALUES = message(5, np.zeros(6, "<f4").tobytes())
         (message(7, message(1, b"\x01" * 32 + b"\x06")) + VALUES, "more than 32 dimensions"),
         (message(7, message(1, wire.encode_varint(2**62) * 2)) + VALUES, "values"),
         (message(7, message(1, wire.encode_varint(2**62) * 3 + b"\0")), "impossible"),
-        (message(5, b"12345"), "no multiple of 4"),
+        (message(5, b"12345"), "not a multiple of 4"),
         (b"\x2a\xff\xff\xff\xff\x7f", "34359738367 bytes, but only 0 are left"),
         (b"\x08\xfe", "in the middle of a number"),
         (b"\x2a" + b"\xff" * 11, "more than 10 bytes"),
