@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +13,9 @@ from caffe.proto.schema import snake_case
 ENTRY_POINT_GROUP = "caffe.layers"
 
 
-def entry_points_by_type() -> dict[str, EntryPoint]:
-    """Layer type -> the entry point that offers its class."""
+@cache
+def entry_points_by_type() -> Mapping[str, EntryPoint]:
+    """Layer type -> the entry point that offers its class, of the packages that were installed when it was first asked."""
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 

@@ -230,6 +230,8 @@ def _suggest(message: str) -> str:
     close = [folded[name] for name in difflib.get_close_matches(wanted.lower(), folded, n=3)]
     if close:
         return f" Did you mean {' or '.join(close)}?"
+    if field and owner is caffe_pb2.LayerParameter.DESCRIPTOR and wanted.endswith("_param"):
+        return " The class of a layer of one's own declares it, see caffe.proto.layer_messages."
     if value and len(names) <= 12:
         return f" It has {', '.join(names)}."
     return ""
