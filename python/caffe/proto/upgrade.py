@@ -9,7 +9,7 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.logs.glog import signed
-from caffe.proto import caffe_pb2, layer_messages
+from caffe.proto import caffe_pb2, layer_messages, plugins
 from caffe.proto.upgrade_v0 import upgrade_v0_net
 
 logger = signed("upgrade_proto.cpp")
@@ -291,6 +291,7 @@ def _upgrade_own(layer: Any, net: Any, source: str) -> None:
     """
     kind = layer.type.partition(" of lib")[0]
     upgrade = layer_messages.upgrade_of(kind)
-    if upgrade is not None:
+    if upgrade is not None or kind in plugins.entry_points_by_type():
         layer.type = kind
+    if upgrade is not None:
         upgrade(layer, net, source)

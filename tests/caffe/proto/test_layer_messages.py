@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.reference_data import REPOSITORY
+from support.plugins import install, run
 
 import caffe
 from caffe import layers as L
@@ -235,17 +233,6 @@ print(caffe.Net(net, caffe.TEST).forward()["y"])
 @pytest.mark.parametrize("how", ["prototxt", "program"])
 def test_an_entry_points_class_is_asked_when_it_is_named(how: str, tmp_path: Path) -> None:
     (tmp_path / "shuffling.py").write_text(PLUGIN)
-    info = tmp_path / "shuffling-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shuffling\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(
-        "[caffe.layers]\nShuffle = shuffling:Shuffle\nBroken = no_such_module:Layer\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how],
-        env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY / 'python'}", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    install(tmp_path, "Shuffle = shuffling:Shuffle\nBroken = no_such_module:Layer\n")
+    done = run(tmp_path, PROGRAM, how)
     assert done.stdout == "[3. 3.]\n", done.stderr

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+from support.plugins import install, run
 from support.reference_data import REPOSITORY
 
 from caffe.proto import plugins
@@ -22,24 +21,6 @@ del net.layer[:]
 upgrade.upgrade_net(net, "net")
 print(net.layer[0].type, net.layer[0].prior_box_param.min_size)
 """
-
-
-def install(folder: Path, entry_points: str) -> None:
-    """Make `folder` hold an installed distribution with these entry points."""
-    info = folder / "boxes-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: boxes\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[caffe.layers]\n{entry_points}")
-
-
-def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": f"{folder}:{REPOSITORY / 'python'}", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_a_file_beside_the_module(tmp_path: Path) -> None:

@@ -128,3 +128,12 @@ def test_both_kinds_of_layers_in_one_net(caplog: pytest.LogCaptureFixture) -> No
     net = upgraded('layer { name: "new" } layers { name: "old" type: RELU }')
     assert [layer.name for layer in net.layer] == ["old"]
     assert any("these will be ignored for the upgrade" in record.getMessage() for record in caplog.records)
+
+
+def test_a_type_that_names_its_library() -> None:
+    for written, meant in (
+        ("RobustLogLikelihoodLoss of libloss.so (load it first)", "RobustLogLikelihoodLoss"),
+        ("Nobodys of libnobody.so", "Nobodys of libnobody.so"),
+        ("ReLU", "ReLU"),
+    ):
+        assert upgraded(f'layer {{ type: "{written}" }}').layer[0].type == meant
