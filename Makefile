@@ -76,5 +76,10 @@ bench: setup
 prototxt: setup
 	$(BIN)/python -m crfasrnn.networks
 
+# Write the plugin's copy of the options' schema again.
+proto: setup
+	$(BIN)/python caffe_layers/bvlc/options_schema.py > build/options_schema.inc
+	mv build/options_schema.inc caffe_layers/bvlc/options_schema.inc
+
 clean:
 	rm -rf build $(VENV) out

@@ -13,33 +13,20 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace crfrnn {
 namespace {
 
 namespace pb = google::protobuf;
 
-// The fields of multi_stage_meanfield_param in all forks, as a file of a schema: what param_str may say.
-constexpr char kSchema[] = R"(
-  name: "multi_stage_meanfield.proto" package: "caffe"
-  message_type {
-    name: "MultiStageMeanfieldParameter"
-    enum_type { name: "Mode" value { name: "POTTS" number: 0 } }
-    field { name: "compatibility_mode" number: 1 label: LABEL_OPTIONAL type: TYPE_ENUM type_name: "Mode" }
-    field { name: "threshold" number: 2 label: LABEL_OPTIONAL type: TYPE_FLOAT }
-    field { name: "theta_alpha" number: 3 label: LABEL_OPTIONAL type: TYPE_FLOAT default_value: "10" }
-    field { name: "theta_beta" number: 4 label: LABEL_OPTIONAL type: TYPE_FLOAT default_value: "10" }
-    field { name: "theta_gamma" number: 5 label: LABEL_OPTIONAL type: TYPE_FLOAT default_value: "10" }
-    field { name: "num_iterations" number: 6 label: LABEL_OPTIONAL type: TYPE_UINT32 default_value: "1" }
-    field { name: "spatial_filter_weight" number: 7 label: LABEL_OPTIONAL type: TYPE_FLOAT default_value: "1" }
-    field { name: "bilateral_filter_weight" number: 8 label: LABEL_OPTIONAL type: TYPE_FLOAT default_value: "1" }
-    field { name: "forced_spatial_filter_weight" number: 9 label: LABEL_OPTIONAL type: TYPE_FLOAT }
-    field { name: "forced_bilateral_filter_weight" number: 10 label: LABEL_OPTIONAL type: TYPE_FLOAT }
-    field { name: "spatial_filter_weights_str" number: 19 label: LABEL_OPTIONAL type: TYPE_STRING }
-    field { name: "bilateral_filter_weights_str" number: 20 label: LABEL_OPTIONAL type: TYPE_STRING }
-    field { name: "force_cpu" number: 29 label: LABEL_OPTIONAL type: TYPE_BOOL }
-  }
-)";
+// The fields of multi_stage_meanfield_param, as a file of a schema: what param_str may say.
+constexpr char kSchema[] =
+#include "options_schema.inc"
+    ;
+
+// From this number on the fields are of the layer in Python alone; the plugin computes what the forks' does.
+constexpr int kFirstOfPython = 100;
 
 // Keeps the first thing that is wrong with a text, with its line and column counted from 1.
 class FirstError : public pb::io::ErrorCollector {
@@ -62,7 +49,8 @@ class ParsedText {
     pb::TextFormat::Parser parser;
     parser.RecordErrorsTo(&error);
     if (!parser.ParseFromString(text, message_.get())) {
-      throw std::invalid_argument("python_param.param_str is no MultiStageMeanfieldParameter: " + error.text);
+      throw std::invalid_argument("python_param.param_str is not a MultiStageMeanfieldParameter: " +
+                                  error.text);
     }
   }
   const pb::Message& message() const { return *message_; }
@@ -94,7 +82,7 @@ double number(const pb::Message& message, const std::string& name, double missin
     case pb::FieldDescriptor::CPPTYPE_BOOL:
       return reflection.GetBool(message, field);
     default:
-      throw std::invalid_argument(name + " is no number in the schema of this Caffe.");
+      throw std::invalid_argument(name + " is not a number in the schema of this Caffe.");
   }
 }
 
@@ -142,7 +130,25 @@ std::vector<double> diagonal(const pb::Message& message, const std::string& kern
   return weights;
 }
 
+// An option that the plugin lacks must not go unheard, unless it asks for what the plugin does anyway.
+void refuse_options_of_python(const pb::Message& message) {
+  std::vector<const pb::FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const pb::FieldDescriptor* field : fields) {
+    if (field->number() < kFirstOfPython) continue;
+    const std::string name(field->name());
+    const bool is_enum = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_ENUM;
+    const bool neutral = is_enum
+                             ? message.GetReflection()->GetEnum(message, field) == field->default_value_enum()
+                             : number(message, name, 0) == 0;
+    if (neutral) continue;
+    throw std::invalid_argument(
+        name + " is an option of the layer in package crfasrnn alone, the plugin for Caffe lacks it.");
+  }
+}
+
 Options options_of(const pb::Message& message, int classes) {
+  refuse_options_of_python(message);
   return {iterations(message),
           {theta(message, "theta_alpha"), theta(message, "theta_beta"), theta(message, "theta_gamma")},
           number(message, "force_cpu", 0) != 0,

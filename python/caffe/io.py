@@ -25,7 +25,6 @@ from caffe.proto import caffe_pb2
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarray:
     """Read an image as float32 in [0, 1]: H x W x 3 (RGB; grey is repeated, alpha dropped), or H x W x 1 if `color` is False.
 
-<<<<<<< HEAD
     >>> import caffe, numpy as np, skimage.io
     >>> skimage.io.imsave("red.png", np.full((4, 6, 3), (255, 0, 0), np.uint8), check_contrast=False)
     >>> image = caffe.io.load_image("red.png")
@@ -33,9 +32,6 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     ((4, 6, 3), [1.0, 0.0, 0.0])
 
     Raises CaffeError for a file that is missing or not an image.
-=======
-    Raises CaffeError for a file that is missing or no image.
->>>>>>> h-docs
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
     from skimage.util import img_as_float32
@@ -136,50 +132,7 @@ def blobprotovector_str_to_arraylist(content: bytes) -> list[np.ndarray]:
     try:
         return [blobproto_to_array(blob) for blob in caffe_pb2.BlobProtoVector.FromString(content).blobs]
     except (DecodeError, ValueError) as error:
-<<<<<<< HEAD
         raise CaffeError(f"not a BlobProtoVector: {error}") from error
-=======
-        raise CaffeError(f"no BlobProtoVector: {error}") from error
-
-
-def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
-    """A C x H x W array as a caffe_pb2.Datum: uint8 as bytes, anything else as floats. Raises ValueError for other shapes."""
-    if arr.ndim != 3:
-        raise ValueError(f"Incorrect array shape: a datum holds channels x height x width, not {arr.shape}.")
-    datum = caffe_pb2.Datum()
-    datum.channels, datum.height, datum.width = arr.shape
-    if arr.dtype == np.uint8:
-        datum.data = arr.tobytes()
-    else:
-        datum.float_data.extend(np.ravel(arr).astype(float).tolist())
-    if label is not None:
-        datum.label = label
-    return datum
-
-
-def datum_to_array(datum: Any) -> np.ndarray:
-    """A caffe_pb2.Datum as a C x H x W array: uint8 for bytes and for encoded images (BGR), float64 for floats.
-
-    Raises CaffeError for an encoded image that cannot be decoded and for data that do not fit the size.
-    """
-    if datum.encoded:
-        try:
-            image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_UNCHANGED) if datum.data else None
-        except cv2.error as error:
-            # Damaged headers promise sizes that OpenCV refuses.
-            raise CaffeError(f"Could not decode datum: {error.err or error}") from error
-        if image is None:
-            raise CaffeError("Could not decode datum")
-        return np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1))
-    if datum.data:
-        values = np.frombuffer(datum.data, dtype=np.uint8).copy()
-    else:
-        values = np.fromiter(datum.float_data, dtype=float, count=len(datum.float_data))
-    shape = (datum.channels, datum.height, datum.width)
-    if values.size != datum.channels * datum.height * datum.width:
-        raise CaffeError(f"a datum of {shape[0]} x {shape[1]} x {shape[2]} holds {values.size} values")
-    return values.reshape(shape)
->>>>>>> h-docs
 
 
 def oversample(images: Sequence[np.ndarray] | np.ndarray, crop_dims: Sequence[int]) -> np.ndarray:

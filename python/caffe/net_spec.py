@@ -26,7 +26,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, layer_messages
 
 # Layers whose message carries another layer's name; every other type uses the message <Type>Parameter.
 _BORROWED_MESSAGES = {
@@ -45,7 +45,7 @@ def _message_fields() -> dict[str, str]:
     for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields:
         if field.name.endswith("_param") and field.message_type is not None:
             table[field.message_type.name.removesuffix("Parameter")] = field.name
-    return {**table, **_BORROWED_MESSAGES}
+    return {**table, **_BORROWED_MESSAGES, **layer_messages.fields_by_type()}
 
 
 def assign_proto(proto: Message, name: str, value: Any) -> None:
@@ -53,7 +53,7 @@ def assign_proto(proto: Message, name: str, value: Any) -> None:
 
     Raises CaffeError if the message has no such field or the value does not fit it.
     """
-    field: Any = proto.DESCRIPTOR.fields_by_name.get(name)
+    field = layer_messages.field(proto.DESCRIPTOR, name)
     if field is None:
         raise CaffeError(_unknown_field(name, [proto.DESCRIPTOR]))
     try:
@@ -150,10 +150,11 @@ class Function:
         build.layers[self] = layer
 
     def _set(self, layer: Any, key: str, value: Any) -> None:
+        layer_messages.load(self.type_name)
         own = _message_fields().get(self.type_name)
         if own is not None and not key.endswith("param") and key in getattr(layer, own).DESCRIPTOR.fields_by_name:
             assign_proto(getattr(layer, own), key, value)
-        elif key in layer.DESCRIPTOR.fields_by_name:
+        elif layer_messages.field(layer.DESCRIPTOR, key) is not None:
             assign_proto(layer, key, value)
         else:
             messages = [layer.DESCRIPTOR] if own is None else [getattr(layer, own).DESCRIPTOR, layer.DESCRIPTOR]

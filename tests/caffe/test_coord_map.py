@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+import caffe
 from caffe import layers as L
 from caffe import params as P
 from caffe.coord_map import coord_map_from_to, crop_offsets
@@ -154,3 +155,28 @@ def test_impossible_crops_are_refused() -> None:
         crop_layer(L.Input(), data)
     with pytest.raises(CaffeError, match="no blob is connected"):
         coord_map_from_to(L.InnerProduct(data, num_output=2), data)
+
+
+@caffe.register_layer("Sharpen")
+class Sharpen(caffe.Layer):
+    """A layer from outside that says of itself that it keeps coordinates."""
+
+    keeps_coordinates = True
+
+
+@caffe.register_layer("Scatter")
+class Scatter(caffe.Layer):
+    """A layer from outside that says nothing."""
+
+
+def test_layers_from_outside_say_whether_they_keep_coordinates() -> None:
+    through = (
+        DATA
+        + """layer { name: "w" type: "%s" bottom: "data" top: "w" }
+        layer { name: "p" type: "Convolution" bottom: "data" top: "p" convolution_param { kernel_size: 5 } }
+        layer { name: "c" type: "Crop" bottom: "w" bottom: "p" top: "c" }"""
+    )
+    assert crop_offsets(net(through % "Sharpen"), 3) == (2, 2)
+    for layer_type in ("Scatter", "NoSuchType"):
+        with pytest.raises(CaffeError, match="'c'"):
+            crop_offsets(net(through % layer_type), 3)

@@ -6,7 +6,7 @@ CAFFE_FUZZ_EXAMPLES sets how many inputs each test makes (default 200, always th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from support.reference_data import TESTS
 
 import caffe
 from caffe.data.datum import datum_image
-from caffe.proto import caffe_pb2, model_file, text
+from caffe.proto import caffe_pb2, model_file, solver_state, text
 from caffe.solver import resume as progress
 from caffe.solver.loss_window import LossWindow
 
@@ -68,7 +68,7 @@ def test_damaged_models(content: bytes, place: Path) -> None:
 @SETTINGS
 @given(content=damaged(_corpus("files/*.solverstate")))
 def test_damaged_solver_states(content: bytes, place: Path) -> None:
-    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+    gives_a_result_or_a_caffe_error(solver_state.read_solver_state, place, content)
 
 
 def _hdf5_models() -> list[bytes]:
@@ -86,10 +86,10 @@ def _hdf5_models() -> list[bytes]:
 
 def _states(suffix: str) -> list[bytes]:
     history = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(2, np.float32)]
-    state = model_file.SolverState(
+    state = solver_state.SolverState(
         7, "net_iter_7.caffemodel", 1, history, b'{"processes":[{"nets":[[null]],"random":{}}]}'
     )
-    return _written(lambda path: model_file.write_solver_state(path, state), suffix=suffix)
+    return _written(lambda path: solver_state.write_solver_state(path, state), suffix=suffix)
 
 
 def _written(*writers: Callable[[Path], object], suffix: str) -> list[bytes]:
@@ -111,13 +111,13 @@ def test_damaged_hdf5_models(content: bytes, place: Path) -> None:
 @SETTINGS
 @given(content=damaged(_states(".h5")))
 def test_damaged_hdf5_solver_states(content: bytes, place: Path) -> None:
-    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place.with_suffix(".h5"), content)
+    gives_a_result_or_a_caffe_error(solver_state.read_solver_state, place.with_suffix(".h5"), content)
 
 
 @SETTINGS
 @given(content=damaged(_states("")))
 def test_damaged_records_of_progress(content: bytes, place: Path) -> None:
-    gives_a_result_or_a_caffe_error(model_file.read_solver_state, place, content)
+    gives_a_result_or_a_caffe_error(solver_state.read_solver_state, place, content)
 
 
 @SETTINGS
@@ -173,6 +173,28 @@ def test_damaged_net_definitions(content: bytes, place: Path) -> None:
 @SETTINGS
 @given(content=damaged_text(_corpus("layers/*.prototxt")))
 def test_nets_of_damaged_definitions(content: bytes, place: Path) -> None:
+    gives_a_result_or_a_caffe_error(lambda path: caffe.Net(path, caffe.TRAIN), place, content)
+
+
+@caffe.register_layer("FuzzedPermute")
+class FuzzedPermute(caffe.Layer):
+    """A layer with a message of its own, which text is rewritten for before protobuf parses it."""
+
+    message = "message FuzzedPermuteParameter { repeated uint32 order = 1; optional string note = 2; }"
+
+    def reshape(self, bottom: Sequence[caffe.Blob], top: Sequence[caffe.Blob]) -> None:
+        top[0].reshape(len(self.layer_param.fuzzed_permute_param.order))
+
+
+OWN_LAYERS = b"""
+layer { name: "a" type: "FuzzedPermute" top: "a" fuzzed_permute_param { order: 1 note: "fuzzed_permute_param {" } }
+layer { name: "b" fuzzed_permute_param: < order: [1, 2] > type: "FuzzedPermute" top: "b" }  # fuzzed_permute_param {
+"""
+
+
+@SETTINGS
+@given(content=damaged_text([OWN_LAYERS]))
+def test_damaged_definitions_of_layers_of_ones_own(content: bytes, place: Path) -> None:
     gives_a_result_or_a_caffe_error(lambda path: caffe.Net(path, caffe.TRAIN), place, content)
 
 

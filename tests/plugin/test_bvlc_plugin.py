@@ -267,10 +267,33 @@ WRONG_OPTIONS = {
     "theta_gamma: nan": "layer 'crf': theta_gamma must be a positive number, not nan",
     "spatial_filter_weights_str: '3 3'": "layer 'crf': spatial_filter_weights_str has 2 numbers, but the unary has 3 classes",
     "bilateral_filter_weights_str: '3 3 x'": "layer 'crf': bilateral_filter_weights_str: could not convert string to float: 'x'",
-    "num_iteration: 5": "layer 'crf': python_param.param_str is no MultiStageMeanfieldParameter: 1:",
-    "compatibility_mode: OTHER": "layer 'crf': python_param.param_str is no MultiStageMeanfieldParameter: 1:",
-    "theta_alpha { " * 50: "layer 'crf': python_param.param_str is no MultiStageMeanfieldParameter: 1:",
+    "num_iteration: 5": "layer 'crf': python_param.param_str is not a MultiStageMeanfieldParameter: 1:",
+    "compatibility_mode: OTHER": "layer 'crf': python_param.param_str is not a MultiStageMeanfieldParameter: 1:",
+    "theta_alpha { " * 50: "layer 'crf': python_param.param_str is not a MultiStageMeanfieldParameter: 1:",
 }
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "kernel_weights: SHARED",
+        "symmetric_compatibility: true",
+        "activation: RELU",
+        "untied: true",
+        "learn_bandwidths: true",
+    ],
+)
+def test_options_of_the_layer_in_python_alone_are_refused(genuine: Genuine, tmp_path: Path, option: str) -> None:
+    net = write_net(tmp_path, f'python_param {{ param_str: "{COMMON} {option}" }}')
+    log = genuine.run("time", "-model", net, "-iterations", "1", cwd=tmp_path, status=-1)
+    name = option.partition(":")[0]
+    assert (
+        f"layer 'crf': {name} is an option of the layer in package crfasrnn alone, the plugin for Caffe lacks it."
+        in log
+    )
+    neutral = f"{COMMON} kernel_weights: FULL activation: SOFTMAX untied: false"
+    net = write_net(tmp_path, f'python_param {{ param_str: "{neutral}" }}')
+    assert "Benchmark ends" in genuine.run("time", "-model", net, "-iterations", "1", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("options", WRONG_OPTIONS, ids=lambda options: options[:30])
@@ -353,7 +376,7 @@ def fork(genuine: Genuine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     schema = folder / "build" / "src" / "caffe" / "proto"
     schema.mkdir(parents=True)
     shutil.copy(genuine.root / "src" / "caffe" / "proto" / "caffe.proto", schema)
-    ours = (REPOSITORY / "python" / "caffe" / "proto" / "caffe.proto").read_text()
+    ours = (REPOSITORY / "python" / "crfasrnn" / "crf" / "multi_stage_meanfield.proto").read_text()
     message = re.search(r"message MultiStageMeanfieldParameter \{.*?\n\}\n", ours, re.DOTALL)
     assert message is not None
     edit(schema / "caffe.proto", "message LayerParameter {", f"{message.group()}message LayerParameter {{ {FORK_FIELD}")

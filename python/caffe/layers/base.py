@@ -50,6 +50,8 @@ class Layer:
     transposes_windows: ClassVar[bool] = False
     # Its colour in drawings: one of caffe.draw.COLOURS.
     kind: ClassVar[str] = ""
+    # Proto text that declares options of its own, see caffe.proto.layer_messages.
+    message: ClassVar[str] = ""
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
         self.layer_param = layer_param

@@ -35,7 +35,7 @@ def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]
     """(layer name, its arrays as float32) for every group below /data, in the file's order."""
     data = member(file, "data")
     if not isinstance(data, h5py.Group):
-        raise CaffeError(f"{path}: has no group 'data', so it is no model file")
+        raise CaffeError(f"{path}: has no group 'data', so it is not a model file")
     layers: list[tuple[str, list[np.ndarray]]] = []
     _collect(data, "", path, layers, set(), 0)
     return layers
@@ -98,7 +98,7 @@ def write_layers(
 ) -> None:
     """Write the arrays of every layer below the group `data`; a layer without arrays becomes an empty group."""
     for name, arrays in zip(layer_names, blobs):
-        # Several layers without parameters may share a name (the published CRF-RNN nets have three called "crop").
+        # Several layers without parameters may share a name (a well-known published net has three called "crop").
         if name in data and arrays and any(key.isdigit() for key in data[name]):
             raise CaffeError(f"two layers with parameters are called '{name}': HDF5 cannot hold both")
         group = data.require_group(name)
@@ -119,7 +119,7 @@ def write_array(
 def read_scalar(file: h5py.File, name: str, path: str) -> int:
     dataset = member(file, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "iu":
-        raise CaffeError(f"{path}: has no number '{name}', so it is no solver state")
+        raise CaffeError(f"{path}: has no number '{name}', so it is not a solver state")
     return int(np.asarray(dataset[()]).reshape(()))
 
 
@@ -137,7 +137,7 @@ def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
     if dataset is None:
         return b""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.size > limit:
-        raise CaffeError(f"{path}: '{name}' is no array of at most {limit} bytes")
+        raise CaffeError(f"{path}: '{name}' is not an array of at most {limit} bytes")
     if dataset.is_virtual or dataset.external:
         raise CaffeError(f"{path}: '{name}' lies in another file")
     return np.asarray(dataset[()]).tobytes()
@@ -146,5 +146,5 @@ def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
 def read_history(file: h5py.File, path: str) -> list[np.ndarray]:
     group = member(file, "history")
     if not isinstance(group, h5py.Group):
-        raise CaffeError(f"{path}: has no group 'history', so it is no solver state")
+        raise CaffeError(f"{path}: has no group 'history', so it is not a solver state")
     return [read_array(member(group, str(i)), path, f"history {i}") for i in range(len(group))]

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2, upgrade
+from caffe.proto import blocks, caffe_pb2, layer_messages, upgrade
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -40,7 +40,7 @@ def layer_types(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """(name, type) of every layer of a net definition, fields that the schema lacks ignored; for messages about such files."""
     net = caffe_pb2.NetParameter()
     try:
-        text_format.Parse(_read_text(path), net, allow_unknown_field=True)
+        text_format.Parse(_bracketed(_read_text(path), net).text, net, allow_unknown_field=True)
     except (text_format.ParseError, RecursionError, ValueError, TypeError):
         return []
     return [(layer.name, layer.type) for layer in net.layer]
@@ -166,11 +166,20 @@ def _decode_line(line: bytes, number: int, name: str) -> str:
         ) from None
 
 
+def _bracketed(text: str, message: Message) -> blocks.Bracketed:
+    one_layer = message.DESCRIPTOR is caffe_pb2.LayerParameter.DESCRIPTOR
+    return blocks.Bracketed(text, layer_messages.late_fields(), one_layer)
+
+
 def _parse(text: str, message: AnyMessage, source: str) -> AnyMessage:
+    written = _bracketed(text, message)
     try:
-        text_format.Parse(text, message)
+        text_format.Parse(written.text, message)
     except text_format.ParseError as error:
-        raise PrototxtError(_explain(error, text, source)) from None
+        if _NO_FIELD.search(str(error)) and layer_messages.load_named(text):
+            message.Clear()
+            return _parse(text, message, source)
+        raise PrototxtError(_explain(error, text, written, source)) from None
     except RecursionError:
         raise PrototxtError(f"{source}: messages are nested too deep") from None
     except (ValueError, UnicodeError, TypeError) as error:
@@ -181,17 +190,23 @@ def _parse(text: str, message: AnyMessage, source: str) -> AnyMessage:
     return message
 
 
-def _explain(error: text_format.ParseError, text: str, source: str) -> str:
+def _explain(error: text_format.ParseError, text: str, written: blocks.Bracketed, source: str) -> str:
     line, column = error.GetLine() or 1, error.GetColumn() or 1
     message = _QUOTED_LINE.sub("", re.sub(r"^\d+:\d+ : ", "", str(error)))
     lines = text.split("\n")
+    start_of_line = sum(len(before) + 1 for before in lines[: line - 1])
+    written_start = sum(len(before) + 1 for before in written.text.split("\n")[: line - 1])
+    offset = written.original(written_start + column - 1)
+    column = offset - start_of_line + 1
     shown = lines[line - 1].replace("\t", " ").rstrip() if line <= len(lines) else ""
     start = max(0, min(column - 1 - _EXCERPT // 2, len(shown) - _EXCERPT))
     excerpt = shown[start : start + _EXCERPT]
     if len(message) > 300:
         message = message[:300] + " ..."
+    layer = blocks.layer_at(text, offset)[:_EXCERPT]
+    where = f" In layer '{layer}'." if layer else ""
     caret = " " * (column - 1 - start) + "^"
-    return f"{source}:{line}:{column}: {message}{_suggest(message)}\n  {excerpt}\n  {caret}"
+    return f"{source}:{line}:{column}: {message}{_suggest(message)}{where}\n  {excerpt}\n  {caret}"
 
 
 def _suggest(message: str) -> str:
@@ -202,6 +217,8 @@ def _suggest(message: str) -> str:
         if field:
             owner = pool.FindMessageTypeByName(field[1])
             wanted, names = field[2], [f.name for f in owner.fields if f.full_name != upgrade.MARKER]
+            if owner is caffe_pb2.LayerParameter.DESCRIPTOR:
+                names += layer_messages.late_fields()
         elif value:
             wanted, names = value[2], [v.name for v in pool.FindEnumTypeByName(value[1]).values]
         else:
@@ -213,6 +230,8 @@ def _suggest(message: str) -> str:
     close = [folded[name] for name in difflib.get_close_matches(wanted.lower(), folded, n=3)]
     if close:
         return f" Did you mean {' or '.join(close)}?"
+    if field and owner is caffe_pb2.LayerParameter.DESCRIPTOR and wanted.endswith("_param"):
+        return " The class of a layer of one's own declares it, see caffe.proto.layer_messages."
     if value and len(names) <= 12:
         return f" It has {', '.join(names)}."
     return ""

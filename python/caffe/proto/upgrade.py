@@ -1,4 +1,4 @@
-"""Bringing nets and solvers of every Caffe since 2013, and of the CRF-RNN forks, to the newest form of the schema."""
+"""Bringing nets and solvers of every Caffe since 2013, and of the forks whose layers are installed, to the newest form."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from caffe.errors import CaffeError
 from caffe.logs.glog import signed
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, layer_messages, plugins
 from caffe.proto.upgrade_v0 import upgrade_v0_net
 
 logger = signed("upgrade_proto.cpp")
@@ -47,7 +45,6 @@ _TYPES = {
     "LRN": "LRN",
     "MEMORY_DATA": "MemoryData",
     "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss",
-    "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield",
     "MVN": "MVN",
     "POOLING": "Pooling",
     "POWER": "Power",
@@ -77,7 +74,9 @@ _DATA_PARAMS = {
 def layer_type(v1_type: int) -> str:
     """The name of a V1 layer type's number; empty for a number that only some fork knows."""
     value = caffe_pb2.V1LayerParameter.LayerType.DESCRIPTOR.values_by_number.get(v1_type)
-    return _TYPES[value.name] if value else ""
+    if value is None:
+        return ""
+    return _TYPES[value.name] if value.name in _TYPES else layer_messages.old_type(value.name)
 
 
 def is_repeated(value: Any) -> bool:
@@ -86,16 +85,13 @@ def is_repeated(value: Any) -> bool:
 
 
 def was_v1(net: Any) -> bool:
-    """Whether Crop layers without crop_param align themselves: the net came from `layers`, or it holds a mean-field layer."""
+    """Whether Crop layers without crop_param align themselves: the net came from `layers`, or a fork's layer says so."""
     return bool(net.crop_aligns)
 
 
-# What `crfasrnn model stock` writes for genuine Caffe, which without the plugin prints it behind "Unknown layer type: ".
-PLUGIN_TYPE = "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)"
-
-
 def upgrade_net(net: Any, source: str) -> None:
-    """Upgrade a caffe_pb2.NetParameter in place: V0 and V1 layers, data transformation, input fields, BatchNorm, fork dialects.
+    """Upgrade a caffe_pb2.NetParameter in place: V0 and V1 layers, data transformation, input fields, BatchNorm, and what the
+    classes of layers from outside say of their own older spellings (layer_messages).
 
     `source` is the file's name for the log, which has Caffe's words. Sets net.crop_aligns (see was_v1). Raises CaffeError where
     the net cannot be understood.
@@ -142,11 +138,7 @@ def upgrade_net(net: Any, source: str) -> None:
         _upgrade_batch_norm(net)
         logger.info("Successfully upgraded batch norm layers using deprecated params.")
     for layer in net.layer:
-        if layer.type == PLUGIN_TYPE:
-            layer.type = "MultiStageMeanfield"
-        if layer.type == "MultiStageMeanfield":
-            net.crop_aligns = True
-            _move_meanfield(layer, source)
+        _upgrade_own(layer, net, source)
 
 
 def upgrade_solver(solver: Any, source: str) -> None:
@@ -291,17 +283,15 @@ def _upgrade_batch_norm(net: Any) -> None:
                 param.decay_mult = 0
 
 
-def _move_meanfield(layer: Any, source: str) -> None:
-    """Bring the layer's parameters from where some forks keep them (146 and 147, other messages in BVLC's schema) to 1000."""
-    for field in ("recurrent_param", "swish_param"):
-        if not layer.HasField(field):
-            continue
-        try:
-            moved = caffe_pb2.MultiStageMeanfieldParameter.FromString(getattr(layer, field).SerializeToString())
-        except DecodeError as error:
-            raise CaffeError(
-                f"{source}: layer '{layer.name}': {field} in a MultiStageMeanfield layer: {error}"
-            ) from error
-        moved.MergeFrom(layer.multi_stage_meanfield_param)
-        layer.multi_stage_meanfield_param.CopyFrom(moved)
-        layer.ClearField(field)
+def _upgrade_own(layer: Any, net: Any, source: str) -> None:
+    """Let a layer from outside upgrade itself.
+
+    Nets for genuine Caffe may say in the type where to find the layer, "MyLayer of libmine.so (...)", which Caffe prints behind
+    "Unknown layer type: " where it is missing.
+    """
+    kind = layer.type.partition(" of lib")[0]
+    upgrade = layer_messages.upgrade_of(kind)
+    if upgrade is not None or kind in plugins.entry_points_by_type():
+        layer.type = kind
+    if upgrade is not None:
+        upgrade(layer, net, source)

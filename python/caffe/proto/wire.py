@@ -146,7 +146,9 @@ class Walker:
         size = np.dtype(dtype).itemsize
         if packed:
             if (stop - begin) % size:
-                raise DamagedError(f"an array at byte {begin} has {stop - begin} bytes, which is no multiple of {size}")
+                raise DamagedError(
+                    f"an array at byte {begin} has {stop - begin} bytes, which is not a multiple of {size}"
+                )
             chunks.append((begin, np.frombuffer(self.buffer[begin:stop], dtype)))
             return stop
         if begin - tag != 1:

@@ -1,6 +1,6 @@
 """What a run needs beside weights and history to go on exactly where it was: reading positions, random generators, losses.
 
-A solver state carries it as JSON, in a place that genuine Caffe passes over (proto.model_file). It comes from a file, so nothing in
+A solver state carries it as JSON, in a place that genuine Caffe passes over (solver_state). It comes from a file, so nothing in
 it is trusted: whatever does not fit raises CaffeError.
 """
 
@@ -17,7 +17,7 @@ from caffe import mode, parallel
 from caffe.data.streams import set_stream_state
 from caffe.errors import CaffeError
 from caffe.logs.glog import signed
-from caffe.proto.model_file import MAX_PROGRESS
+from caffe.proto.solver_state import MAX_PROGRESS
 
 if TYPE_CHECKING:
     from caffe.net.net import Net

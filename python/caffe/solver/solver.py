@@ -18,7 +18,7 @@ from caffe.fastpath.chain import FrozenChain
 from caffe.files import remove_unfinished
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
-from caffe.proto import caffe_pb2, model_file, text
+from caffe.proto import caffe_pb2, solver_state, text
 from caffe.solver import resume
 from caffe.solver.loss_window import LossWindow
 from caffe.solver.lr_policy import LearningRate
@@ -344,8 +344,8 @@ class Solver:
         save(model, diff=self.param.snapshot_diff)
         sgd_logger.info("Snapshotting solver state to %s %s", kind, state)
         history = [blob.tensor.cpu().numpy() for blob in self.history]
-        content = model_file.SolverState(self.iter, model, self._rate.current_step, history, record)
-        model_file.write_solver_state(state, content)
+        content = solver_state.SolverState(self.iter, model, self._rate.current_step, history, record)
+        solver_state.write_solver_state(state, content)
         self._tell({"event": "snapshot", "iteration": self.iter, "model": model, "state": state})
         return model, state
 
@@ -356,7 +356,7 @@ class Solver:
         wrote, the data go on where they were and random numbers follow as they would have; from genuine Caffe's, the data start
         anew. Raises CaffeError for a damaged file or one of another net.
         """
-        state = model_file.read_solver_state(path)
+        state = solver_state.read_solver_state(path)
         if not os.fspath(path).endswith(".h5"):
             # Caffe says so for binary files alone.
             sgd_logger.info("SGDSolver: restoring history")

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from caffe.errors import CaffeError
 from caffe.layers.base import Shape, TorchLayer
 from caffe.proto import caffe_pb2
+from crfasrnn.crf import dialects
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
 
 _PAR_FILE_LIMIT = 1 << 20
@@ -42,6 +43,8 @@ class MultiStageMeanfieldLayer(TorchLayer):
     keeps_coordinates = True
     exact_bottoms = 3
     exact_tops = 1
+    # The options' message lies beside this module: multi_stage_meanfield.proto.
+    upgrade = staticmethod(dialects.upgrade)
 
     def build(self, bottom: Sequence[Shape]) -> None:
         self._options = self._read_options()
@@ -70,7 +73,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
             return text_format.Parse(text, caffe_pb2.MultiStageMeanfieldParameter())
         except text_format.ParseError as error:
             raise CaffeError(
-                f"layer '{self.name}': python_param.param_str is no MultiStageMeanfieldParameter: {error}"
+                f"layer '{self.name}': python_param.param_str is not a MultiStageMeanfieldParameter: {error}"
             ) from None
 
     def _diagonal(self, kernel: str, classes: int) -> list[float]:

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from caffe.errors import CaffeError
 from caffe.files import write_text
 from caffe.proto.text import read_net, to_text
-from caffe.proto.upgrade import PLUGIN_TYPE
+from crfasrnn.crf.dialects import PLUGIN_TYPE
 
 
 def to_stock(net: Any) -> None:

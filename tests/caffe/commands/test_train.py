@@ -16,15 +16,15 @@ from support.caffe_logs import assert_same, golden_log, messages
 from support.commands import caffe
 from support.reference_data import shared_path
 
-from caffe.proto import model_file
+from caffe.proto import model_file, solver_state
 
 
 def test_train_and_resume_log_like_caffe(workplace: Path) -> None:
     log = caffe("train", "-solver", "solver.prototxt", "-weights", "tiny_init.caffemodel", cwd=workplace)
     assert_same(messages(log), messages(golden_log("train_with_test.log")))
     # As genuine Caffe writes it: without what lets us go on with the same data and losses.
-    state = model_file.read_solver_state(workplace / "tiny_iter_6.solverstate")
-    model_file.write_solver_state(workplace / "tiny_iter_6.solverstate", replace(state, progress=b""))
+    state = solver_state.read_solver_state(workplace / "tiny_iter_6.solverstate")
+    solver_state.write_solver_state(workplace / "tiny_iter_6.solverstate", replace(state, progress=b""))
     final = {layer.name: layer.blobs for layer in model_file.read_model(workplace / "tiny_iter_12.caffemodel")}
     log = caffe("train", "--solver=solver.prototxt", "--snapshot=./tiny_iter_6.solverstate", cwd=workplace)
     assert_same(messages(log), messages(golden_log("train_resume.log")))
@@ -48,8 +48,8 @@ def test_training_and_files_like_caffe(workplace: Path, name: str) -> None:
         for layer in ours:
             for a, b in zip(layer.blobs, expected.get(layer.name, []), strict=True):
                 np.testing.assert_allclose(a, b, atol=2e-5 * max(1e-3, np.abs(b).max()))
-        mine = model_file.read_solver_state(workplace / f"{stem}.solverstate{suffix}")
-        other = model_file.read_solver_state(shared_path("golden", "files", f"{stem}.solverstate{suffix}"))
+        mine = solver_state.read_solver_state(workplace / f"{stem}.solverstate{suffix}")
+        other = solver_state.read_solver_state(shared_path("golden", "files", f"{stem}.solverstate{suffix}"))
         assert (mine.iter, mine.current_step, mine.learned_net) == (other.iter, other.current_step, other.learned_net)
         for a, b in zip(mine.history, other.history, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4 * max(1e-6, np.abs(b).max()))
@@ -106,7 +106,7 @@ def test_interrupt_snapshots_and_stops(workplace: Path) -> None:
     assert "Optimization stopped early." in rest
     states = list(workplace.glob("tiny_iter_*.solverstate"))
     assert len(states) == 1
-    assert model_file.read_solver_state(states[0]).iter == int(re.findall(r"\d+", states[0].name)[0])
+    assert solver_state.read_solver_state(states[0]).iter == int(re.findall(r"\d+", states[0].name)[0])
 
 
 def test_hangup_snapshots_and_goes_on(workplace: Path) -> None:

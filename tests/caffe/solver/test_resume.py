@@ -21,7 +21,7 @@ import pytest
 
 import caffe
 from caffe.io import array_to_datum
-from caffe.proto import caffe_pb2, model_file
+from caffe.proto import caffe_pb2, model_file, solver_state
 
 # Everything that remembers: a database entered at random, shuffled lists and rows, random crops, dropout, noise, an LSTM's state, a
 # user's layer that counts and draws from the generators of Python, NumPy and PyTorch.
@@ -178,7 +178,7 @@ def assert_same_ends(one: str, other: str, suffix: str = "", last: int = LAST) -
             np.testing.assert_array_equal(a, b)
             compared += 1
     assert compared == 7
-    states = [model_file.read_solver_state(f"{prefix}_iter_{last}.solverstate{suffix}") for prefix in (one, other)]
+    states = [solver_state.read_solver_state(f"{prefix}_iter_{last}.solverstate{suffix}") for prefix in (one, other)]
     for a, b in zip(states[0].history, states[1].history, strict=True):
         np.testing.assert_array_equal(a, b)
     assert states[0].progress == states[1].progress
@@ -194,7 +194,7 @@ def test_killed_again_and_again(workplace: Path) -> None:
         log += run_and_kill(resuming(solver, "killed"), lines=moments.randrange(1, 90))
     state = newest_state("killed")
     assert state is not None, "it was never left alone until its first snapshot"
-    assert model_file.read_solver_state(state).iter < LAST, "it finished before it was killed"
+    assert solver_state.read_solver_state(state).iter < LAST, "it finished before it was killed"
     log += run(resuming(solver, "killed"))
     assert_same_ends("whole", "killed")
     assert losses(log) == losses(expected)
@@ -266,15 +266,15 @@ def test_genuine_caffe_passes_over_what_it_does_not_know(workplace: Path) -> Non
     # Kept, as protobuf's parsers keep unknown fields.
     assert caffe_pb2.SolverState.FromString(state.SerializeToString()) == state
     Path("again.solverstate").write_bytes(state.SerializeToString())
-    assert model_file.read_solver_state("again.solverstate").progress.startswith(b'{"processes":[{')
+    assert solver_state.read_solver_state("again.solverstate").progress.startswith(b'{"processes":[{')
 
 
 def rewritten(change: Callable[[Any], None]) -> str:
     """A solver state whose record was changed by hand."""
-    state = model_file.read_solver_state("state_iter_2.solverstate")
+    state = solver_state.read_solver_state("state_iter_2.solverstate")
     record = json.loads(state.progress)
     change(record)
-    model_file.write_solver_state("changed.solverstate", replace(state, progress=json.dumps(record).encode()))
+    solver_state.write_solver_state("changed.solverstate", replace(state, progress=json.dumps(record).encode()))
     return "changed.solverstate"
 
 
@@ -337,12 +337,14 @@ def test_a_state_that_does_not_fit_is_a_warning(
 
 def test_a_hostile_record_stays_small(workplace: Path) -> None:
     path = "large.solverstate"
-    model_file.write_solver_state(path, model_file.SolverState(1, "", 0, [], b"[" * (model_file.MAX_PROGRESS + 1)))
+    solver_state.write_solver_state(
+        path, solver_state.SolverState(1, "", 0, [], b"[" * (solver_state.MAX_PROGRESS + 1))
+    )
     with pytest.raises(caffe.CaffeError, match="is the most"):
-        model_file.read_solver_state(path)
+        solver_state.read_solver_state(path)
     solver = caffe.get_solver(write_solver("state"))
     solver.step(2)
-    state = model_file.read_solver_state("state_iter_2.solverstate")
-    model_file.write_solver_state("deep.solverstate", replace(state, progress=b"[" * 10**6))
+    state = solver_state.read_solver_state("state_iter_2.solverstate")
+    solver_state.write_solver_state("deep.solverstate", replace(state, progress=b"[" * 10**6))
     with pytest.raises(caffe.CaffeError, match="damaged"):
         solver.restore("deep.solverstate")

@@ -56,7 +56,7 @@ def test_weights_from_par_files_beside_the_prototxt(tmp_path: Path) -> None:
         (param("").replace("gamma: 3", "gamma: nan"), "theta_gamma must be a positive number"),
         (param('spatial_filter_weights_str: "3 3"'), "has 2 numbers, but the unary has 3 classes"),
         (param('bilateral_filter_weights_str: "3 3 x"'), "could not convert string to float: 'x'"),
-        ('python_param { param_str: "num_iteration: 5" }', "param_str is no MultiStageMeanfieldParameter"),
+        ('python_param { param_str: "num_iteration: 5" }', "param_str is not a MultiStageMeanfieldParameter"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: str, words: str) -> None:

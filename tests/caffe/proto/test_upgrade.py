@@ -1,4 +1,4 @@
-"""Nets and solvers of every age and fork become the same net; what genuine Caffe made of them is the truth."""
+"""Nets and solvers of every age become the same net; what genuine Caffe made of them is the truth."""
 
 from __future__ import annotations
 
@@ -86,34 +86,7 @@ def test_nets_inside_a_solver_are_upgraded(tmp_path: Path) -> None:
     assert net.crop_aligns
 
 
-# ------------------------------------------------------------------------------------------------------------------ V0, V1
-
-
-def test_padding_layers_that_cannot_be_merged() -> None:
-    padding = (
-        'input: "d" input_shape { dim: 1 } layers { layer { name: "p" type: "padding" pad: 1 } bottom: "d" top: "p" }'
-    )
-    with pytest.raises(CaffeError, match=r"non-pooling layer type relu \(layer r\)"):
-        upgraded(padding + 'layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }')
-    with pytest.raises(CaffeError, match="Unknown blob input q to layer c"):
-        upgraded(padding + 'layers { layer { name: "c" type: "conv" } bottom: "q" top: "c" }')
-    with pytest.raises(CaffeError, match=r"^net.prototxt: Unknown layer name: frob"):
-        upgraded(padding + 'layers { layer { name: "c" type: "frob" } bottom: "d" top: "c" }')
-
-
-def test_v0_data_layers_and_strange_fields(caplog: pytest.LogCaptureFixture) -> None:
-    net = upgraded(
-        'layers { layer { name: "w" type: "window_data" source: "w.txt" meanfile: "m" batchsize: 2 cropsize: 9 mirror: true'
-        ' det_fg_threshold: 0.6 det_context_pad: 3 det_crop_mode: "square" } top: "d" top: "l" }'
-        'layers { layer { name: "r" type: "relu" num_output: 3 } bottom: "d" top: "d" }'
-    )
-    window, transform = net.layer[0].window_data_param, net.layer[0].transform_param
-    assert (window.source, window.batch_size, window.context_pad, window.crop_mode) == ("w.txt", 2, 3, "square")
-    assert (transform.mean_file, transform.crop_size, transform.mirror) == ("m", 9, True)
-    assert not window.HasField("mean_file")
-    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors[0] == "Unknown parameter num_output for layer type relu"
-    assert "continuing anyway" in errors[1]
+# ------------------------------------------------------------------------------------------------------------------ V1
 
 
 def test_every_v1_type_has_a_name() -> None:
@@ -124,66 +97,6 @@ def test_every_v1_type_has_a_name() -> None:
             value.name, value.name.replace("_", "").lower()
         )
     assert upgrade.layer_type(777) == ""
-
-
-def test_the_forks_2015_dialect() -> None:
-    net = upgraded(
-        """input: 'data' input_dim: 1 input_dim: 3 input_dim: 500 input_dim: 500 force_backward: true
-        layers { bottom: 'bigscore' bottom: 'data' top: 'coarse' name: 'crop' type: CROP }
-        layers { name: "inference1" type: MULTI_STAGE_MEANFIELD bottom: "unary" bottom: "Q0" bottom: "data" top: "pred"
-          blobs_lr: 10000 blobs_lr: 10000 blobs_lr: 1000 weight_decay: 0 weight_decay: 0 weight_decay: 0
-          multi_stage_meanfield_param { num_iterations: 10 compatibility_mode: POTTS threshold: 2 theta_alpha: 160 theta_beta: 3
-            theta_gamma: 3 spatial_filter_weight: 3 bilateral_filter_weight: 5 } }"""
-    )
-    assert [(layer.name, layer.type) for layer in net.layer] == [
-        ("input", "Input"),
-        ("crop", "Crop"),
-        ("inference1", "MultiStageMeanfield"),
-    ]
-    assert net.crop_aligns
-    assert net.force_backward
-    layer = net.layer[2]
-    assert [(p.lr_mult, p.decay_mult) for p in layer.param] == [(10000, 0), (10000, 0), (1000, 0)]
-    parameters = layer.multi_stage_meanfield_param
-    assert (parameters.num_iterations, parameters.theta_alpha, parameters.bilateral_filter_weight) == (10, 160, 5)
-
-
-def test_crops_align_in_nets_with_a_meanfield_layer_only() -> None:
-    crop = 'layer { name: "c" type: "Crop" bottom: "a" bottom: "b" top: "c" }'
-    assert not upgraded(crop).crop_aligns
-    net = upgraded(
-        crop
-        + 'layer { type: "MultiStageMeanfield" multi_stage_meanfield_param { spatial_filter_weights_str: "3 3" force_cpu: true } }'
-    )
-    assert net.crop_aligns
-    assert net.layer[1].multi_stage_meanfield_param.spatial_filter_weights_str == "3 3"
-
-
-@pytest.mark.parametrize("field", ["recurrent_param", "swish_param"])
-def test_meanfield_parameters_at_the_forks_numbers(field: str) -> None:
-    """Where BVLC has another message, its parser keeps what does not fit: nothing may be lost on the way to field 1000."""
-    original = caffe_pb2.MultiStageMeanfieldParameter(
-        compatibility_mode=0,
-        threshold=2,
-        theta_alpha=160,
-        theta_beta=3,
-        theta_gamma=3.5,
-        num_iterations=10,
-        spatial_filter_weight=3,
-        bilateral_filter_weight=5,
-        forced_spatial_filter_weight=1,
-    )
-    number = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[field].number
-    content = original.SerializeToString()
-    tag = number << 3 | 2
-    raw = bytes([tag & 0x7F | 0x80, tag >> 7, len(content)]) + content
-    net = caffe_pb2.NetParameter()
-    net.layer.add(name="inference1", type="MultiStageMeanfield").MergeFromString(raw)
-    net.layer.add(name="lstm", type="LSTM").recurrent_param.num_output = 4
-    upgrade.upgrade_net(net, "old.caffemodel")
-    assert net.layer[0].multi_stage_meanfield_param == original
-    assert not net.layer[0].HasField(field)
-    assert net.layer[1].recurrent_param.num_output == 4
 
 
 # ------------------------------------------------------------------------------------------------------------------ V2
@@ -215,3 +128,12 @@ def test_both_kinds_of_layers_in_one_net(caplog: pytest.LogCaptureFixture) -> No
     net = upgraded('layer { name: "new" } layers { name: "old" type: RELU }')
     assert [layer.name for layer in net.layer] == ["old"]
     assert any("these will be ignored for the upgrade" in record.getMessage() for record in caplog.records)
+
+
+def test_a_type_that_names_its_library() -> None:
+    for written, meant in (
+        ("RobustLogLikelihoodLoss of libloss.so (load it first)", "RobustLogLikelihoodLoss"),
+        ("Nobodys of libnobody.so", "Nobodys of libnobody.so"),
+        ("ReLU", "ReLU"),
+    ):
+        assert upgraded(f'layer {{ type: "{written}" }}').layer[0].type == meant

@@ -1,0 +1,62 @@
+"""Layer types: who may take a name, and what is said where a name is unknown or its class cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.plugins import install, run
+
+import caffe
+from caffe.errors import CaffeError
+from caffe.layers.neuron import ReLU
+from caffe.layers.registry import layer_class, layer_type_list, register_layer, unknown_type_message
+
+
+def test_a_type_is_taken_once_except_by_the_same_class_again() -> None:
+    def define() -> type[caffe.Layer]:
+        @register_layer("TakenOnce")
+        class TakenOnce(caffe.Layer):
+            pass
+
+        return TakenOnce
+
+    define()
+    again = define()  # a notebook's cell, run twice
+    assert layer_class("TakenOnce", "l") is again
+    with pytest.raises(CaffeError, match="Layer type TakenOnce already registered"):
+        register_layer("TakenOnce")(ReLU)
+    assert layer_class("TakenOnce", "l") is again
+
+
+def test_types_of_all_three_sources_are_listed() -> None:
+    register_layer("AddedHere")(type("AddedHere", (caffe.Layer,), {}))
+    known = layer_type_list()
+    assert known == sorted(known)
+    assert {"ReLU", "AddedHere", "MultiStageMeanfield", "RobustLogLikelihoodLoss"} <= set(known)
+    assert layer_class("ReLU", "l") is ReLU
+
+
+def test_an_unknown_type_is_told_its_neighbours_and_how_to_add_it() -> None:
+    with pytest.raises(CaffeError) as caught:
+        layer_class("Softmaxloss", "l")
+    message = str(caught.value)
+    assert message == unknown_type_message("Softmaxloss", "l")
+    assert message.startswith("Unknown layer type: Softmaxloss (layer 'l'). Did you mean Softmax")
+    for words in ('@caffe.register_layer("Softmaxloss")', "entry-point group 'caffe.layers'", "attribute `message`"):
+        assert words in message
+
+
+def test_a_plugin_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    install(tmp_path, "Lost = no_such_module:Layer\n")
+    program = """
+import caffe
+from caffe.proto import text
+try: caffe.Net(text.parse_net('layer { name: "l" type: "Lost" }'), caffe.TEST)
+except caffe.CaffeError as error: print(error)
+"""
+    done = run(tmp_path, program)
+    expected = (
+        "Layer 'l': the plugin no_such_module:Layer for type Lost cannot be loaded: No module named 'no_such_module'\n"
+    )
+    assert done.stdout == expected, done.stderr

@@ -1,0 +1,94 @@
+"""Solver states against protobuf's own parser, h5py and the files that genuine Caffe wrote."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.model_files import GOLDEN, TINY, all_files, as_array, same
+
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2, solver_state
+from caffe.proto.solver_state import SolverState
+
+
+@pytest.mark.parametrize("path", all_files("*.solverstate"))
+def test_states(path: Path, tmp_path: Path) -> None:
+    state, truth = solver_state.read_solver_state(path), caffe_pb2.SolverState.FromString(path.read_bytes())
+    assert (state.iter, state.learned_net, state.current_step) == (truth.iter, truth.learned_net, truth.current_step)
+    assert len(state.history) == len(truth.history) > 0
+    assert all(same(a, as_array(b)) for a, b in zip(state.history, truth.history))
+    solver_state.write_solver_state(tmp_path / "out.solverstate", state)
+    if not truth.history[0].HasField("num"):
+        assert (tmp_path / "out.solverstate").read_bytes() == path.read_bytes()
+    solver_state.write_solver_state(tmp_path / "out.solverstate.h5", state)
+    again = solver_state.read_solver_state(tmp_path / "out.solverstate.h5")
+    assert (again.iter, again.learned_net, again.current_step) == (state.iter, state.learned_net, state.current_step)
+    assert all(map(same, again.history, state.history))
+
+
+@pytest.mark.parametrize("path", all_files("*.solverstate.h5"))
+def test_hdf5_states(path: Path, tmp_path: Path) -> None:
+    state, out = solver_state.read_solver_state(path), tmp_path / "out.h5"
+    solver_state.write_solver_state(out, state)
+    with h5py.File(path) as caffes, h5py.File(out) as ours:
+        for name in ("iter", "current_step", "learned_net"):
+            assert caffes[name].dtype == ours[name].dtype
+            assert caffes[name].shape == ours[name].shape
+            assert np.array_equal(caffes[name][()], ours[name][()])
+        assert sorted(caffes["history"]) == sorted(ours["history"])
+        assert all(same(caffes["history"][key][()], ours["history"][key][()]) for key in caffes["history"])
+        assert all(same(caffes["history"][str(i)][()], array) for i, array in enumerate(state.history))
+
+
+def test_wrong_states(tmp_path: Path) -> None:
+    for source, words in ((TINY, "not a solver state"), (GOLDEN / "mean.binaryproto", "not a solver state")):
+        with pytest.raises(CaffeError, match=words):
+            solver_state.read_solver_state(source)
+    with pytest.raises(CaffeError, match="has no number 'iter'"):
+        solver_state.read_solver_state(GOLDEN / "tiny_sgd_hdf5_iter_10.caffemodel.h5")
+    content = (GOLDEN / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes()
+    (tmp_path / "cut").write_bytes(content)
+    for length in reversed(range(len(content))):
+        os.truncate(tmp_path / "cut", length)
+        with suppress(CaffeError):
+            assert solver_state.read_solver_state(tmp_path / "cut").iter == 10
+    state = SolverState(-1, "", 2**31 - 1, [])
+    solver_state.write_solver_state(tmp_path / "s", state)
+    assert solver_state.read_solver_state(tmp_path / "s") == state
+
+
+def test_a_cut_hdf5_file_is_an_error(tmp_path: Path) -> None:
+    content, path = (GOLDEN / "tiny_sgd_hdf5_iter_10.solverstate.h5").read_bytes(), tmp_path / "cut.h5"
+    path.write_bytes(content)
+    for length in reversed(range(0, len(content), 29)):
+        os.truncate(path, length)
+        with pytest.raises(CaffeError, match=r"cut\.h5"):
+            solver_state.read_solver_state(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_progress_is_kept_and_bounded(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"state{suffix}"
+    state = SolverState(3, "net.caffemodel", 1, [np.ones((2, 3), np.float32)], b'{"processes": []}')
+    solver_state.write_solver_state(path, state)
+    assert solver_state.read_solver_state(path).progress == state.progress
+    state.progress = bytes(solver_state.MAX_PROGRESS + 1)
+    solver_state.write_solver_state(path, state)
+    with pytest.raises(CaffeError, match=str(solver_state.MAX_PROGRESS)):
+        solver_state.read_solver_state(path)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_garbage_never_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "garbage"
+    path.write_bytes(content)
+    with suppress(CaffeError):
+        solver_state.read_solver_state(path)
