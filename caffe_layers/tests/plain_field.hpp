@@ -132,8 +132,8 @@ std::vector<double> plain_mean_field(const crfrnn::Field<T>& field) {
   return all;
 }
 
-// Random arrays for a field of three kernels: position, position and image, an image that the batch shares. The
-// thetas keep pixels off the borders between simplices, where rounding chooses.
+// Random arrays for a field of three kernels: position, position and image, an image that the batch shares.
+// The thetas keep pixels off the borders between simplices, where rounding chooses.
 template <typename T>
 struct RandomField {
   RandomField(std::int64_t batch, std::int64_t classes, std::int64_t height, std::int64_t width,

@@ -239,35 +239,45 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows
     if (job.kept || job.matrix) jobs.push_back(job);
   }
   parallel_jobs(threads_, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t g = 0; job.kept && g < groups_; ++g) {
-      const std::int64_t width = group_width(stride_, g);
-      std::copy_n(group_rows(rows_, job.term, g) + begin * width, (end - begin) * width,
-                  job.kept + g * kGroup * job.items + begin * width);
-    }
-    if (!job.matrix) return;
-    if (groups_ == 1) {
-      T* rows = rows_[job.term].data();
-      row_ops<T>().mix({rows, stride_, job.matrix, stride_, channels_, rows, stride_, stride_}, begin, end);
-      return;
-    }
-    Buffer<T> unmixed(kMixRows * stride_);
-    for (std::int64_t first = begin; first < end; first += kMixRows) {
-      const std::int64_t count = std::min(kMixRows, end - first);
-      for (std::int64_t g = 0; g < groups_; ++g) {
-        const std::int64_t width = group_width(stride_, g);
-        const T* rows = group_rows(rows_, job.term, g) + first * width;
-        for (std::int64_t v = 0; v < count; ++v) {
-          std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
-        }
-      }
-      for (std::int64_t g = 0; g < groups_; ++g) {
-        const std::int64_t width = group_width(stride_, g);
-        row_ops<T>().mix({unmixed.data(), stride_, job.matrix + g * kGroup, stride_, channels_,
-                          group_rows(rows_, job.term, g) + first * width, width, width},
-                         0, count);
-      }
-    }
+    if (job.kept) copy_vertices(job.term, begin, end, job.kept);
+    if (job.matrix) mix_vertices(job.term, begin, end, job.matrix);
   });
+}
+
+template <typename T>
+void LatticePass<T>::copy_vertices(std::size_t term, std::int64_t begin, std::int64_t end, T* to) const {
+  const std::int64_t vertices = terms_[term].lattice->vertices();
+  for (std::int64_t g = 0; g < groups_; ++g) {
+    const std::int64_t width = group_width(stride_, g);
+    std::copy_n(group_rows(rows_, term, g) + begin * width, (end - begin) * width,
+                to + g * kGroup * vertices + begin * width);
+  }
+}
+
+template <typename T>
+void LatticePass<T>::mix_vertices(std::size_t term, std::int64_t begin, std::int64_t end, const T* matrix) {
+  if (groups_ == 1) {
+    T* rows = rows_[term].data();
+    row_ops<T>().mix({rows, stride_, matrix, stride_, channels_, rows, stride_, stride_}, begin, end);
+    return;
+  }
+  Buffer<T> unmixed(kMixRows * stride_);
+  for (std::int64_t first = begin; first < end; first += kMixRows) {
+    const std::int64_t count = std::min(kMixRows, end - first);
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      const std::int64_t width = group_width(stride_, g);
+      const T* rows = group_rows(rows_, term, g) + first * width;
+      for (std::int64_t v = 0; v < count; ++v) {
+        std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
+      }
+    }
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      const std::int64_t width = group_width(stride_, g);
+      row_ops<T>().mix({unmixed.data(), stride_, matrix + g * kGroup, stride_, channels_,
+                        group_rows(rows_, term, g) + first * width, width, width},
+                       0, count);
+    }
+  }
 }
 
 template <typename T>

@@ -102,6 +102,9 @@ class LatticePass {
   void splat_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
                     bool begins, const T* points);
   void merge_shared();
+  // Of vertices [begin, end).
+  void copy_vertices(std::size_t term, std::int64_t begin, std::int64_t end, T* to) const;
+  void mix_vertices(std::size_t term, std::int64_t begin, std::int64_t end, const T* matrix);
   SimplexArgs<T> simplices(std::size_t term, std::int64_t first, std::int64_t count,
                            std::int64_t group) const;
 
