@@ -3,6 +3,7 @@
 # Both set up what they need in .venv/ first; repeated runs are quick.
 # make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
+# make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
@@ -13,7 +14,11 @@ NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find caffe_layer
 
 CAFFE_PLUGIN := build/caffe-plugin
 
-.PHONY: setup demo test caffe-plugin test-caffe gpu lint format bench prototxt proto clean
+# One folder for each choice of sanitizers.
+comma := ,
+CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+
+.PHONY: setup demo test test-core caffe-plugin test-caffe gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -33,6 +38,11 @@ demo: setup
 # As many processes as cores, each computing with one thread.
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-core:
+	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
+	cmake --build $(CORE_TESTS) --parallel $(shell nproc)
+	cd $(CORE_TESTS) && ctest --output-on-failure
 
 caffe-plugin:
 	cmake -S caffe_layers/bvlc -B $(CAFFE_PLUGIN) -DCAFFE_ROOT=$(CAFFE_ROOT) $(CMAKE_ARGS)

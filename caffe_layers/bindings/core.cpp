@@ -87,25 +87,19 @@ struct KernelSource {
   double theta;
   int normalization;
 
-  std::shared_ptr<const GaussianKernel<T>> make(const std::shared_ptr<const PixelOrder>& order,
-                                                std::int64_t image, int threads) const {
-    if (!features && theta_x > 0 && theta_y > 0) {
-      return position_kernel<T>(order, theta_x, theta_y, static_cast<Normalization>(normalization), threads);
-    }
-    KernelFeatures<T> from;
-    from.theta_x = theta_x;
-    from.theta_y = theta_y;
-    from.theta = theta;
+  FieldKernel<T> kernel() const {
+    FieldKernel<T> made;
+    made.features.theta_x = theta_x;
+    made.features.theta_y = theta_y;
+    made.features.theta = theta;
     if (features) {
-      from.channels = static_cast<std::int64_t>(features->shape(1));
-      const auto size = from.channels * static_cast<std::int64_t>(features->shape(2) * features->shape(3));
-      from.values = features->data() + (features->shape(0) == 1 ? 0 : image) * size;
+      made.features.values = features->data();
+      made.features.channels = static_cast<std::int64_t>(features->shape(1));
     }
-    return std::make_shared<const GaussianKernel<T>>(order, from, static_cast<Normalization>(normalization),
-                                                     threads);
+    made.shared = !features || features->shape(0) == 1;
+    made.normalization = static_cast<Normalization>(normalization);
+    return made;
   }
-  // The same kernel for every image of a batch.
-  bool shared() const { return !features || features->shape(0) == 1; }
 };
 
 template <typename T>
@@ -129,7 +123,8 @@ std::shared_ptr<GaussianKernel<T>> make_kernel(const KernelSource<T>& source, st
   }
   nb::gil_scoped_release release;
   // Bound types are not const; the class has no method that changes it.
-  return std::const_pointer_cast<GaussianKernel<T>>(source.make(pixel_order(height, width), 0, threads));
+  return std::const_pointer_cast<GaussianKernel<T>>(
+      kernel_of_image(source.kernel(), pixel_order(height, width), 0, threads));
 }
 
 template <typename T>
@@ -172,64 +167,62 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
                                 shape_of(unary) + ": batch, height and width must be equal");
   }
   const auto size = [&](int axis) { return static_cast<std::int64_t>(unary.shape(axis)); };
-  KernelFieldInput<T> input{size(0),
-                            size(1),
-                            size(2),
-                            size(3),
-                            unary.data(),
-                            q0.data(),
-                            nullptr,
-                            {},
-                            {},
-                            compatibility.data(),
-                            static_cast<int>(sets),
-                            static_cast<Activation>(activation)};
-  if (mask) input.mask = mask->data();
+  Field<T> field;
+  field.batch = size(0);
+  field.classes = size(1);
+  field.height = size(2);
+  field.width = size(3);
+  field.iterations = iterations;
+  field.parameter_sets = static_cast<int>(sets);
+  field.activation = static_cast<Activation>(activation);
+  field.unary = unary.data();
+  field.q0 = q0.data();
+  if (mask) field.mask = mask->data();
+  field.compatibility = compatibility.data();
+  std::vector<KernelSource<T>> sources;  // the caller may change the list while the GIL is released
   for (std::size_t k = 0; k < count; ++k) {
-    input.weights.push_back(weights.data() + k * sets * classes * classes);
+    field.weights.push_back(weights.data() + k * sets * classes * classes);
     if (nb::isinstance<GaussianKernel<T>>(kernels[k])) {
-      const auto kernel = nb::cast<std::shared_ptr<GaussianKernel<T>>>(kernels[k]);
-      if (mask || kernel->lattice().points() != size(2) * size(3)) {
+      FieldKernel<T> kernel;
+      kernel.made = nb::cast<std::shared_ptr<GaussianKernel<T>>>(kernels[k]);
+      if (mask || kernel.made->lattice().points() != field.pixels()) {
         throw std::invalid_argument("a kernel made beforehand has other pixels than unary " +
                                     shape_of(unary));
       }
-      input.kernels.push_back([kernel](const auto&, std::int64_t) { return kernel; });
+      field.kernels.push_back(kernel);
       continue;
     }
-    const auto source = nb::cast<KernelSource<T>>(kernels[k]);
+    const auto& source = sources.emplace_back(nb::cast<KernelSource<T>>(kernels[k]));
+    const FieldKernel<T> kernel = source.kernel();
     if (source.features &&
-        ((!source.shared() && source.features->shape(0) != unary.shape(0)) ||
+        ((!kernel.shared && source.features->shape(0) != unary.shape(0)) ||
          source.features->shape(2) != unary.shape(2) || source.features->shape(3) != unary.shape(3))) {
       throw std::invalid_argument("features has shape " + shape_of(*source.features) +
                                   ", but unary has shape " + shape_of(unary) +
                                   ": batch, height and width must be equal");
     }
-    std::shared_ptr<const GaussianKernel<T>> made;
-    input.kernels.push_back([source, made, threads](const auto& order, std::int64_t image) mutable {
-      if (!made || !source.shared() || made->order() != order) made = source.make(order, image, threads);
-      return made;
-    });
+    field.kernels.push_back(kernel);
   }
   T* top = out.data();
   nb::gil_scoped_release release;
-  return mean_field_forward<T>(input, iterations, top, keep_state, threads);
+  return mean_field_forward(field, top, keep_state, threads);
 }
 
 template <typename T>
 void backward(const MeanFieldState<T>& state, Image<const T> top_diff, std::optional<Image<T>> unary,
               std::optional<Image<T>> q0, std::optional<Image<T>> weights,
               std::optional<Planes<T>> compatibility, int threads) {
+  const FieldShape& shape = state.shape();
   const auto same = [](std::size_t a, std::int64_t b) { return static_cast<std::int64_t>(a) == b; };
-  if (!same(top_diff.shape(0), state.batch()) || !same(top_diff.shape(1), state.classes()) ||
-      !same(top_diff.shape(2), state.height()) || !same(top_diff.shape(3), state.width())) {
+  if (!same(top_diff.shape(0), shape.batch) || !same(top_diff.shape(1), shape.classes) ||
+      !same(top_diff.shape(2), shape.height) || !same(top_diff.shape(3), shape.width)) {
     throw std::invalid_argument("top_diff has shape " + shape_of(top_diff) + ", but the forward pass had (" +
-                                std::to_string(state.batch()) + ", " + std::to_string(state.classes()) +
-                                ", " + std::to_string(state.height()) + ", " + std::to_string(state.width()) +
-                                ")");
+                                std::to_string(shape.batch) + ", " + std::to_string(shape.classes) + ", " +
+                                std::to_string(shape.height) + ", " + std::to_string(shape.width) + ")");
   }
-  const auto classes = static_cast<std::size_t>(state.classes());
+  const auto classes = static_cast<std::size_t>(shape.classes);
   const auto count = static_cast<std::size_t>(state.kernels());
-  const auto sets = static_cast<std::size_t>(state.parameter_sets());
+  const auto sets = static_cast<std::size_t>(shape.parameter_sets);
   if (unary) require_same_shape("unary's gradient", *unary, "top_diff", top_diff);
   if (q0) require_same_shape("q0's gradient", *q0, "top_diff", top_diff);
   if (compatibility) {
@@ -240,9 +233,11 @@ void backward(const MeanFieldState<T>& state, Image<const T> top_diff, std::opti
     require_matrices("weights' gradient", *weights, {count, sets, classes, classes},
                      "kernels x sets x classes x classes");
   }
-  KernelFieldGradient<T> gradient{unary ? unary->data() : nullptr, q0 ? q0->data() : nullptr,
-                                  std::vector<T*>(count, nullptr),
-                                  compatibility ? compatibility->data() : nullptr};
+  FieldGradient<T> gradient;
+  if (unary) gradient.unary = unary->data();
+  if (q0) gradient.q0 = q0->data();
+  if (compatibility) gradient.compatibility = compatibility->data();
+  gradient.weights.resize(count, nullptr);
   for (std::size_t k = 0; weights && k < count; ++k) {
     gradient.weights[k] = weights->data() + k * sets * classes * classes;
   }

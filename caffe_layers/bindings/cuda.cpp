@@ -1,5 +1,5 @@
 // The Python modules crfasrnn._cuda and crfasrnn._cuda_host (CRFRNN_MODULE): the layer on arrays that are
-// given by their addresses. crfasrnn/cuda_op.py makes the arrays and checks their shapes.
+// given by their addresses. crfasrnn/crf/operator_cuda.py makes the arrays and checks their shapes.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -33,7 +33,7 @@ using KernelTuple = std::tuple<Address, std::int64_t, bool, double, double, doub
 template <typename T>
 Field<T> field(std::int64_t batch, std::int64_t classes, std::int64_t height, std::int64_t width,
                int iterations, const std::vector<KernelTuple>& kernels, int parameter_sets, int activation) {
-  Field<T> made{};
+  Field<T> made;
   made.batch = batch;
   made.classes = classes;
   made.height = height;
@@ -48,9 +48,15 @@ Field<T> field(std::int64_t batch, std::int64_t classes, std::int64_t height, st
     if (normalization < 0 || normalization > static_cast<int>(Normalization::kSymmetric)) {
       throw std::invalid_argument("normalization must be 0 to 3, got " + std::to_string(normalization));
     }
-    made.kernels.push_back({{theta_x, theta_y, array<const T>(values), channels, theta},
-                            shared,
-                            static_cast<Normalization>(normalization)});
+    FieldKernel<T> kernel;
+    kernel.features.theta_x = theta_x;
+    kernel.features.theta_y = theta_y;
+    kernel.features.values = array<const T>(values);
+    kernel.features.channels = channels;
+    kernel.features.theta = theta;
+    kernel.shared = shared;
+    kernel.normalization = static_cast<Normalization>(normalization);
+    made.kernels.push_back(kernel);
   }
   return made;
 }
@@ -75,7 +81,7 @@ void forward(const Field<T>& field, Address unary, Address q0, Address mask, Add
 template <typename T>
 void backward(const Field<T>& field, Address state, Address top_diff, Address unary, Address q0,
               Address weights, Address compatibility, Address workspace, Address stream) {
-  KernelFieldGradient<T> gradient{};
+  FieldGradient<T> gradient;
   gradient.unary = array<T>(unary);
   gradient.q0 = array<T>(q0);
   gradient.compatibility = array<T>(compatibility);

@@ -98,12 +98,8 @@ template <typename Dtype>
 std::unique_ptr<MeanFieldState<Dtype>> MultiStageMeanfieldLayer<Dtype>::forward(const Blobs& bottom,
                                                                                 Dtype* top,
                                                                                 bool keep_state) const {
-  const MeanFieldInput<Dtype> input{
-      bottom[0]->shape(0),         bottom[0]->shape(1),        bottom[0]->shape(2),
-      bottom[0]->shape(3),         bottom[2]->shape(1),        bottom[0]->cpu_data(),
-      bottom[1]->cpu_data(),       bottom[2]->cpu_data(),      this->blobs_[0]->cpu_data(),
-      this->blobs_[1]->cpu_data(), this->blobs_[2]->cpu_data()};
-  return mean_field_forward(input, options_.thetas, options_.num_iterations, top, keep_state, thread_count());
+  const auto field = field_of(bottom, [](const ::caffe::Blob<Dtype>& blob) { return blob.cpu_data(); });
+  return mean_field_forward(field, top, keep_state, thread_count());
 }
 
 template <typename Dtype>
@@ -122,9 +118,11 @@ void MultiStageMeanfieldLayer<Dtype>::Backward_cpu(const Blobs& top, const std::
     const auto parameter = [&](int i) {
       return this->param_propagate_down(i) ? scratch.data() + i * count : nullptr;
     };
-    const MeanFieldGradient<Dtype> gradient{propagate_down[0] ? bottom[0]->mutable_cpu_diff() : nullptr,
-                                            propagate_down[1] ? bottom[1]->mutable_cpu_diff() : nullptr,
-                                            parameter(0), parameter(1), parameter(2)};
+    FieldGradient<Dtype> gradient;
+    if (propagate_down[0]) gradient.unary = bottom[0]->mutable_cpu_diff();
+    if (propagate_down[1]) gradient.q0 = bottom[1]->mutable_cpu_diff();
+    gradient.weights = {parameter(0), parameter(1)};
+    gradient.compatibility = parameter(2);
     state_->backward(top[0]->cpu_diff(), gradient, thread_count());
     for (int i = 0; i < 3; ++i) {
       if (!parameter(i)) continue;

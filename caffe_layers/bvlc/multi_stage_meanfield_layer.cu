@@ -9,24 +9,13 @@
 namespace crfrnn {
 namespace {
 
-template <typename Dtype>
-cuda::Field<Dtype> field_of(const std::vector<::caffe::Blob<Dtype>*>& bottom,
-                            const std::vector<::caffe::shared_ptr<::caffe::Blob<Dtype>>>& parameters,
-                            const Options& options) {
-  const std::vector<int>& shape = bottom[0]->shape();
-  const auto kernels = cuda::image_kernels(bottom[2]->gpu_data(), bottom[2]->shape(1), options.thetas);
-  return {shape[0],
-          shape[1],
-          shape[2],
-          shape[3],
-          options.num_iterations,
-          bottom[0]->gpu_data(),
-          bottom[1]->gpu_data(),
-          nullptr,
-          kernels,
-          {parameters[0]->gpu_data(), parameters[1]->gpu_data()},
-          parameters[2]->gpu_data()};
-}
+// Where a blob's values are in device memory.
+struct GpuData {
+  template <typename Dtype>
+  const Dtype* operator()(const ::caffe::Blob<Dtype>& blob) const {
+    return blob.gpu_data();
+  }
+};
 
 void check_status(const std::int32_t* status, std::int64_t batch) {
   for (std::int64_t n = 0; n < batch; ++n) {
@@ -43,7 +32,7 @@ void check_status(const std::int32_t* status, std::int64_t batch) {
 template <typename Dtype>
 void MultiStageMeanfieldLayer<Dtype>::forward_on_device(const Blobs& bottom, Dtype* top, bool keep_state) {
   device_state_.reset();  // before the next one takes as much memory
-  const cuda::Field<Dtype> field = field_of(bottom, this->blobs_, options_);
+  const Field<Dtype> field = field_of(bottom, GpuData());
   const cuda::Memory memory = cuda::forward_memory(field, keep_state);
   std::unique_ptr<::caffe::SyncedMemory> state;
   if (keep_state) state.reset(new ::caffe::SyncedMemory(memory.state));
@@ -70,16 +59,17 @@ void MultiStageMeanfieldLayer<Dtype>::Backward_gpu(const Blobs& top, const std::
       ::caffe::Blob<Dtype> scores(top[0]->shape());
       forward_on_device(bottom, scores.mutable_gpu_data(), true);
     }
-    const cuda::Field<Dtype> field = field_of(bottom, this->blobs_, options_);
+    const Field<Dtype> field = field_of(bottom, GpuData());
     const int count = this->blobs_[0]->count();
     ::caffe::Blob<Dtype> scratch(std::vector<int>{3, count});
     const auto parameter = [&](int i) {
       return this->param_propagate_down(i) ? scratch.mutable_gpu_data() + i * count : nullptr;
     };
-    const KernelFieldGradient<Dtype> gradient{propagate_down[0] ? bottom[0]->mutable_gpu_diff() : nullptr,
-                                              propagate_down[1] ? bottom[1]->mutable_gpu_diff() : nullptr,
-                                              {parameter(0), parameter(1)},
-                                              parameter(2)};
+    FieldGradient<Dtype> gradient;
+    if (propagate_down[0]) gradient.unary = bottom[0]->mutable_gpu_diff();
+    if (propagate_down[1]) gradient.q0 = bottom[1]->mutable_gpu_diff();
+    gradient.weights = {parameter(0), parameter(1)};
+    gradient.compatibility = parameter(2);
     const bool weights = parameter(0) || parameter(1) || parameter(2);
     ::caffe::SyncedMemory workspace(cuda::backward_memory(field, weights));
     cuda::mean_field_backward(field, device_state_->gpu_data(), top[0]->gpu_diff(), gradient,

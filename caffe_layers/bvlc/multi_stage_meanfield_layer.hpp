@@ -52,6 +52,23 @@ class MultiStageMeanfieldLayer : public ::caffe::Layer<Dtype> {
   void set_start(int blob, const std::vector<double>& diagonal);
   void check_bottoms(const Blobs& bottom) const;
   std::string bottom_name(int index) const;
+  // The field of a call; data(blob) is where the values of a blob are, in whichever memory.
+  template <typename Data>
+  Field<Dtype> field_of(const Blobs& bottom, const Data& data) const {
+    const std::vector<int>& shape = bottom[0]->shape();
+    Field<Dtype> field;
+    field.batch = shape[0];
+    field.classes = shape[1];
+    field.height = shape[2];
+    field.width = shape[3];
+    field.iterations = options_.num_iterations;
+    field.unary = data(*bottom[0]);
+    field.q0 = data(*bottom[1]);
+    field.kernels = image_kernels(data(*bottom[2]), bottom[2]->shape(1), options_.thetas);
+    field.weights = {data(*this->blobs_[0]), data(*this->blobs_[1])};
+    field.compatibility = data(*this->blobs_[2]);
+    return field;
+  }
   std::unique_ptr<MeanFieldState<Dtype>> forward(const Blobs& bottom, Dtype* top, bool keep_state) const;
 
   Options options_;

@@ -420,7 +420,7 @@ def test_memory_of_the_spatial_kernel_is_bounded_by_its_grid() -> None:
 
 def test_an_installation_without_cuda_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "crfasrnn._cuda", None)
-    with pytest.raises(RuntimeError, match=r"built without CUDA .*CRFASRNN_CUDA=ON"):
+    with pytest.raises(RuntimeError, match=r"built without CUDA .*CRFRNN_CUDA=ON"):
         cuda_op.load_core()
 
 

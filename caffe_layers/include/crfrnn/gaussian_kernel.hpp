@@ -33,6 +33,9 @@ struct KernelFeatures {
   const T* values = nullptr;  // channels x height x width, or null
   std::int64_t channels = 0;
   double theta = 1;  // standard deviation of the channels, in their units
+
+  bool has_position() const { return theta_x != 0 || theta_y != 0; }
+  std::int64_t dimension() const { return channels + (has_position() ? 2 : 0); }
 };
 
 // T is float or double. Immutable: may be used by several threads and images at once.
@@ -77,5 +80,27 @@ extern template std::shared_ptr<const GaussianKernel<float>> position_kernel(
     const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
 extern template std::shared_ptr<const GaussianKernel<double>> position_kernel(
     const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
+
+// One kernel of a field over a batch of images.
+template <typename T>
+struct FieldKernel {
+  KernelFeatures<T> features;  // values: batch x channels x height x width, or one image of that shape
+  bool shared = false;         // the values are one image, which all images of the batch share
+  Normalization normalization = Normalization::kAfter;
+  // On the CPU, for many calls on one image: the kernel itself, made beforehand over all pixels. The rest is
+  // not read then.
+  std::shared_ptr<const GaussianKernel<T>> made;
+};
+
+// The kernel that image n of a batch has over the given pixels.
+template <typename T>
+std::shared_ptr<const GaussianKernel<T>> kernel_of_image(const FieldKernel<T>& kernel,
+                                                         const std::shared_ptr<const PixelOrder>& order,
+                                                         std::int64_t n, int threads);
+
+extern template std::shared_ptr<const GaussianKernel<float>> kernel_of_image(
+    const FieldKernel<float>&, const std::shared_ptr<const PixelOrder>&, std::int64_t, int);
+extern template std::shared_ptr<const GaussianKernel<double>> kernel_of_image(
+    const FieldKernel<double>&, const std::shared_ptr<const PixelOrder>&, std::int64_t, int);
 
 }  // namespace crfrnn

@@ -8,15 +8,16 @@ namespace crfrnn {
 // Consecutive points and the vertices around them: so few that rows of values for them stay in a core's
 // cache.
 //
-// Values lie in places: first one for every vertex, then the stand-ins, one for every vertex that a block
-// shares with earlier ones. A block reads and writes the places of the vertices that it touches first, which
-// are consecutive, and its stand-ins, which are, too: no other block does, so that blocks need no atomics.
+// Values lie in places: first one for every vertex, then the ghosts, one for every vertex that a block
+// shares with earlier ones (as the ghost cells of grids that are cut up). A block reads and writes the places
+// of the vertices that it touches first, which are consecutive, and its ghosts, which are, too: no other
+// block does, so that blocks need no atomics.
 struct LatticeBlock {
   std::int64_t first_point;
   std::int64_t points;
   std::int32_t first_vertex;  // of the block's own
   std::int32_t own;
-  std::int32_t first_shared;  // index into shared(); its stand-ins begin at the place vertices() + this
+  std::int32_t first_shared;  // index into shared(); its ghosts begin at the place vertices() + this
   std::int32_t shares;
 };
 

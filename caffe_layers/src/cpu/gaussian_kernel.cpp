@@ -6,10 +6,10 @@
 #include <limits>
 #include <mutex>
 #include <stdexcept>
-#include <string>
 #include <tuple>
 #include <utility>
 
+#include "crfrnn/checks.hpp"
 #include "crfrnn/parallel.hpp"
 #include "lattice_pass.hpp"
 #include "pixel_rows.hpp"
@@ -17,27 +17,11 @@
 namespace crfrnn {
 namespace {
 
-void check_theta(const char* name, double theta) {
-  if (!(std::isfinite(theta) && theta > 0)) {
-    throw std::invalid_argument(std::string(name) + " must be finite and greater than 0, got " +
-                                std::to_string(theta));
-  }
-}
-
 template <typename T>
 PermutohedralLattice<T> span(const PixelOrder& order, const KernelFeatures<T>& from, int threads) {
-  const bool position = from.theta_x != 0 || from.theta_y != 0;
-  if (position) {
-    check_theta("theta of the position", from.theta_x);
-    check_theta("theta of the position", from.theta_y);
-  }
-  if (from.channels > 0) check_theta("theta of the features", from.theta);
+  const std::int64_t d = check_features(from);
+  const bool position = from.has_position();
   const std::int64_t first = position ? 2 : 0;
-  const std::int64_t d = first + from.channels;
-  if (d < 1 || d > kMaxDimension) {
-    throw std::invalid_argument("a kernel must have 1 to " + std::to_string(kMaxDimension) +
-                                " features, the position included, got " + std::to_string(d));
-  }
   const T theta_x = static_cast<T>(from.theta_x), theta_y = static_cast<T>(from.theta_y);
   const T theta = static_cast<T>(from.theta);
   const std::int64_t plane = order.pixels();
@@ -152,11 +136,28 @@ std::shared_ptr<const GaussianKernel<T>> position_kernel(const std::shared_ptr<c
   return kernel;
 }
 
+template <typename T>
+std::shared_ptr<const GaussianKernel<T>> kernel_of_image(const FieldKernel<T>& kernel,
+                                                         const std::shared_ptr<const PixelOrder>& order,
+                                                         std::int64_t n, int threads) {
+  if (kernel.made) return kernel.made;
+  KernelFeatures<T> features = kernel.features;
+  if (features.channels == 0 && features.theta_x > 0 && features.theta_y > 0) {
+    return position_kernel<T>(order, features.theta_x, features.theta_y, kernel.normalization, threads);
+  }
+  if (!kernel.shared) features.values += n * features.channels * order->pixels();
+  return std::make_shared<const GaussianKernel<T>>(order, features, kernel.normalization, threads);
+}
+
 template class GaussianKernel<float>;
 template class GaussianKernel<double>;
 template std::shared_ptr<const GaussianKernel<float>> position_kernel(
     const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
 template std::shared_ptr<const GaussianKernel<double>> position_kernel(
     const std::shared_ptr<const PixelOrder>&, double, double, Normalization, int);
+template std::shared_ptr<const GaussianKernel<float>> kernel_of_image(
+    const FieldKernel<float>&, const std::shared_ptr<const PixelOrder>&, std::int64_t, int);
+template std::shared_ptr<const GaussianKernel<double>> kernel_of_image(
+    const FieldKernel<double>&, const std::shared_ptr<const PixelOrder>&, std::int64_t, int);
 
 }  // namespace crfrnn

@@ -66,7 +66,7 @@ void LatticePass<T>::run(bool slices, const T* start, const Body& change, bool s
       change(first, count, scratch.rows.data());
       if (!splats) continue;
       for (std::size_t k = 0; k < terms_.size(); ++k) {
-        scatter_points(k, terms_[k].lattice->blocks()[i], first, count, begins, scratch.rows.data());
+        splat_points(k, terms_[k].lattice->blocks()[i], first, count, begins, scratch.rows.data());
       }
     }
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -125,28 +125,28 @@ void LatticePass<T>::slice_points(std::size_t k, const LatticeBlock& block, std:
     args.factor = mixing_[k].factor ? mixing_[k].factor + g * kGroup : nullptr;
     T* vertex_rows = group_rows(rows_, k, g);
     if (begins) {
-      T* stand_ins = vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width;
+      T* ghosts = vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width;
       const std::int32_t* shared = term.lattice->shared().data() + block.first_shared;
-      kernels<T>().gather({vertex_rows, shared, block.shares, args.width, stand_ins});
+      row_ops<T>().gather({vertex_rows, shared, block.shares, args.width, ghosts});
     }
     const T* from = base && !matrix ? base + g * kGroup : nullptr;
-    kernels<T>().slice(args, vertex_rows, from, out + g * kGroup);
+    row_ops<T>().slice(args, vertex_rows, from, out + g * kGroup);
   }
   if (!matrix) return;
   T* mixed = base ? scratch->mixed.data() : rows;
   for (std::int64_t g = 0; g < groups_; ++g) {
-    kernels<T>().mix({scratch->unmixed.data(), stride_, matrix + g * kGroup, stride_, channels_,
+    row_ops<T>().mix({scratch->unmixed.data(), stride_, matrix + g * kGroup, stride_, channels_,
                       mixed + g * kGroup, stride_, group_width(stride_, g)},
                      0, count);
   }
   if (!base) return;
   if (base != rows) std::copy_n(base, count * stride_, rows);
-  kernels<T>().add(mixed, rows, stride_, count);
+  row_ops<T>().add(mixed, rows, stride_, count);
 }
 
 template <typename T>
-void LatticePass<T>::scatter_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
-                                    std::int64_t count, bool begins, const T* points) {
+void LatticePass<T>::splat_points(std::size_t k, const LatticeBlock& block, std::int64_t first,
+                                  std::int64_t count, bool begins, const T* points) {
   const LatticeTerm<T>& term = terms_[k];
   for (std::int64_t g = 0; g < groups_; ++g) {
     SimplexArgs<T> args = simplices(k, first, count, g);
@@ -158,7 +158,7 @@ void LatticePass<T>::scatter_points(std::size_t k, const LatticeBlock& block, st
       std::fill_n(vertex_rows + (term.lattice->vertices() + block.first_shared) * args.width,
                   block.shares * args.width, T(0));
     }
-    kernels<T>().scatter(args, points + g * kGroup, vertex_rows);
+    row_ops<T>().splat(args, points + g * kGroup, vertex_rows);
   }
 }
 
@@ -180,7 +180,7 @@ void LatticePass<T>::merge_shared() {
     }
   }
   parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
-    kernels<T>().merge(job.args, begin, end);
+    row_ops<T>().merge(job.args, begin, end);
   });
 }
 
@@ -205,7 +205,7 @@ void LatticePass<T>::blur(bool reverse) {
       }
     }
     parallel_jobs(threads_, jobs, [](const Job& job, std::int64_t begin, std::int64_t end) {
-      kernels<T>().blur({job.axis->order.data(), job.axis->link.data(), job.rows, job.width},
+      row_ops<T>().blur({job.axis->order.data(), job.axis->link.data(), job.rows, job.width},
                         chain_start(*job.axis, begin), chain_start(*job.axis, end));
     });
   }
@@ -239,35 +239,45 @@ void LatticePass<T>::mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows
     if (job.kept || job.matrix) jobs.push_back(job);
   }
   parallel_jobs(threads_, jobs, [&](const Job& job, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t g = 0; job.kept && g < groups_; ++g) {
-      const std::int64_t width = group_width(stride_, g);
-      std::copy_n(group_rows(rows_, job.term, g) + begin * width, (end - begin) * width,
-                  job.kept + g * kGroup * job.items + begin * width);
-    }
-    if (!job.matrix) return;
-    if (groups_ == 1) {
-      T* rows = rows_[job.term].data();
-      kernels<T>().mix({rows, stride_, job.matrix, stride_, channels_, rows, stride_, stride_}, begin, end);
-      return;
-    }
-    Buffer<T> unmixed(kMixRows * stride_);
-    for (std::int64_t first = begin; first < end; first += kMixRows) {
-      const std::int64_t count = std::min(kMixRows, end - first);
-      for (std::int64_t g = 0; g < groups_; ++g) {
-        const std::int64_t width = group_width(stride_, g);
-        const T* rows = group_rows(rows_, job.term, g) + first * width;
-        for (std::int64_t v = 0; v < count; ++v) {
-          std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
-        }
-      }
-      for (std::int64_t g = 0; g < groups_; ++g) {
-        const std::int64_t width = group_width(stride_, g);
-        kernels<T>().mix({unmixed.data(), stride_, job.matrix + g * kGroup, stride_, channels_,
-                          group_rows(rows_, job.term, g) + first * width, width, width},
-                         0, count);
-      }
-    }
+    if (job.kept) copy_vertices(job.term, begin, end, job.kept);
+    if (job.matrix) mix_vertices(job.term, begin, end, job.matrix);
   });
+}
+
+template <typename T>
+void LatticePass<T>::copy_vertices(std::size_t term, std::int64_t begin, std::int64_t end, T* to) const {
+  const std::int64_t vertices = terms_[term].lattice->vertices();
+  for (std::int64_t g = 0; g < groups_; ++g) {
+    const std::int64_t width = group_width(stride_, g);
+    std::copy_n(group_rows(rows_, term, g) + begin * width, (end - begin) * width,
+                to + g * kGroup * vertices + begin * width);
+  }
+}
+
+template <typename T>
+void LatticePass<T>::mix_vertices(std::size_t term, std::int64_t begin, std::int64_t end, const T* matrix) {
+  if (groups_ == 1) {
+    T* rows = rows_[term].data();
+    row_ops<T>().mix({rows, stride_, matrix, stride_, channels_, rows, stride_, stride_}, begin, end);
+    return;
+  }
+  Buffer<T> unmixed(kMixRows * stride_);
+  for (std::int64_t first = begin; first < end; first += kMixRows) {
+    const std::int64_t count = std::min(kMixRows, end - first);
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      const std::int64_t width = group_width(stride_, g);
+      const T* rows = group_rows(rows_, term, g) + first * width;
+      for (std::int64_t v = 0; v < count; ++v) {
+        std::copy_n(rows + v * width, width, unmixed.data() + v * stride_ + g * kGroup);
+      }
+    }
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      const std::int64_t width = group_width(stride_, g);
+      row_ops<T>().mix({unmixed.data(), stride_, matrix + g * kGroup, stride_, channels_,
+                        group_rows(rows_, term, g) + first * width, width, width},
+                       0, count);
+    }
+  }
 }
 
 template <typename T>
@@ -283,7 +293,7 @@ void LatticePass<T>::add_outer_products(const VertexRows& x, std::vector<std::ve
       for (std::int64_t gy = 0; gy < groups_; ++gy) {
         for (std::int64_t gx = 0; gx < groups_; ++gx) {
           const std::int64_t first = gy * kGroup;
-          kernels<T>().outer({group_rows(rows_, k, gy), group_width(stride_, gy),
+          row_ops<T>().outer({group_rows(rows_, k, gy), group_width(stride_, gy),
                               std::min(kGroup, channels_ - first), x[k].data() + gx * kGroup * vertices,
                               group_width(stride_, gx), part + first * stride_ + gx * kGroup, stride_},
                              begin, end);

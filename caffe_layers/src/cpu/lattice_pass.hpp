@@ -1,7 +1,7 @@
 // Passes over all points of a field that go from vertex rows to point rows, change these, and go back.
 //
 // Rows of points live only as long as a block of points is in a core's cache: a pass slices the rows of a
-// block, hands them to the caller, and splats what the caller made of them. What blocks share has stand-ins
+// block, hands them to the caller, and splats what the caller made of them. What blocks share has ghosts
 // (see LatticeBlock): they are filled before a block is sliced, and added up after all blocks were splatted,
 // in the order of the blocks, so that results do not depend on the number of threads.
 #pragma once
@@ -16,7 +16,7 @@
 #include "class_matrix.hpp"
 #include "crfrnn/parallel.hpp"
 #include "crfrnn/permutohedral.hpp"
-#include "kernels.hpp"
+#include "rows.hpp"
 
 namespace crfrnn {
 
@@ -99,9 +99,12 @@ class LatticePass {
   // begins: these are the first points of the block.
   void slice_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
                     const T* base, bool begins, Scratch* scratch);
-  void scatter_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
-                      bool begins, const T* points);
+  void splat_points(std::size_t term, const LatticeBlock& block, std::int64_t first, std::int64_t count,
+                    bool begins, const T* points);
   void merge_shared();
+  // Of vertices [begin, end).
+  void copy_vertices(std::size_t term, std::int64_t begin, std::int64_t end, T* to) const;
+  void mix_vertices(std::size_t term, std::int64_t begin, std::int64_t end, const T* matrix);
   SimplexArgs<T> simplices(std::size_t term, std::int64_t first, std::int64_t count,
                            std::int64_t group) const;
 

@@ -1,7 +1,7 @@
 // Arithmetic on rows of channels: splat, blur, slice, class mixing, soft-max and their gradients.
 //
-// Built once per instruction set; see kernels.hpp for what each kernel computes.
-#include "kernels.hpp"
+// Built once per instruction set; see rows.hpp for what each function computes.
+#include "rows.hpp"
 
 namespace crfrnn {
 namespace CRFRNN_ISA {
@@ -18,12 +18,11 @@ struct VecOf;
 template <>
 struct VecOf<float> {
   typedef float Type __attribute__((vector_size(32), aligned(4), may_alias));
-  typedef std::int32_t Mask __attribute__((vector_size(32)));
+  typedef std::uint32_t Bits __attribute__((vector_size(32)));
 };
 template <>
 struct VecOf<double> {
   typedef double Type __attribute__((vector_size(64), aligned(8), may_alias));
-  typedef std::int64_t Mask __attribute__((vector_size(64)));
 };
 template <typename T>
 using Vec = typename VecOf<T>::Type;
@@ -65,15 +64,14 @@ inline void for_width(Index width, const F& f) {
   }
 }
 
-// -------------------------------------------------------------------------------- between vertices and
-// points
+// ------------------------------------------------------------------------------ between vertices and points
 
 template <typename T, int V>
 void gather_rows(const GatherArgs<T>& a) {
   for (Index k = 0; k < a.shares; ++k) {
     prefetch_row<T, V, 40>(a.rows, a.shared, k, a.shares);
     const Vec<T>* row = vec(a.rows + a.shared[k] * Index{V * kLanes});
-    for (int i = 0; i < V; ++i) vec(a.stand_ins)[k * V + i] = row[i];
+    for (int i = 0; i < V; ++i) vec(a.ghosts)[k * V + i] = row[i];
   }
 }
 
@@ -109,7 +107,7 @@ void slice_points(const SimplexArgs<T>& a, const T* rows, const T* base, T* out)
 }
 
 template <typename T, int V, int Corners>
-void scatter_points(const SimplexArgs<T>& a, const T* in, T* rows) {
+void splat_points(const SimplexArgs<T>& a, const T* in, T* rows) {
   const int corners = Corners > 0 ? Corners : a.corners;
   for (Index p = 0; p < a.count; ++p) {
     const std::int32_t* corner = a.corner + p * corners;
@@ -151,9 +149,9 @@ void slice(const SimplexArgs<T>& a, const T* rows, const T* base, T* out) {
 }
 
 template <typename T>
-void scatter(const SimplexArgs<T>& a, const T* in, T* rows) {
+void splat(const SimplexArgs<T>& a, const T* in, T* rows) {
   for_simplices(a, [&](auto vectors, auto corners) {
-    scatter_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, in, rows);
+    splat_points<T, decltype(vectors)::kCount, decltype(corners)::kCount>(a, in, rows);
   });
 }
 
@@ -167,8 +165,8 @@ void merge(const MergeArgs<T>& a, Index begin, Index end) {
       Vec<T> sum[kV];
       for (int i = 0; i < kV; ++i) sum[i] = row[i];
       for (Index e = a.vertices[v].first_place; e < a.vertices[v + 1].first_place; ++e) {
-        prefetch_row<T, kV, 40, true>(a.stand_ins, a.place, e, last);
-        const Vec<T>* part = vec(a.stand_ins + a.place[e] * Index{kV * kLanes});
+        prefetch_row<T, kV, 40, true>(a.ghosts, a.place, e, last);
+        const Vec<T>* part = vec(a.ghosts + a.place[e] * Index{kV * kLanes});
         for (int i = 0; i < kV; ++i) sum[i] += part[i];
       }
       for (int i = 0; i < kV; ++i) row[i] = sum[i];
@@ -207,8 +205,7 @@ void blur(const BlurArgs<T>& a, Index begin, Index end) {
   for_width(a.width, [&](auto vectors) { blur_rows<T, decltype(vectors)::kCount>(a, begin, end); });
 }
 
-// --------------------------------------------------------------------------------------------------------
-// mixing
+// -------------------------------------------------------------------------------------------------- mixing
 
 template <typename T, int V, int R>
 inline void mix_rows(const MixArgs<T>& a, Index first) {
@@ -236,12 +233,11 @@ void mix(const MixArgs<T>& a, Index begin, Index end) {
   });
 }
 
-// -------------------------------------------------------------------------------------------------------
-// soft-max
+// ------------------------------------------------------------------------------------------------ soft-max
 
 inline Vec<float> exp_below_zero(Vec<float> x) {
   using V = Vec<float>;
-  using M = VecOf<float>::Mask;
+  using B = VecOf<float>::Bits;  // unsigned, since the shift overflows where the result is not used
   // exp(x) = 2^n exp(r), |r| <= ln(2) / 2, with the Taylor series of exp(r) to r^7: an error below one unit
   // in the last place. ln(2) is split in two so that n ln(2) is exact.
   constexpr float kRound = 12582912.0f;
@@ -255,9 +251,9 @@ inline Vec<float> exp_below_zero(Vec<float> x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  const M power = ((M)shifted << 23) + (M)p;
+  const B power = ((B)shifted << 23) + (B)p;
   // Below the smallest normal number the shift above is meaningless; NaN stays NaN.
-  const M tiny = x < -87.0f;
+  const B tiny = (B)(x < -87.0f);
   return (V)(power & ~tiny);
 }
 
@@ -342,8 +338,7 @@ void add(const T* in, T* rows, Index stride, Index count) {
   for (Index i = 0; i < count * stride / kLanes; ++i) vec(rows)[i] += vec(in)[i];
 }
 
-// ------------------------------------------------------------------------------------------------- outer
-// products
+// ------------------------------------------------------------------------------------------ outer products
 
 template <typename T, int V, int R>
 inline void outer_block(const OuterArgs<T>& a, Index channel, Index first, Index rows) {
@@ -382,14 +377,29 @@ void outer(const OuterArgs<T>& a, Index begin, Index end) {
 
 }  // namespace
 
+#define CRFRNN_NAME_OF(isa) #isa
+#define CRFRNN_NAME(isa) CRFRNN_NAME_OF(isa)
+
 template <typename T>
-Kernels<T> table() {
-  return {embed<T>, gather<T>, slice<T>,   scatter<T>,          merge<T>, blur<T>,
-          mix<T>,   outer<T>,  softmax<T>, softmax_gradient<T>, add<T>};
+RowOps<T> table() {
+  RowOps<T> ops{};
+  ops.isa = CRFRNN_NAME(CRFRNN_ISA);
+  ops.embed = embed<T>;
+  ops.gather = gather<T>;
+  ops.slice = slice<T>;
+  ops.splat = splat<T>;
+  ops.merge = merge<T>;
+  ops.blur = blur<T>;
+  ops.mix = mix<T>;
+  ops.outer = outer<T>;
+  ops.softmax = softmax<T>;
+  ops.softmax_gradient = softmax_gradient<T>;
+  ops.add = add<T>;
+  return ops;
 }
 
-template Kernels<float> table<float>();
-template Kernels<double> table<double>();
+template RowOps<float> table<float>();
+template RowOps<double> table<double>();
 
 }  // namespace CRFRNN_ISA
 }  // namespace crfrnn

@@ -1,90 +1,20 @@
 // Jobs on rows of channels, one row for each point or vertex: splat, blur, class mixing, slice with soft-max,
 // and the outer products of their gradients.
 //
-// A row is `groups` chunks of kChunk channels, the last padded with zeros. The lanes of an item share its
-// row: each takes every width-th chunk, so that a warp reads whole rows.
+// The lanes of an item share its row: each takes every width-th chunk, so that a warp reads whole rows.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
 #include "backend.hpp"
+#include "lattice.hpp"
 
 namespace crfrnn {
 namespace cuda {
 
-constexpr int kChunk = 4;
-
-// W neighbouring values, moved by one or two memory instructions.
-template <typename T, int W = kChunk>
-struct alignas(W * sizeof(T) < 16 ? W * sizeof(T) : 16) Chunk {
-  T v[W];
-};
-
-// x by value: loaded at once, not number by number.
-template <typename T, int W>
-CRFRNN_DEVICE void add_scaled(Chunk<T, W>* sum, T factor, Chunk<T, W> x) {
-  for (int k = 0; k < W; ++k) sum->v[k] += factor * x.v[k];
-}
-
-template <typename T, int W>
-CRFRNN_DEVICE Chunk<T, W> filled(T value) {
-  Chunk<T, W> chunk;
-  for (int k = 0; k < W; ++k) chunk.v[k] = value;
-  return chunk;
-}
-
-// Chunk g of row `row` of rows of `groups` chunks each.
-template <typename T, int W>
-CRFRNN_DEVICE const Chunk<T, W>& chunk_at(const Chunk<T, W>* rows, std::int32_t row, int groups, int g) {
-  // One multiply-add of 32 by 32 bits: the compiler's own way takes four instructions.
-  const auto step = groups * static_cast<std::int32_t>(sizeof(Chunk<T, W>));
-  const char* first = reinterpret_cast<const char*>(rows + g);
-  return *reinterpret_cast<const Chunk<T, W>*>(first + static_cast<std::int64_t>(row) * step);
-}
-
-// A point in the simplices around a vertex, and its barycentric coordinate there.
-template <typename T>
-struct alignas(2 * sizeof(T)) Entry {
-  std::int32_t point;
-  T weight;
-};
-
-// A corner of a point's simplex: its vertex, -1 for points outside the field, and the barycentric coordinate.
-template <typename T>
-struct alignas(2 * sizeof(T)) Corner {
-  std::int32_t vertex;
-  T weight;
-};
-
-// The neighbours of a vertex along one axis, -1 where there is none.
-struct alignas(8) Link {
-  std::int32_t previous;
-  std::int32_t next;
-};
-
-// Some entries of one vertex, at most kPieceEntries: a vertex of a flat region has as many entries as the
-// region has pixels, and a warp, which works on several pieces, waits for the longest.
-struct alignas(16) Piece {
-  std::int32_t begin;
-  std::int32_t end;
-  std::int32_t vertex;
-  std::int32_t whole;  // 1 for all entries of the vertex
-};
-constexpr std::int32_t kPieceEntries = 32;
-
 // Terms of a sum whose rows are loaded before the first is added: the loads' latencies overlap.
 constexpr int kInFlight = 4;
-
-template <typename T>
-struct Pieces {
-  const std::int32_t* count;
-  const Piece* piece;          // vertex after vertex
-  const std::int32_t* first;   // piece of each vertex, and the number of pieces
-  const std::int32_t* joins;   // number of vertices of several pieces
-  const std::int32_t* joined;  // which these are, in any order
-  const Entry<T>* entry;
-};
 
 // Splat: per piece the sum of weight * (scale ? scale[point] : 1) * in[point], in null standing for ones.
 // The sum of a vertex's only piece goes to out[vertex], others to part[piece].
@@ -184,7 +114,7 @@ struct Blur {
   }
 };
 
-// out = in * matrix for kMixRows vertices at a time; matrix: kChunk * groups rows, input channel major.
+// out = in * matrix for kRows vertices at a time; matrix: kChunk * groups rows, input channel major.
 template <typename T>
 struct Mix {
   static constexpr int kRows = 4;
@@ -356,96 +286,6 @@ struct Update {
     for (int i = 0; i < kShare; ++i) {
       const int g = i * lanes.width() + lanes.lane();
       if (g < groups) f(i, g);
-    }
-  }
-};
-
-// The order of an image's points: tile after tile, so that what follows each other lies together and shares
-// vertices. The tiles at the right and lower border are smaller.
-struct Tiles {
-  static constexpr std::int32_t kSide = 16;
-  std::int32_t width;
-  std::int32_t height;
-
-  CRFRNN_HD std::int64_t points() const { return static_cast<std::int64_t>(width) * height; }
-  // Of the point of number `point` in its image.
-  CRFRNN_DEVICE void place(std::int32_t point, std::int32_t* x, std::int32_t* y) const {
-    const std::int64_t band_points = static_cast<std::int64_t>(kSide) * width;
-    const auto band = static_cast<std::int32_t>(point / band_points);
-    const std::int32_t rows = height - band * kSide < kSide ? height - band * kSide : kSide;
-    const auto in_band = static_cast<std::int32_t>(point - band * band_points);
-    const std::int32_t tile = in_band / (rows * kSide), in_tile = in_band - tile * rows * kSide;
-    const std::int32_t columns = width - tile * kSide < kSide ? width - tile * kSide : kSide;
-    *y = band * kSide + in_tile / columns;
-    *x = tile * kSide + in_tile % columns;
-  }
-  CRFRNN_DEVICE std::int64_t pixel(std::int64_t point) const {
-    std::int32_t x, y;
-    place(static_cast<std::int32_t>(point), &x, &y);
-    return static_cast<std::int64_t>(y) * width + x;
-  }
-};
-
-// Where channel c of image n is at a pixel: n * image + c * channel + pixel * pixel_stride.
-struct Strides {
-  std::int64_t image;
-  std::int64_t channel;
-  std::int64_t pixel;
-};
-
-// Rows from Caffe's planes or from a table; rows of points outside the field become 0.
-template <typename T>
-struct ToRows {
-  static constexpr int kWidth = 2;  // neighbouring lanes write 32 neighbouring bytes and read 64 from a plane
-  const T* in;
-  Strides strides;
-  Tiles tiles;
-  int channels;
-  T padding;
-  const Corner<T>* corner;  // points x corners
-  int corners;
-  Chunk<T>* out;
-  Chunk<T>* copy;  // a second result, or null
-  std::int64_t points;
-  int groups;
-
-  CRFRNN_DEVICE std::int64_t size() const { return points; }
-  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
-    const std::int64_t image = point / tiles.points();
-    const T* from = in + image * strides.image + tiles.pixel(point - image * tiles.points()) * strides.pixel;
-    const bool taken = corner[point * corners].vertex >= 0;
-    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
-      Chunk<T> row;
-      for (int k = 0; k < kChunk; ++k) {
-        const int c = g * kChunk + k;
-        row.v[k] = c >= channels ? padding : (taken ? from[c * strides.channel] : T(0));
-      }
-      out[point * groups + g] = row;
-      if (copy) copy[point * groups + g] = row;
-    }
-  }
-};
-
-template <typename T>
-struct FromRows {
-  const Chunk<T>* in;
-  T* out;
-  Strides strides;
-  Tiles tiles;
-  int channels;
-  std::int64_t points;
-  int groups;
-
-  CRFRNN_DEVICE std::int64_t size() const { return points; }
-  CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t point) const {
-    const std::int64_t image = point / tiles.points();
-    T* to = out + image * strides.image + tiles.pixel(point - image * tiles.points()) * strides.pixel;
-    for (int g = lanes.lane(); g < groups; g += lanes.width()) {
-      const Chunk<T> row = in[point * groups + g];
-      for (int k = 0; k < kChunk; ++k) {
-        const int c = g * kChunk + k;
-        if (c < channels) to[c * strides.channel] = row.v[k];
-      }
     }
   }
 };

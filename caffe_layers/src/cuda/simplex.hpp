@@ -1,6 +1,6 @@
 // Which simplex of the permutohedral lattice a point lies in, and the keys of its corners.
 //
-// The arithmetic is that of src/cpu/embed_isa.cpp, operation by operation: points on the border between two
+// The arithmetic is that of src/cpu/simplex_isa.cpp, operation by operation: points on the border between two
 // simplices, which images are full of, must fall to the same side.
 #pragma once
 
@@ -9,29 +9,10 @@
 
 #include "backend.hpp"
 #include "crfrnn/limits.hpp"
+#include "elevation.hpp"
 
 namespace crfrnn {
 namespace cuda {
-
-// Beyond this many lattice units T cannot tell apart points of one simplex.
-template <typename T>
-constexpr double kLargestCoordinate = sizeof(T) == 4 ? 2097152.0 : 536870912.0;
-
-// Factors of the elevation: unit-variance Gaussian, lattice of remainder-0 points scaled by d + 1.
-template <typename T>
-struct Elevation {
-  T scale[kMaxDimension];
-};
-
-template <typename T>
-Elevation<T> elevation(int d) {
-  Elevation<T> e{};
-  const double deviation = std::sqrt(2.0 / 3.0) * (d + 1);
-  for (int i = 0; i < d; ++i) {
-    e.scale[i] = static_cast<T>(1.0 / std::sqrt((i + 1.0) * (i + 2.0)) * deviation);
-  }
-  return e;
-}
 
 // Arrays over the d + 1 coordinates of a point; D = 0 for a dimension known at run time alone.
 template <typename T, int D>

@@ -45,7 +45,7 @@ def load_core() -> Any:
     except ImportError as error:
         raise RuntimeError(
             f"crfasrnn was built without CUDA ({error}): install the CUDA toolkit (nvcc 11.8 or newer on PATH) and run "
-            "pip install --force-reinstall --no-deps --config-settings=cmake.define.CRFASRNN_CUDA=ON . in the source folder, "
+            "pip install --force-reinstall --no-deps --config-settings=cmake.define.CRFRNN_CUDA=ON . in the source folder, "
             "or move the tensors to the CPU"
         ) from None
 

@@ -1,5 +1,5 @@
-// Mean-field inference and the permutohedral filter on arrays in device memory: the formulas and the options
-// of crfrnn/mean_field.hpp and crfrnn/permutohedral.hpp, on the caller's stream.
+// Mean-field inference and the permutohedral filter on arrays in device memory: the formulas of
+// crfrnn/mean_field.hpp and crfrnn/permutohedral.hpp for the same Field, on the caller's stream.
 //
 // Memory is the caller's: ask for its size, allocate, call. No function allocates device memory, copies
 // between host and device, or waits for the device; all may be captured into a CUDA graph. The number of
@@ -15,10 +15,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
-#include "crfrnn/gaussian_kernel.hpp"
-#include "crfrnn/mean_field.hpp"
+#include "crfrnn/field.hpp"
 
 struct CUstream_st;
 
@@ -30,43 +28,6 @@ using Stream = CUstream_st*;  // cudaStream_t
 // Most kernels of one field, and most classes.
 constexpr int kMaxKernels = 16;
 constexpr int kMaxClasses = 4096;
-
-// One kernel of the field.
-template <typename T>
-struct Kernel {
-  KernelFeatures<T> features;  // values: batch x channels x height x width, or one image of that shape
-  bool shared = false;         // the values are one image, which all images of the batch share
-  Normalization normalization = Normalization::kAfter;
-};
-
-// The two kernels of the paper over `image` (batch x channels x height x width): spatial, bilateral.
-template <typename T>
-std::vector<Kernel<T>> image_kernels(const T* image, std::int64_t channels, const Thetas& thetas) {
-  Kernel<T> spatial, bilateral;
-  spatial.features.theta_x = spatial.features.theta_y = thetas.gamma;
-  bilateral.features = {thetas.alpha, thetas.alpha, image, channels, thetas.beta};
-  return {spatial, bilateral};
-}
-
-// The field: arrays as in KernelFieldInput, but in device memory.
-template <typename T>
-struct Field {
-  std::int64_t batch;
-  std::int64_t classes;
-  std::int64_t height;
-  std::int64_t width;
-  int iterations;
-  const T* unary;
-  const T* q0;
-  const std::uint8_t* mask;  // batch x height x width: 0 takes a pixel out of the field; or null
-  std::vector<Kernel<T>> kernels;
-  // For each kernel: parameter_sets matrices, each classes x classes.
-  std::vector<const T*> weights;
-  const T* compatibility;  // parameter_sets x classes x classes
-  // 1: all iterations share their parameters. Else the number of iterations: each has its own (untied).
-  int parameter_sets = 1;
-  Activation activation = Activation::kSoftmax;
-};
 
 // Bytes that a forward pass needs: `state` stays as it is until the last backward pass, `workspace` is free
 // for other use when the work on the stream is done. Arrays of `field` are not read.
@@ -98,7 +59,7 @@ std::size_t backward_memory(const Field<T>& field, bool weights);
 // `activation` are not read: the state has them.
 template <typename T>
 void mean_field_backward(const Field<T>& field, const void* state, const T* top_diff,
-                         const KernelFieldGradient<T>& gradient, void* workspace, Stream stream);
+                         const FieldGradient<T>& gradient, void* workspace, Stream stream);
 
 // out = slice(blur(splat(in))): PermutohedralLattice::filter at features (points x dimension) for in and out
 // (points x channels). status: one Status; bad features make the whole result NaN.

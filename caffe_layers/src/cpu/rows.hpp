@@ -18,7 +18,7 @@
 
 namespace crfrnn {
 
-// How many points an embedding kernel takes at a time.
+// How many points are embedded at a time.
 constexpr int kEmbedPoints = 16;
 
 // The enclosing simplex of kEmbedPoints points, structure of arrays. Coordinate i of the corner of remainder
@@ -35,19 +35,19 @@ struct Simplices {
 // registers.
 constexpr std::int64_t kGroup = 3 * kLanes;
 
-// gather: stand_ins[k] = rows[shared[k]], k < shares.
+// gather: ghosts[k] = rows[shared[k]], k < shares.
 template <typename T>
 struct GatherArgs {
   const T* rows;
   const std::int32_t* shared;
   std::int64_t shares;
   std::int64_t width;
-  T* stand_ins;
+  T* ghosts;
 };
 
 // slice: out[p] = base[p] + s f sum_j weight[p, j] rows[corner[p, j]], base null for zero, with s = scale[p],
 // or `gain` where scale is null, and f a factor per channel, or 1 where null.
-// scatter: rows[corner[p, j]] += s weight[p, j] in[p].
+// splat: rows[corner[p, j]] += s weight[p, j] in[p].
 template <typename T>
 struct SimplexArgs {
   const std::int32_t* corner;
@@ -61,12 +61,12 @@ struct SimplexArgs {
   std::int64_t stride;  // between the rows of points
 };
 
-// merge: rows[vertex] += the rows of its stand-ins, for shared vertices [begin, end).
+// merge: rows[vertex] += the rows of its ghosts, for shared vertices [begin, end).
 template <typename T>
 struct MergeArgs {
   const SharedVertex* vertices;
-  const std::int32_t* place;  // of them among stand_ins
-  const T* stand_ins;
+  const std::int32_t* place;  // of them among ghosts
+  const T* ghosts;
   T* rows;
   std::int64_t width;
 };
@@ -106,13 +106,15 @@ struct OuterArgs {
   std::int64_t sum_stride;
 };
 
+// The loops as one instruction set computes them.
 template <typename T>
-struct Kernels {
+struct RowOps {
+  const char* isa;  // its name
   // features: kEmbedPoints x d. scale: d factors of the elevation.
   void (*embed)(const T* features, int d, const T* scale, Simplices<T>* out);
   void (*gather)(const GatherArgs<T>& args);
   void (*slice)(const SimplexArgs<T>& args, const T* rows, const T* base, T* out);
-  void (*scatter)(const SimplexArgs<T>& args, const T* in, T* rows);
+  void (*splat)(const SimplexArgs<T>& args, const T* in, T* rows);
   void (*merge)(const MergeArgs<T>& args, std::int64_t begin, std::int64_t end);
   void (*blur)(const BlurArgs<T>& args, std::int64_t begin, std::int64_t end);
   void (*mix)(const MixArgs<T>& args, std::int64_t begin, std::int64_t end);
@@ -124,8 +126,8 @@ struct Kernels {
   void (*add)(const T* in, T* rows, std::int64_t stride, std::int64_t count);
 };
 
-// The kernels for this processor. CRFRNN_ISA=baseline|avx2 in the environment asks for a lesser set.
+// The loops for this processor. CRFRNN_ISA=baseline|avx2 in the environment asks for a lesser set.
 template <typename T>
-const Kernels<T>& kernels();
+const RowOps<T>& row_ops();
 
 }  // namespace crfrnn

@@ -2,7 +2,7 @@
 //
 // Built once per instruction set, always without contraction to fused multiply-adds: points on the border
 // between two simplices, which images are full of, must fall to the same side on every processor.
-#include "kernels.hpp"
+#include "rows.hpp"
 
 namespace crfrnn {
 namespace CRFRNN_ISA {

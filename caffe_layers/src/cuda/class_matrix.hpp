@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "backend.hpp"
-#include "rows.hpp"
+#include "chunk.hpp"
 
 namespace crfrnn {
 namespace cuda {
