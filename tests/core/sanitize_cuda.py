@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import Kernel, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.options import NORMALIZATIONS
 
 
 def draw(*shape: int, dtype: torch.dtype) -> torch.Tensor:

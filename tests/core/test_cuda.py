@@ -18,8 +18,9 @@ from torch import Tensor
 
 import caffe
 from crfasrnn.crf import operator_cuda as cuda_op
-from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import Kernel, mean_field, mean_field_kernels, permutohedral_filter
 from crfasrnn.crf.module import CrfRnn
+from crfasrnn.crf.options import NORMALIZATIONS
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device: its layer cannot run", allow_module_level=True)

@@ -21,6 +21,7 @@ from support.reference_data import golden_cases
 from torch import Tensor
 
 from crfasrnn.crf import operator_cuda as cuda_op
+from crfasrnn.crf.call import Call
 from crfasrnn.crf.operator import filter_op, mean_field_backward_op, mean_field_op
 
 core: Any = pytest.importorskip(
@@ -59,22 +60,17 @@ def arguments(
     return [unary, q0, features, weights, mu, taken, *thetas, [normalization] * 3, iterations, keep_state, activation]
 
 
-def call(args: list[Any]) -> tuple[Any, ...]:
-    """What backward is told of the forward pass."""
-    return [f.shape[1] for f in args[2]], args[6], args[7], args[9], args[10], args[4].ndim == 3
-
-
 def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:
     """Scores and all gradients by the host's build."""
-    scores, state = cuda_op.forward(core, *args)
+    scores, state = cuda_op.forward(core, Call(*args))
     grad = draw(*scores.shape, seed=8, dtype=scores.dtype) if grad is None else grad
-    return [scores, *cuda_op.backward(core, grad, state, ALL, *call(args))]
+    return [scores, *cuda_op.backward(core, Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=ALL))]
 
 
 def both_passes_of_cpu(args: list[Any]) -> list[Tensor]:
     scores, state = mean_field_op(*args)
     grad = draw(*scores.shape, seed=8, dtype=scores.dtype)
-    return [scores, *mean_field_backward_op(grad, state, ALL, *call(args))]
+    return [scores, *mean_field_backward_op(*Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=ALL))]
 
 
 def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
@@ -151,7 +147,7 @@ def test_a_thousand_classes() -> None:
     args = arguments(1, 1028, 1, 3, dtype=torch.float64, iterations=2, keep_state=False)
     args[2], args[3] = args[2][1:2], args[3][1:2]
     args[6:10] = [values[1:2] for values in args[6:10]]
-    assert_close([cuda_op.forward(core, *args)[0]], [mean_field_op(*args)[0]], 1e-11)
+    assert_close([cuda_op.forward(core, Call(*args))[0]], [mean_field_op(*args)[0]], 1e-11)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (16, 15)], ids=str)
@@ -224,17 +220,17 @@ def test_one_gradient_alone_is_that_of_all() -> None:
     args = arguments(2, 5, 8, 9, normalization=3)
     _, *expected = both_passes(args)
     for i in range(4):
-        scores, state = cuda_op.forward(core, *args)
-        wanted = [j == i for j in range(4)]
-        results = cuda_op.backward(core, draw(*scores.shape, seed=8), state, wanted, *call(args))
+        scores, state = cuda_op.forward(core, Call(*args))
+        wanted, grad = [j == i for j in range(4)], draw(*scores.shape, seed=8)
+        results = cuda_op.backward(core, Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=wanted))
         assert torch.equal(results[i], expected[i])
         assert all(result.numel() == 0 for j, result in enumerate(results) if j != i)
 
 
 def test_without_state_the_scores_are_the_same() -> None:
     args = arguments(2, 5, 8, 9)
-    with_state, _ = cuda_op.forward(core, *args)
-    without, state = cuda_op.forward(core, *args[:-2], False, 0)
+    with_state, _ = cuda_op.forward(core, Call(*args))
+    without, state = cuda_op.forward(core, Call(*args[:-2], False, 0))
     assert torch.equal(with_state, without)
     assert state.untyped_storage().nbytes() == 1
 
@@ -302,7 +298,7 @@ def test_memory(shape: tuple[int, ...], keep_state: bool) -> None:
         if keep_state:
             assert_close(both_passes(args), expected, 1e-5)
         else:
-            assert_close([cuda_op.forward(core, *args)[0]], expected[:1], 1e-5)
+            assert_close([cuda_op.forward(core, Call(*args))[0]], expected[:1], 1e-5)
     cuda_op.permutohedral_filter(core, draw(30, 5), draw(30, 3), True)
 
 
@@ -328,16 +324,16 @@ def test_checked_mode_says_what_is_wrong(value: float, words: str, monkeypatch: 
     monkeypatch.setattr(cuda_op, "checked", True)
     both_passes(arguments(1, 4, 8, 9))
     with pytest.raises(ValueError, match=words):
-        cuda_op.forward(core, *spoiled(value))
+        cuda_op.forward(core, Call(*spoiled(value)))
     with pytest.raises(ValueError, match=words.replace("image 1", "image 0")):
         cuda_op.permutohedral_filter(core, draw(3, 1), torch.full((3, 2), value), False)
 
 
 def test_nan_score_stays_in_its_image() -> None:
     args = arguments(2, 3, 8, 9)
-    clean = cuda_op.forward(core, *args)[0]
+    clean = cuda_op.forward(core, Call(*args))[0]
     args[0][0, 1, 2, 3] = torch.nan
-    scores = cuda_op.forward(core, *args)[0]
+    scores = cuda_op.forward(core, Call(*args))[0]
     assert torch.isnan(scores[0]).any()
     assert torch.equal(scores[1], clean[1])
 
@@ -355,7 +351,7 @@ def test_tiny_thetas_of_the_position() -> None:
     args = arguments(2, 3, 8, 9)
     for theta in (1e-12, 1e-300):
         args[6] = args[7] = [theta, 8.0, 0.0]
-        assert torch.isnan(cuda_op.forward(core, *args)[0]).all()
+        assert torch.isnan(cuda_op.forward(core, Call(*args))[0]).all()
 
 
 def test_everything_masked() -> None:
@@ -391,7 +387,7 @@ def test_errors(change: dict[int, Any], words: str) -> None:
     for index, value in change.items():
         args[index] = value
     with pytest.raises(ValueError, match=words):
-        cuda_op.forward(core, *args)
+        cuda_op.forward(core, Call(*args))
 
 
 def test_too_many_points_are_refused_before_memory_is_asked_for() -> None:
@@ -402,9 +398,11 @@ def test_too_many_points_are_refused_before_memory_is_asked_for() -> None:
 
 def test_a_copied_state_is_refused() -> None:
     args = arguments(1, 3, 8, 9)
-    _, state = cuda_op.forward(core, *args)
+    _, state = cuda_op.forward(core, Call(*args))
     with pytest.raises(RuntimeError, match="state of this mean_field call is gone"):
-        cuda_op.backward(core, torch.zeros(1, 3, 8, 9), state.clone(), ALL, *call(args))
+        cuda_op.backward(
+            core, Call(*args).gradient_call()._replace(grad=torch.zeros(1, 3, 8, 9), state=state.clone(), wanted=ALL)
+        )
 
 
 def test_memory_of_the_spatial_kernel_is_bounded_by_its_grid() -> None:
@@ -430,4 +428,4 @@ def test_the_module_loads_without_a_driver_and_names_what_fails() -> None:
         pytest.skip("this installation was built without nvcc")
     device_core = cuda_op.load_core()
     with pytest.raises(RuntimeError, match="failed: "):
-        cuda_op.forward(device_core, *arguments(1, 3, 8, 9))
+        cuda_op.forward(device_core, Call(*arguments(1, 3, 8, 9)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from caffe import mode
 from crfasrnn.commands import options
+from crfasrnn.crf import options as words
 
 if TYPE_CHECKING:
     from crfasrnn.networks.recipes import Recipe, RecipeOptions
@@ -65,13 +66,13 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     crf.add_argument("--mean-field", type=options.positive, default=5, metavar="T", help="iterations in training (5)")
     crf.add_argument(
         "--kernel-weights",
-        choices=("shared", "per-class", "full"),
+        choices=words.on_command_line(words.WEIGHTS),
         default="full",
         help="weights of the kernels: one, one for each class, C x C (full)",
     )
     crf.add_argument(
         "--compatibility",
-        choices=("potts", "symmetric", "full"),
+        choices=words.on_command_line(words.COMPATIBILITIES),
         default="full",
         help="fixed, learned with its transpose's mean, or learned freely (full)",
     )
@@ -89,10 +90,10 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
     from crfasrnn.networks.recipes import RecipeOptions
 
     variant = Variant(
-        kernel_weights=arguments.kernel_weights.upper().replace("-", "_"),
-        compatibility=arguments.compatibility,
+        kernel_weights=words.from_command_line(arguments.kernel_weights),
+        compatibility=words.from_command_line(arguments.compatibility),
         untied=arguments.untied,
-        activation="RELU" if arguments.relu else "SOFTMAX",
+        activation="relu" if arguments.relu else "softmax",
     )
     return RecipeOptions(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
 

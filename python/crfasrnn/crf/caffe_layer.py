@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from caffe.errors import CaffeError
 from caffe.layers.base import Shape, TorchLayer
 from caffe.proto import caffe_pb2
-from crfasrnn.crf import dialects
+from crfasrnn.crf import dialects, options
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
 
 _PAR_FILE_LIMIT = 1 << 20
@@ -119,14 +119,11 @@ class MultiStageMeanfieldLayer(TorchLayer):
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         unary, q0, image = bottom
         spatial, bilateral, compatibility = (blob[:, 0] if self._options.untied else blob[0, 0] for blob in params[:3])
-        options = self._options
+        stated = self._options
         weights = [self._counting(spatial), self._counting(bilateral)]
-        if options.symmetric_compatibility:
-            compatibility = (compatibility + compatibility.mT) / 2
+        kind = "symmetric" if stated.symmetric_compatibility else "full"
         alpha, beta, gamma = (
-            params[3].exp()
-            if options.learn_bandwidths
-            else (options.theta_alpha, options.theta_beta, options.theta_gamma)
+            params[3].exp() if stated.learn_bandwidths else (stated.theta_alpha, stated.theta_beta, stated.theta_gamma)
         )
         # The original has no gradient of the image, and nets ask for one when they force backward.
         kernels = [Kernel(gamma), Kernel(alpha, image.detach(), beta)]
@@ -135,20 +132,16 @@ class MultiStageMeanfieldLayer(TorchLayer):
             q0,
             kernels,
             weights,
-            compatibility,
-            iterations=options.num_iterations,
-            activation="relu" if options.activation == options.RELU else "softmax",
+            options.compatibility_matrix(compatibility, kind),
+            iterations=stated.num_iterations,
+            activation=options.from_prototxt(stated.Activation.Name(stated.activation)),
         )
         return [scores]
 
     def _counting(self, weights: torch.Tensor) -> torch.Tensor:
         """Weights ((T,) C, C) of a kernel with what the option kernel_weights leaves of them."""
-        if self._options.kernel_weights == self._options.FULL:
-            return weights
-        diagonal = weights.diagonal(dim1=-2, dim2=-1)
-        if self._options.kernel_weights == self._options.SHARED:
-            diagonal = diagonal.mean(-1, keepdim=True).expand(diagonal.shape)
-        return torch.diag_embed(diagonal)
+        kind = options.from_prototxt(self._options.KernelWeights.Name(self._options.kernel_weights))
+        return options.kernel_matrix(options.kernel_parameters(weights, kind), kind, weights.shape[-1])
 
     def allow_force_backward(self, bottom_index: int) -> bool:
         return bottom_index != 2

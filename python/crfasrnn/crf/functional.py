@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from crfasrnn.crf import operator_cuda as cuda_op  # noqa: F401, makes the operators work on CUDA tensors
-from crfasrnn.crf.kernel_gradients import Lattice, pair_gradient, unrolled_mean_field
+from crfasrnn.crf import operator_cuda, options  # noqa: F401  # operator_cuda makes the operators work on CUDA tensors
+from crfasrnn.crf.call import Call
+from crfasrnn.crf.checks import (
+    at_full_precision,
+    check_iterations,
+    check_matrices,
+    check_mean_field,
+    check_q0,
+    check_tensors,
+    check_theta,
+)
+from crfasrnn.crf.kernel_gradients import FilterWithFeatures, unrolled_mean_field
 from crfasrnn.crf.operator import filter_op, run_mean_field
-
-# By type of device. Half precision is computed in float32.
-_DTYPES = {
-    "cpu": (torch.float32, torch.float64),
-    "cuda": (torch.float32, torch.float64, torch.float16, torch.bfloat16),
-}
-
-# What a kernel is multiplied by, D being the diagonal of its responses to ones: nothing, D^-1 on the right, D^-1 on the left
-# (the paper's weighted mean), D^-1/2 on both sides.
-NORMALIZATIONS = ("none", "before", "after", "symmetric")
-
-# How scores become the Q of the next iteration: a distribution over the classes, or max(0, score).
-ACTIVATIONS = ("softmax", "relu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +35,7 @@ class Kernel:
         features: (N, d, *S) or (1, d, *S) channels compared in addition, e.g. colours, depth or normals; None for none.
             With the position at most 16 dimensions.
         theta_features: standard deviation of the channels, in their units. A scalar tensor that requires a gradient gets one.
-        normalization: one of NORMALIZATIONS.
+        normalization: one of crfasrnn.crf.options.NORMALIZATIONS.
         learn_features: whether a gradient flows to `features`, if they require one.
 
     With a gradient for a theta or for features, all iterations are unrolled in torch, which takes several times as long as the
@@ -83,34 +80,12 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
             f"values must be (N, C) and features (N, d) with the same N, "
             f"got {tuple(values.shape)} and {tuple(features.shape)}"
         )
-    values, features = _at_full_precision(values, features)
-    _check_tensors(values=values, features=features)
+    values, features = at_full_precision(values, features)
+    check_tensors(values=values, features=features)
     if features.requires_grad and torch.is_grad_enabled():
-        return _FilterWithFeatures.apply(values, features, reverse)
+        filtered: Tensor = FilterWithFeatures.apply(values, features, reverse)
+        return filtered
     return filter_op(values, features, reverse)
-
-
-class _FilterWithFeatures(torch.autograd.Function):
-    """The filter with a gradient for its features too."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, features: Tensor, reverse: bool) -> Tensor:
-        ctx.save_for_backward(values, features)
-        ctx.reverse = reverse
-        return filter_op(values, features, reverse)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
-        values, features = ctx.saved_tensors
-        d_values = filter_op(grad, features, not ctx.reverse) if ctx.needs_input_grad[0] else None
-        d_features = None
-        if ctx.needs_input_grad[1]:
-            left, right, at = (t.double().T[:, None] for t in (grad, values, features))
-            lattice = Lattice(at)
-            run = (lambda x, transpose: lattice(x, not transpose)) if ctx.reverse else lattice
-            d_features = pair_gradient(run, lattice.features, left, right)[:, 0].T.to(features.dtype)
-        return d_values, d_features, None
 
 
 def mean_field(
@@ -164,18 +139,19 @@ def mean_field(
 
     Under torch.autocast half-precision inputs are computed, and returned, in float32.
     """
-    unary, q0, image, spatial_weights, bilateral_weights, compatibility = _at_full_precision(
+    unary, q0, image, spatial_weights, bilateral_weights, compatibility = at_full_precision(
         unary, q0, image, spatial_weights, bilateral_weights, compatibility
     )
-    _check_iterations(iterations)
-    _check_mean_field(unary, q0, image, iterations, spatial_weights, bilateral_weights, compatibility)
-    _check_activation(activation)
+    check_iterations(iterations)
+    check_mean_field(unary, q0, image, iterations, spatial_weights, bilateral_weights, compatibility)
+    options.check("activation", activation, options.ACTIVATIONS)
     thetas = {"theta_alpha": theta_alpha, "theta_beta": theta_beta, "theta_gamma": theta_gamma}
     for name, theta in thetas.items():
-        _check_theta(name, theta)
+        check_theta(name, theta)
     # The original has no gradient of the image either, and nets ask for one when they force backward.
     pair = [Kernel(theta_gamma), Kernel(theta_alpha, image.detach(), theta_beta)]
-    return _run(unary, q0, pair, [spatial_weights, bilateral_weights], compatibility, None, iterations, activation)
+    matrices = [spatial_weights, bilateral_weights]
+    return _run(unary, q0, pair, matrices, compatibility, iterations=iterations, activation=activation)
 
 
 def mean_field_kernels(
@@ -216,15 +192,15 @@ def mean_field_kernels(
         raise ValueError(
             f"there must be one weight for each of at least one kernel, got {len(kernels)} and {len(weights)}"
         )
-    unary, q0, compatibility, *weights = _at_full_precision(unary, q0, compatibility, *weights)
+    unary, q0, compatibility, *weights = at_full_precision(unary, q0, compatibility, *weights)
     named = {f"weights[{k}]": w for k, w in enumerate(weights)} | {"compatibility": compatibility}
-    _check_tensors(unary=unary, q0=q0, **named)
+    check_tensors(unary=unary, q0=q0, **named)
     if unary.ndim < 3 or 0 in unary.shape[1:]:
         raise ValueError(f"unary must be (N, C, *S) with nothing empty but N, got {tuple(unary.shape)}")
-    _check_q0(unary, q0)
-    _check_iterations(iterations)
-    _check_activation(activation)
-    _check_matrices(unary, iterations, named)
+    check_q0(unary, q0)
+    check_iterations(iterations)
+    options.check("activation", activation, options.ACTIVATIONS)
+    check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
     if mask is not None and (mask.dtype != torch.bool or mask.shape != (unary.shape[0], *grid)):
@@ -232,7 +208,7 @@ def mean_field_kernels(
     if mask is not None and mask.device != unary.device:
         raise ValueError(f"mask is on {mask.device} but unary on {unary.device}: use mask.to(unary.device)")
     if len(grid) == 2:
-        return _run(unary, q0, checked, weights, compatibility, mask, iterations, activation)
+        return _run(unary, q0, checked, weights, compatibility, mask=mask, iterations=iterations, activation=activation)
     # The core knows planes: the last axis stays, the others become one, and the position becomes features.
     width = grid[-1]
 
@@ -240,15 +216,19 @@ def mean_field_kernels(
         return tensor.reshape(*tensor.shape[:2], -1, width)
 
     flat = [
-        Kernel(
+        replace(
+            kernel,
+            theta_position=None,
             features=plane(_with_position(kernel, grid, unary)),
-            normalization=kernel.normalization,
+            theta_features=1.0,
             learn_features=kernel.learns(),
         )
         for kernel in checked
     ]
     taken = None if mask is None else mask.reshape(len(mask), -1, width)
-    scores = _run(plane(unary), plane(q0), flat, weights, compatibility, taken, iterations, activation)
+    scores = _run(
+        plane(unary), plane(q0), flat, weights, compatibility, mask=taken, iterations=iterations, activation=activation
+    )
     return scores.reshape(unary.shape)
 
 
@@ -275,16 +255,13 @@ def _per_axis(theta: float | Sequence[float] | Tensor, axes: int) -> tuple[Any, 
 def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
     """The kernel with features that fit the scores; detached, and with numbers for thetas, where nothing is learned."""
     name, grid, features = f"kernels[{k}]", tuple(unary.shape[2:]), kernel.features
-    if kernel.normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"{name}: normalization must be one of {', '.join(NORMALIZATIONS)}, got {kernel.normalization!r}"
-        )
+    options.check(f"{name}: normalization", kernel.normalization, options.NORMALIZATIONS)
     if kernel.theta_position is not None:
         thetas = _per_axis(kernel.theta_position, len(grid))
         if len(thetas) != len(grid):
             raise ValueError(f"{name}: theta_position has {len(thetas)} numbers, but unary has {len(grid)} axes")
         for theta in thetas:
-            _check_theta(f"{name}: theta_position", theta)
+            check_theta(f"{name}: theta_position", theta)
     elif features is None:
         raise ValueError(f"{name} compares nothing: give theta_position, features, or both")
     learns = kernel.learns()
@@ -294,16 +271,16 @@ def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
             position = tuple(float(t) for t in _per_axis(position, len(grid)))
         theta_features = float(theta_features)
     if features is None:
-        return Kernel(position, None, theta_features, kernel.normalization)
-    _check_theta(f"{name}: theta_features", kernel.theta_features)
-    (features,) = _at_full_precision(features if kernel.learn_features else features.detach())
-    _check_tensors(unary=unary, **{f"{name}.features": features})
+        return replace(kernel, theta_position=position, theta_features=theta_features, learn_features=False)
+    check_theta(f"{name}: theta_features", kernel.theta_features)
+    (features,) = at_full_precision(features if kernel.learn_features else features.detach())
+    check_tensors(unary=unary, **{f"{name}.features": features})
     if features.ndim != unary.ndim or features.shape[0] not in (1, unary.shape[0]) or tuple(features.shape[2:]) != grid:
         raise ValueError(
             f"{name}: features must be (N, d, {', '.join(map(str, grid))}) or have N = 1, as unary {tuple(unary.shape)}, "
             f"got {tuple(features.shape)}"
         )
-    return Kernel(position, features, theta_features, kernel.normalization, kernel.learn_features)
+    return replace(kernel, theta_position=position, features=features, theta_features=theta_features)
 
 
 def _run(
@@ -312,9 +289,10 @@ def _run(
     kernels: Sequence[Kernel],
     weights: Sequence[Tensor],
     compatibility: Tensor,
-    mask: Tensor | None,
+    *,
     iterations: int,
     activation: str,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Call the operator for planes (N, C, H, W)."""
     classes = unary.shape[1]
@@ -324,109 +302,34 @@ def _run(
         for m in (*weights, compatibility)
     )
     stacked = torch.stack(matrices)
-    normalization = [NORMALIZATIONS.index(kernel.normalization) for kernel in kernels]
+    normalization = [options.NORMALIZATIONS.index(kernel.normalization) for kernel in kernels]
     if any(kernel.learns() for kernel in kernels):
-        grid = tuple(unary.shape[2:])
-        coordinates = [_with_position(kernel, grid, unary) for kernel in kernels]
-        activate = (lambda scores: scores.softmax(0)) if activation == "softmax" else torch.relu
-        return unrolled_mean_field(unary, q0, coordinates, normalization, stacked, mu, mask, iterations, activate)
+        return unrolled_mean_field(
+            unary,
+            q0,
+            [_with_position(kernel, tuple(unary.shape[2:]), unary) for kernel in kernels],
+            stacked,
+            mu,
+            normalizations=normalization,
+            iterations=iterations,
+            activate=torch.relu if activation == "relu" else partial(torch.softmax, dim=0),
+            mask=mask,
+        )
     nothing = unary.new_empty(1, 0, *unary.shape[2:])
     positions = [(0.0, 0.0) if k.theta_position is None else _per_axis(k.theta_position, 2) for k in kernels]
-    keep_state = torch.is_grad_enabled() and any(t.requires_grad for t in (unary, q0, stacked, mu))
-    return run_mean_field(
-        unary,
-        q0,
-        [nothing if kernel.features is None else kernel.features for kernel in kernels],
-        stacked,
-        mu,
-        mask,
-        [x for x, _ in positions],
-        [y for _, y in positions],
-        [float(kernel.theta_features) for kernel in kernels],
-        normalization,
-        iterations,
-        keep_state,
-        ACTIVATIONS.index(activation),
+    call = Call(
+        unary=unary,
+        q0=q0,
+        features=[nothing if kernel.features is None else kernel.features for kernel in kernels],
+        weights=stacked,
+        compatibility=mu,
+        mask=mask,
+        theta_x=[x for x, _ in positions],
+        theta_y=[y for _, y in positions],
+        theta=[float(kernel.theta_features) for kernel in kernels],
+        normalization=normalization,
+        iterations=iterations,
+        keep_state=torch.is_grad_enabled() and any(t.requires_grad for t in (unary, q0, stacked, mu)),
+        activation=options.ACTIVATIONS.index(activation),
     )
-
-
-def _at_full_precision(*tensors: Tensor) -> list[Tensor]:
-    """Under autocast half-precision tensors as float32: exponentials and long sums need it."""
-    device = tensors[0].device.type
-    if device not in _DTYPES or not torch.is_autocast_enabled(device):
-        return list(tensors)
-    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-
-
-def _check_iterations(iterations: int) -> None:
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
-
-
-def _check_activation(activation: str) -> None:
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-
-
-def _check_theta(name: str, theta: float | Tensor) -> None:
-    values = theta.detach().flatten().tolist() if isinstance(theta, Tensor) else [theta]
-    if not all(math.isfinite(value) and value > 0 for value in values):
-        raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
-
-
-def _check_tensors(**tensors: Tensor) -> None:
-    (first_name, first), *_ = tensors.items()
-    for name, tensor in tensors.items():
-        if tensor.device.type not in _DTYPES:
-            raise ValueError(f"{name} is on {tensor.device}, must be on a CPU or CUDA device: use {name}.cpu()")
-        if tensor.device != first.device:
-            raise ValueError(
-                f"{name} is on {tensor.device} but {first_name} on {first.device}: use {name}.to({first_name}.device)"
-            )
-        if tensor.dtype not in _DTYPES[tensor.device.type]:
-            raise ValueError(f"{name} is {tensor.dtype}, must be torch.float32 or torch.float64: use {name}.float()")
-        if tensor.dtype != first.dtype:
-            raise ValueError(
-                f"{name} is {tensor.dtype} but {first_name} is {first.dtype}: use {name}.to({first_name}.dtype)"
-            )
-
-
-def _check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, iterations: int, *weights: Tensor) -> None:
-    names = ("spatial_weights", "bilateral_weights", "compatibility")
-    _check_tensors(unary=unary, q0=q0, image=image, **dict(zip(names, weights)))
-    if unary.ndim != 4 or 0 in unary.shape[1:]:
-        raise ValueError(f"unary must be (N, C, H, W) with C, H, W >= 1, got {tuple(unary.shape)}")
-    _check_q0(unary, q0)
-    if image.ndim != 4 or not 1 <= image.shape[1] <= 14:
-        raise ValueError(f"image must be (N, K, H, W) with 1 to 14 channels, got {tuple(image.shape)}")
-    if image.shape[0] != unary.shape[0]:
-        raise ValueError(
-            f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: there must be one image per unary"
-        )
-    if image.shape[2:] != unary.shape[2:]:
-        raise ValueError(
-            f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: height and width must be equal; "
-            f"resize or crop one of them, e.g. F.interpolate(unary, size=image.shape[2:], mode='bilinear')"
-        )
-    _check_matrices(unary, iterations, dict(zip(names, weights)))
-
-
-def _check_q0(unary: Tensor, q0: Tensor) -> None:
-    if q0.shape != unary.shape:
-        raise ValueError(
-            f"q0 has shape {tuple(q0.shape)} but unary {tuple(unary.shape)}: they must be equal "
-            f"(pass unary itself as q0 to start from the unaries)"
-        )
-
-
-def _check_matrices(unary: Tensor, iterations: int, matrices: dict[str, Tensor]) -> None:
-    classes = unary.shape[1]
-    square = (classes, classes)
-    for name, weight in matrices.items():
-        if tuple(weight.shape) not in (square, (1, 1, *square), (iterations, *square)):
-            raise ValueError(
-                f"{name} has shape {tuple(weight.shape)}, but unary {tuple(unary.shape)} has {classes} classes: "
-                f"it must be ({classes}, {classes}) or (1, 1, {classes}, {classes}), "
-                f"or ({iterations}, {classes}, {classes}) with a matrix for every iteration; "
-                f"torch.eye({classes}) times a factor gives one weight for all classes"
-            )
+    return run_mean_field(call)

@@ -25,7 +25,7 @@ from torch import Tensor
 from crfasrnn import _core
 from crfasrnn.crf.operator import filter_op
 
-# out = n^-ALPHA K(n^-BETA v) with n = K(1), by the index of crfasrnn.crf.NORMALIZATIONS.
+# out = n^-ALPHA K(n^-BETA v) with n = K(1), by the index of crfasrnn.crf.options.NORMALIZATIONS.
 _ALPHA = (0.0, 0.0, 1.0, 0.5)
 _BETA = (0.0, 1.0, 0.0, 0.5)
 
@@ -104,6 +104,29 @@ class GaussianFilter(torch.autograd.Function):
         return d_values, d_features.to(values.dtype), None, None
 
 
+class FilterWithFeatures(torch.autograd.Function):
+    """The filter of values (N, C) at features (N, d), or its transpose, with a gradient for the features too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, features: Tensor, reverse: bool) -> Tensor:
+        ctx.save_for_backward(values, features)
+        ctx.reverse = reverse
+        return filter_op(values, features, reverse)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+        values, features = ctx.saved_tensors
+        d_values = filter_op(grad, features, not ctx.reverse) if ctx.needs_input_grad[0] else None
+        d_features = None
+        if ctx.needs_input_grad[1]:
+            left, right, at = (t.double().T[:, None] for t in (grad, values, features))
+            lattice = Lattice(at)
+            run = (lambda x, transpose: lattice(x, not transpose)) if ctx.reverse else lattice
+            d_features = pair_gradient(run, lattice.features, left, right)[:, 0].T.to(features.dtype)
+        return d_values, d_features, None
+
+
 def _factors(response: Tensor, normalization: int) -> tuple[Tensor, Tensor]:
     """What multiplies after and before the filter; the addend keeps points that nobody reaches, as in the compiled core."""
     n = response + 1e-20
@@ -114,12 +137,13 @@ def unrolled_mean_field(
     unary: Tensor,
     q0: Tensor,
     coordinates: Sequence[Tensor],
-    normalizations: Sequence[int],
     weights: Tensor,
     compatibility: Tensor,
-    mask: Tensor | None,
+    *,
+    normalizations: Sequence[int],
     iterations: int,
     activate: Callable[[Tensor], Tensor],
+    mask: Tensor | None = None,
     make_lattice: Callable[[Tensor], Any] = Lattice,
 ) -> Tensor:
     """Scores as crfasrnn.crf.mean_field_kernels, differentiable in everything.

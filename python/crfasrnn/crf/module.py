@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2
-from caffe.proto.model_file import read_model, write_model
+from crfasrnn.crf import caffemodel, options
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
 
 
@@ -126,10 +124,8 @@ class CrfRnn(nn.Module):
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
         if not kernels or not all(isinstance(kernel, (Spatial, Bilateral, Features)) for kernel in kernels):
             raise ValueError(f"kernels must be at least one of Spatial, Bilateral and Features, got {kernels!r}")
-        if weights not in ("full", "per_class", "shared"):
-            raise ValueError(f"weights must be 'full', 'per_class' or 'shared', got {weights!r}")
-        if compatibility not in ("full", "symmetric", "potts"):
-            raise ValueError(f"compatibility must be 'full', 'symmetric' or 'potts', got {compatibility!r}")
+        options.check("weights", weights, options.WEIGHTS)
+        options.check("compatibility", compatibility, options.COMPATIBILITIES)
         self.num_classes = num_classes
         self.kernels = tuple(kernels)
         self.iterations = iterations
@@ -151,20 +147,15 @@ class CrfRnn(nn.Module):
             self.compatibility = nn.Parameter(potts)
 
     def _start(self, weight: float) -> Tensor:
-        if self._shape_of_weights == "shared":
-            return torch.full(self._sets, float(weight))
-        diagonal = torch.full((*self._sets, self.num_classes), float(weight))
-        return diagonal if self._shape_of_weights == "per_class" else torch.diag_embed(diagonal)
+        matrix = float(weight) * torch.eye(self.num_classes).repeat(*self._sets, 1, 1).reshape(
+            *self._sets, -1, self.num_classes
+        )
+        return options.kernel_parameters(matrix, self._shape_of_weights).clone()
 
     def matrices(self) -> tuple[list[Tensor], Tensor]:
         """The W_k of all kernels and mu as (C, C), untied (iterations, C, C), functions of the parameters."""
-        weights = list(self.weights)
-        if self._shape_of_weights == "shared":
-            weights = [w[..., None].expand(*self._sets, self.num_classes) for w in weights]
-        if self._shape_of_weights != "full":
-            weights = [torch.diag_embed(w) for w in weights]
-        mu = self.compatibility
-        return weights, (mu + mu.mT) / 2 if self._kind_of_compatibility == "symmetric" else mu
+        weights = [options.kernel_matrix(w, self._shape_of_weights, self.num_classes) for w in self.weights]
+        return weights, options.compatibility_matrix(self.compatibility, self._kind_of_compatibility)
 
     def _bandwidths(self) -> list[list[Any]]:
         """The thetas of every kernel in the order of _thetas: numbers, or what the learned logarithms say."""
@@ -245,7 +236,7 @@ class CrfRnn(nn.Module):
         """What print() shows."""
         return f"{self.num_classes} classes, {list(self.kernels)}, iterations={self.iterations}"
 
-    def load_caffemodel(self, path: str | os.PathLike[str], layer: str = "inference1") -> CrfRnn:
+    def load_caffemodel(self, path: str | os.PathLike[str], layer: str = caffemodel.LAYER) -> CrfRnn:
         """Copy the parameters of a MultiStageMeanfield layer from a .caffemodel or .caffemodel.h5; returns self.
 
         Raises:
@@ -253,34 +244,25 @@ class CrfRnn(nn.Module):
             ValueError: this module's weights or compatibility are not "full".
         """
         targets = self._blobs()
-        layers = {found.name: found.blobs for found in read_model(path) if found.blobs}
-        if layer not in layers:
-            known = ", ".join(list(layers)[-8:]) or "none with weights"
-            raise CaffeError(f"{os.fspath(path)}: no layer {layer!r} with weights; the last layers are {known}")
-        blobs = [np.asarray(blob) for blob in layers[layer]]
-        shape = (self.num_classes, self.num_classes)
-        shapes = [tuple(blob.shape) for blob in blobs]
-        if len(blobs) != len(targets) or any(found[-2:] != shape or np.prod(found[:-2]) != 1 for found in shapes):
+        matrices = caffemodel.read_matrices(path, len(targets), layer)
+        if matrices[0].shape != targets[0].shape:
             raise CaffeError(
-                f"{os.fspath(path)}: layer {layer!r} has blobs {shapes}, but {len(targets)} of 1 x 1 x {shape[0]} x {shape[1]} "
-                "are expected: another number of classes or of kernels"
+                f"{os.fspath(path)}: layer {layer!r} has matrices of {matrices[0].shape[0]} classes, this module {self.num_classes}: another "
+                "number of classes or of kernels"
             )
         with torch.no_grad():
-            for target, blob in zip(targets, blobs):
-                target.copy_(torch.from_numpy(blob.reshape(shape).copy()))
+            for target, matrix in zip(targets, matrices):
+                target.copy_(torch.from_numpy(matrix.copy()))
         return self
 
-    def save_caffemodel(self, path: str | os.PathLike[str], layer: str = "inference1") -> None:
+    def save_caffemodel(self, path: str | os.PathLike[str], layer: str = caffemodel.LAYER) -> None:
         """Write the parameters as the layer of that name, for Caffe's `-weights` or Net.copy_from.
 
         Raises:
             CaffeError: the file cannot be written.
             ValueError: this module's weights or compatibility are not "full".
         """
-        blobs = [t.detach().to(torch.float32).cpu().numpy()[None, None] for t in self._blobs()]
-        net = caffe_pb2.NetParameter(name="crfasrnn")
-        net.layer.add(name=layer, type="MultiStageMeanfield")
-        write_model(path, net, [blobs])
+        caffemodel.write_matrices(path, [blob.detach().float().cpu().numpy() for blob in self._blobs()], layer)
 
     def _blobs(self) -> list[Tensor]:
         if self._shape_of_weights != "full" or self._kind_of_compatibility != "full" or self._sets:

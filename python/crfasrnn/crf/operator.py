@@ -1,4 +1,4 @@
-"""The torch operators crfasrnn::mean_field and crfasrnn::permutohedral_filter: CPU, fake tensors, autograd; CUDA in cuda_op.py.
+"""The torch operators crfasrnn::mean_field and crfasrnn::permutohedral_filter: CPU, fake tensors, autograd; CUDA in operator_cuda.
 
 How the state of a forward pass (lattices, Q of every iteration) gets to backward: the operator returns, beside the scores, a
 tensor of one byte whose storage owns the state. Autograd saves that tensor, and compiled graphs pass it on, like any other,
@@ -12,7 +12,7 @@ leaves its state behind, and backward says so.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,8 @@ import torch
 from torch import Tensor
 
 from crfasrnn import _core
+from crfasrnn.crf.call import DIFFERENTIABLE, GRADIENT_SCHEMA, SCHEMA, Call, GradientCall
 
-SCHEMA = (
-    "(Tensor unary, Tensor q0, Tensor[] features, Tensor weights, Tensor compatibility, Tensor? mask, "
-    "float[] theta_x, float[] theta_y, float[] theta, int[] normalization, int iterations, bool keep_state, "
-    "int activation) -> (Tensor, Tensor)"
-)
-BACKWARD_SCHEMA = (
-    "(Tensor grad, Tensor state, bool[] wanted, int[] channels, float[] theta_x, float[] theta_y, int[] normalization, "
-    "int iterations, bool untied)"
-    " -> (Tensor unary, Tensor q0, Tensor weights, Tensor compatibility)"
-)
 FILTER_SCHEMA = "(Tensor values, Tensor features, bool reverse) -> Tensor"
 
 STATE_IS_GONE = (
@@ -62,174 +53,139 @@ def live_state_bytes() -> int:
     return sum(owner.state.nbytes for owner in list(_states.values()))
 
 
-def mean_field_on_cpu(
-    unary: Tensor,
-    q0: Tensor,
-    features: Sequence[Tensor],
-    weights: Tensor,
-    compatibility: Tensor,
-    mask: Tensor | None,
-    theta_x: Sequence[float],
-    theta_y: Sequence[float],
-    theta: Sequence[float],
-    normalization: Sequence[int],
-    iterations: int,
-    keep_state: bool,
-    activation: int,
-) -> tuple[Tensor, Tensor]:
-    """Scores (N, C, H, W) and the carrier of the state; arguments as crfasrnn.crf.mean_field_kernels checks them.
+Results = tuple[Tensor, Tensor]
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor]
 
-    Lists have one entry per kernel: features (N or 1, d, H, W), d = 0 for none; theta_x, theta_y in pixels, 0 where the position is
-    no feature; theta in the features' units; normalization 0 to 3 as in crfasrnn.crf.NORMALIZATIONS. weights: (kernels, C, C) and
-    compatibility: (C, C), or (kernels, iterations, C, C) and (iterations, C, C) for untied iterations. mask: (N, H, W) bool, or
-    None. activation: as in crfasrnn.crf.ACTIVATIONS.
-    """
-    source = _core.KernelSource32 if unary.dtype == torch.float32 else _core.KernelSource64
+
+def forward_on_cpu(call: Call) -> Results:
+    """Scores (N, C, H, W) and the carrier of the state."""
+    source = _core.KernelSource32 if call.unary.dtype == torch.float32 else _core.KernelSource64
     kernels = [
         source(f.detach().contiguous(), x, y, t, n)
-        for f, x, y, t, n in zip(features, theta_x, theta_y, theta, normalization)
+        for f, x, y, t, n in zip(call.features, call.theta_x, call.theta_y, call.theta, call.normalization)
     ]
-    scores, start, w, mu = (tensor.detach().contiguous() for tensor in (unary, q0, weights, compatibility))
-    if mu.ndim == 2:
+    scores, start, w, mu = (getattr(call, name).detach().contiguous() for name in DIFFERENTIABLE)
+    if not call.untied:
         w, mu = w[:, None], mu[None]
     out = torch.empty_like(scores)
-    taken = None if mask is None else mask.contiguous().view(torch.uint8)
+    taken = None if call.mask is None else call.mask.contiguous().view(torch.uint8)
+    threads, keep = torch.get_num_threads(), call.keep_state
     state = _core.mean_field_forward(
-        scores, start, kernels, w, mu, taken, out, iterations, activation, keep_state, torch.get_num_threads()
+        scores, start, kernels, w, mu, taken, out, call.iterations, call.activation, keep, threads
     )
     return out, torch.zeros(1, dtype=torch.uint8) if state is None else _carrier(state)
 
 
-mean_field_op = torch.library.custom_op(
-    "crfasrnn::mean_field", mean_field_on_cpu, mutates_args=(), device_types="cpu", schema=SCHEMA
-)
-
-
-@mean_field_op.register_fake
-def _(unary: Tensor, q0: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(unary, memory_format=torch.contiguous_format), unary.new_empty(1, dtype=torch.uint8)
-
-
-def mean_field_backward_on_cpu(
-    grad: Tensor,
-    state: Tensor,
-    wanted: Sequence[bool],
-    channels: Sequence[int],
-    theta_x: Sequence[float],
-    theta_y: Sequence[float],
-    normalization: Sequence[int],
-    iterations: int,
-    untied: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of mean_field; those that are not wanted are empty.
-
-    channels: number of features of each kernel; untied: every iteration has parameters of its own. These and what comes between
-    say how the forward pass was called: a state on a device cannot tell the host itself.
-    """
-    owner = _states.get(state.data_ptr())
+def backward_on_cpu(call: GradientCall) -> Gradients:
+    """The gradients of a forward_on_cpu, in the order of DIFFERENTIABLE; those that are not wanted are empty."""
+    owner = _states.get(call.state.data_ptr())
     if owner is None:
         raise RuntimeError(STATE_IS_GONE)
-    grad = grad.contiguous()
-    results = tuple(
-        torch.empty(shape if needed else (0,), dtype=grad.dtype)
-        for shape, needed in zip(gradient_shapes(grad, len(channels), iterations if untied else 0), wanted)
-    )
-    unary, q0, weights, compatibility = (d if needed else None for d, needed in zip(results, wanted))
-    if not untied:
+    grad = call.grad.contiguous()
+    results = _wanted(call, lambda shape: torch.empty(shape, dtype=grad.dtype))
+    unary, q0, weights, compatibility = (d if needed else None for d, needed in zip(results, call.wanted))
+    if not call.untied:
         weights = None if weights is None else weights[:, None]
         compatibility = None if compatibility is None else compatibility[None]
     owner.state.backward(grad, unary, q0, weights, compatibility, torch.get_num_threads())
-    return results  # type: ignore[return-value]
+    return results
 
 
-mean_field_backward_op = torch.library.custom_op(
-    "crfasrnn::mean_field_backward",
-    mean_field_backward_on_cpu,
-    mutates_args=(),
-    device_types="cpu",
-    schema=BACKWARD_SCHEMA,
-)
+def _wanted(call: GradientCall, new: Callable[[tuple[int, ...]], Tensor]) -> Gradients:
+    """A new tensor for each gradient, empty for those that are not wanted."""
+    unary, q0, weights, compatibility = (
+        new(shape if needed else (0,)) for shape, needed in zip(call.shapes(), call.wanted)
+    )
+    return unary, q0, weights, compatibility
+
+
+@torch.library.custom_op("crfasrnn::mean_field", mutates_args=(), device_types="cpu", schema=SCHEMA)
+def mean_field_op(*arguments: Any) -> Results:
+    """The fields of a Call to scores and state."""
+    return forward_on_cpu(Call(*arguments))
+
+
+@mean_field_op.register_fake
+def _(*arguments: Any) -> Results:
+    unary = Call(*arguments).unary
+    return torch.empty_like(unary, memory_format=torch.contiguous_format), unary.new_empty(1, dtype=torch.uint8)
+
+
+@torch.library.custom_op("crfasrnn::mean_field_backward", mutates_args=(), device_types="cpu", schema=GRADIENT_SCHEMA)
+def mean_field_backward_op(*arguments: Any) -> Gradients:
+    """The fields of a GradientCall to the gradients."""
+    return backward_on_cpu(GradientCall(*arguments))
 
 
 @mean_field_backward_op.register_fake
-def _(
-    grad: Tensor,
-    state: Tensor,
-    wanted: Sequence[bool],
-    channels: Sequence[int],
-    theta_x: Sequence[float],
-    theta_y: Sequence[float],
-    normalization: Sequence[int],
-    iterations: int,
-    untied: bool,
-) -> tuple[Tensor, ...]:
-    shapes = gradient_shapes(grad, len(channels), iterations if untied else 0)
-    return tuple(grad.new_empty(shape if needed else (0,)) for shape, needed in zip(shapes, wanted))
+def _(*arguments: Any) -> Gradients:
+    call = GradientCall(*arguments)
+    return _wanted(call, call.grad.new_empty)
 
 
-def gradient_shapes(grad: Tensor, kernels: int, sets: int = 0) -> tuple[Sequence[int], ...]:
-    """Of unary, q0, weights and compatibility; sets: of parameters if iterations are untied, else 0."""
-    matrix = (*([sets] if sets else []), grad.shape[1], grad.shape[1])
-    return tuple(grad.shape), tuple(grad.shape), (kernels, *matrix), matrix
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, call: Call, output: Results) -> None:
     ctx.save_for_backward(output[1])
-    _, _, features, _, compatibility, _, theta_x, theta_y, _, normalization, iterations, *_ = inputs
-    ctx.kernels = len(features)
-    ctx.others = len(inputs) - 5  # without a gradient, after compatibility
-    ctx.call = ([f.shape[1] for f in features], theta_x, theta_y, normalization, iterations, compatibility.ndim == 3)
+    ctx.call = call.gradient_call()
     ctx.mark_non_differentiable(output[1])
 
 
-def _gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+def _gradients(
+    ctx: Any, grad: Tensor, needs: Sequence[bool], compute: Callable[[GradientCall], Gradients]
+) -> list[Any]:
+    """Those of DIFFERENTIABLE, None where they are not needed."""
     (state,) = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    wanted = [needs[0], needs[1], needs[3], needs[4]]
-    results = mean_field_backward_op(grad, state, wanted, *ctx.call)
-    d_unary, d_q0, d_weights, d_compatibility = (d if needed else None for d, needed in zip(results, wanted))
-    return (d_unary, d_q0, [None] * ctx.kernels, d_weights, d_compatibility, *[None] * ctx.others)
+    results = compute(ctx.call._replace(grad=grad, state=state, wanted=list(needs)))
+    return [d if needed else None for d, needed in zip(results, needs)]
 
 
-mean_field_op.register_autograd(_gradients, setup_context=_save)
+def _library_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+    needs = [ctx.needs_input_grad[Call._fields.index(name)] for name in DIFFERENTIABLE]
+    found = dict(zip(DIFFERENTIABLE, _gradients(ctx, grad, needs, lambda call: mean_field_backward_op(*call))))
+    # A list of tensors wants a list of gradients.
+    return tuple([None] * len(ctx.call.channels) if name == "features" else found.get(name) for name in Call._fields)
+
+
+mean_field_op.register_autograd(
+    _library_gradients, setup_context=lambda ctx, inputs, output: _save(ctx, Call(*inputs), output)
+)
+
+# What computes on tensors of a type of device, forward and backward. operator_cuda adds "cuda".
+KERNELS: dict[str, tuple[Callable[[Call], Results], Callable[[GradientCall], Gradients]]] = {
+    "cpu": (forward_on_cpu, backward_on_cpu)
+}
 
 
 class _EagerMeanField(torch.autograd.Function):
     """The operator called without torch.library, whose first call imports torch's compiler: a second and more."""
 
     @staticmethod
-    def forward(
-        ctx: Any, unary: Tensor, q0: Tensor, weights: Tensor, compatibility: Tensor, features: list[Tensor], *rest: Any
-    ) -> Tensor:
-        inputs = (unary, q0, features, weights, compatibility, *rest)
-        output = mean_field_on_cpu(*inputs)
-        _save(ctx, inputs, output)
+    def forward(ctx: Any, call: Call, *differentiable: Tensor) -> Tensor:
+        """differentiable: the call's own tensors, which autograd sees only as arguments."""
+        ctx.device = call.unary.device.type
+        output = KERNELS[ctx.device][0](call)
+        _save(ctx, call, output)
         return output[0]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        (state,) = ctx.saved_tensors
-        wanted = list(ctx.needs_input_grad[:4])
-        results = mean_field_backward_on_cpu(grad, state, wanted, *ctx.call)
-        return (*(d if needed else None for d, needed in zip(results, wanted)), None, *[None] * ctx.others)
+        return (None, *_gradients(ctx, grad, ctx.needs_input_grad[1:], KERNELS[ctx.device][1]))
 
 
-def run_mean_field(
-    unary: Tensor, q0: Tensor, features: list[Tensor], weights: Tensor, compatibility: Tensor, *rest: Any
-) -> Tensor:
+def run_mean_field(call: Call) -> Tensor:
     """The scores by the operator, or the same without torch.library where nobody could tell the difference."""
-    inputs = (unary, q0, weights, compatibility)
-    plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in (*inputs, *features))
+    inputs = [getattr(call, name) for name in DIFFERENTIABLE]
+    plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in (*inputs, *call.features))
     if (
         plain
-        and unary.device.type == "cpu"
+        and call.unary.device.type in KERNELS
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
         and not torch._C._len_torch_dispatch_stack()
     ):
-        return _EagerMeanField.apply(*inputs, features, *rest)
-    return mean_field_op(unary, q0, features, weights, compatibility, *rest)[0]
+        scores: Tensor = _EagerMeanField.apply(call, *inputs)
+        return scores
+    return mean_field_op(*call)[0]
 
 
 @torch.library.custom_op("crfasrnn::permutohedral_filter", mutates_args=(), device_types="cpu", schema=FILTER_SCHEMA)

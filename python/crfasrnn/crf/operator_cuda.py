@@ -6,8 +6,8 @@ device, so calls may be captured into CUDA graphs. The state is a tensor of one 
 and compiled graphs keep it, and with it the storage, like any other tensor.
 
 What the host cannot see without waiting it does not check: features that are NaN, infinite or too large make the scores of their
-image NaN. `cuda_op.checked = True`, or CRFASRNN_CUDA_CHECK=1 in the environment, raises the CPU's ValueError instead, at the price
-of waiting for the device in every call.
+image NaN. `crfasrnn.crf.operator_cuda.checked = True`, or CRFASRNN_CUDA_CHECK=1 in the environment, raises the CPU's ValueError
+instead, at the price of waiting for the device in every call.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from crfasrnn.crf import operator as mean_field_op
+from crfasrnn.crf import operator
+from crfasrnn.crf.call import DIFFERENTIABLE, Call, GradientCall
 
 checked = os.environ.get("CRFASRNN_CUDA_CHECK", "0") not in ("", "0")
 
@@ -50,75 +50,54 @@ def load_core() -> Any:
         ) from None
 
 
-def forward(
-    core: Any,
-    unary: Tensor,
-    q0: Tensor,
-    features: Sequence[Tensor],
-    weights: Tensor,
-    compatibility: Tensor,
-    mask: Tensor | None,
-    theta_x: Sequence[float],
-    theta_y: Sequence[float],
-    theta: Sequence[float],
-    normalization: Sequence[int],
-    iterations: int,
-    keep_state: bool,
-    activation: int,
-) -> tuple[Tensor, Tensor]:
-    """Scores and state; arguments as mean_field_op's, and the compiled module that computes."""
-    scores, start, w, mu, *channels = (_prepared(t) for t in (unary, q0, weights, compatibility, *features))
+def forward(core: Any, call: Call) -> operator.Results:
+    """Scores and state, by the compiled module `core`."""
+    unary = call.unary
+    scores, start, w, mu, *channels = map(
+        _prepared, (*(getattr(call, name) for name in DIFFERENTIABLE), *call.features)
+    )
     if not unary.shape[0]:
         return torch.empty_like(unary, memory_format=torch.contiguous_format), _bytes(unary, 1)
-    taken = None if mask is None else mask.contiguous()
+    taken = None if call.mask is None else call.mask.contiguous()
     top = torch.empty_like(scores)
     status = torch.empty(len(scores), dtype=torch.int32, device=unary.device)
     kernels = [
         (f.data_ptr(), f.shape[1], f.shape[0] == 1, x, y, t, n)
-        for f, x, y, t, n in zip(channels, theta_x, theta_y, theta, normalization)
+        for f, x, y, t, n in zip(channels, call.theta_x, call.theta_y, call.theta, call.normalization)
     ]
+    sets = len(call.compatibility) if call.untied else 1  # of parameters
     with _device(unary) as stream:
-        field = _typed(core, "Field", scores)(*scores.shape, iterations, kernels, _sets(mu), activation)
-        state_bytes, work_bytes = field.forward_memory(keep_state)
+        field = _typed(core, "Field", scores)(*scores.shape, call.iterations, kernels, sets, call.activation)
+        state_bytes, work_bytes = field.forward_memory(call.keep_state)
         state, work = _bytes(unary, state_bytes), _bytes(unary, work_bytes)
-        field.forward(
-            *map(_address, (scores, start, taken, w, mu, top, status, state if keep_state else None, work)), stream
-        )
+        kept = state if call.keep_state else None
+        field.forward(*map(_address, (scores, start, taken, w, mu, top, status, kept, work)), stream)
     _complain(status)
     return top.to(unary.dtype), state[:1]
 
 
-def backward(
-    core: Any,
-    grad: Tensor,
-    state: Tensor,
-    wanted: Sequence[bool],
-    channels: Sequence[int],
-    theta_x: Sequence[float],
-    theta_y: Sequence[float],
-    normalization: Sequence[int],
-    iterations: int,
-    untied: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of unary, q0, weights and compatibility; those that are not wanted are empty.
+def backward(core: Any, call: GradientCall) -> operator.Gradients:
+    """The gradients of a forward, in the order of DIFFERENTIABLE; those that are not wanted are empty.
 
     The activation is part of the state.
     """
+    grad, wanted = call.grad, call.wanted
     diff = _prepared(grad)
-    sets = iterations if untied else 0
-    shapes = mean_field_op.gradient_shapes(grad, len(channels), sets)
-    results = [diff.new_empty(shape if needed else (0,)) for shape, needed in zip(shapes, wanted)]
+    results = [diff.new_empty(shape if needed else (0,)) for shape, needed in zip(call.shapes(), wanted)]
     if not grad.shape[0]:
         return tuple(result.zero_().to(grad.dtype) for result in results)  # type: ignore[return-value]
-    kernels = [(0, d, False, x, y, 1.0, n) for d, x, y, n in zip(channels, theta_x, theta_y, normalization)]
+    kernels = [
+        (0, d, False, x, y, 1.0, n) for d, x, y, n in zip(call.channels, call.theta_x, call.theta_y, call.normalization)
+    ]
     with _device(grad) as stream:
-        field = _typed(core, "Field", diff)(*diff.shape, iterations, kernels, sets or 1, 0)
+        sets = call.iterations if call.untied else 1
+        field = _typed(core, "Field", diff)(*diff.shape, call.iterations, kernels, sets, 0)
         state_bytes, _ = field.forward_memory(True)
-        if state.untyped_storage().nbytes() < state_bytes:
-            raise RuntimeError(mean_field_op.STATE_IS_GONE)
+        if call.state.untyped_storage().nbytes() < state_bytes:
+            raise RuntimeError(operator.STATE_IS_GONE)
         work = _bytes(grad, field.backward_memory(bool(wanted[2] or wanted[3])))
         targets = (result if needed else None for result, needed in zip(results, wanted))
-        field.backward(*map(_address, (state, diff, *targets, work)), stream)
+        field.backward(*map(_address, (call.state, diff, *targets, work)), stream)
     return tuple(result.to(grad.dtype) for result in results)  # type: ignore[return-value]
 
 
@@ -136,17 +115,20 @@ def permutohedral_filter(core: Any, values: Tensor, features: Tensor, reverse: b
     return out.to(values.dtype)
 
 
-@mean_field_op.mean_field_op.register_kernel("cuda")
-def _(*arguments: Any) -> tuple[Tensor, Tensor]:
-    return forward(load_core(), *arguments)
+@operator.mean_field_op.register_kernel("cuda")
+def _(*arguments: Any) -> operator.Results:
+    return forward(load_core(), Call(*arguments))
 
 
-@mean_field_op.mean_field_backward_op.register_kernel("cuda")
-def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return backward(load_core(), *arguments)
+@operator.mean_field_backward_op.register_kernel("cuda")
+def _(*arguments: Any) -> operator.Gradients:
+    return backward(load_core(), GradientCall(*arguments))
 
 
-@mean_field_op.filter_op.register_kernel("cuda")
+operator.KERNELS["cuda"] = (lambda call: forward(load_core(), call), lambda call: backward(load_core(), call))
+
+
+@operator.filter_op.register_kernel("cuda")
 def _(values: Tensor, features: Tensor, reverse: bool) -> Tensor:
     return permutohedral_filter(load_core(), values, features, reverse)
 
@@ -155,11 +137,6 @@ def _prepared(tensor: Tensor) -> Tensor:
     """What the core reads: contiguous, half precision as float32."""
     tensor = tensor.detach().contiguous()
     return tensor.float() if tensor.dtype in _HALF else tensor
-
-
-def _sets(compatibility: Tensor) -> int:
-    """Of parameters: one, or with untied iterations one for each."""
-    return compatibility.shape[0] if compatibility.ndim == 3 else 1
 
 
 def _typed(core: Any, name: str, like: Tensor) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.proto.model_file import read_model
+from crfasrnn.crf.caffemodel import LAYER, read_matrices
 from crfasrnn.figures.canvas import new_figure, save_figure
 
 
@@ -22,15 +22,9 @@ class CrfParameters:
     compatibility: np.ndarray
 
 
-def read_crf(path: str | os.PathLike[str], layer: str = "inference1") -> CrfParameters:
-    """The layer's blobs in a .caffemodel or .caffemodel.h5. Raises CaffeError if it has no such layer."""
-    for found in read_model(path):
-        if found.name == layer and found.blobs:
-            blobs = [np.squeeze(np.asarray(blob, np.float64), (0, 1)) for blob in found.blobs if np.ndim(blob) == 4]
-            if len(blobs) == 3 and all(blob.shape == (len(blobs[0]), len(blobs[0])) for blob in blobs):
-                return CrfParameters(*blobs)
-            raise CaffeError(f"{os.fspath(path)!r}: layer {layer!r} has no three blobs of 1 x 1 x C x C")
-    raise CaffeError(f"{os.fspath(path)!r} has no layer {layer!r} with weights (--layer NAME)")
+def read_crf(path: str | os.PathLike[str], layer: str = LAYER) -> CrfParameters:
+    """The layer's blobs in a .caffemodel or .caffemodel.h5, float64. Raises CaffeError if it has no such layer."""
+    return CrfParameters(*(matrix.astype(np.float64) for matrix in read_matrices(path, 3, layer)))
 
 
 def draw_crf(path: str | os.PathLike[str], parameters: CrfParameters, names: Sequence[str]) -> None:

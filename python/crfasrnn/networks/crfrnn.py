@@ -8,6 +8,8 @@ from typing import Any
 
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
+from crfasrnn.crf import options
+from crfasrnn.crf.caffemodel import LAYER
 
 ITERATIONS_TRAIN = 5
 ITERATIONS_DEPLOY = 10
@@ -31,30 +33,33 @@ PUBLISHED = Kernels()
 class Variant:
     """What the paper's section 7.1 varies, and the activation of section 6.
 
-    kernel_weights: "FULL" (the released layer's C x C matrices), "PER_CLASS" or "SHARED".
-    compatibility: "full", "symmetric", or "potts" (not learned).
+    kernel_weights: one of crfasrnn.crf.options.WEIGHTS; the released layer's are "full".
+    compatibility: one of COMPATIBILITIES there.
     untied: every iteration has parameters of its own.
-    activation: "SOFTMAX" or "RELU".
+    activation: one of ACTIVATIONS there.
     """
 
-    kernel_weights: str = "FULL"
+    kernel_weights: str = "full"
     compatibility: str = "full"
     untied: bool = False
-    activation: str = "SOFTMAX"
+    activation: str = "softmax"
 
     def kernels(self, start: Kernels) -> Kernels:
         """Where training starts: without softmax, Q grows from iteration to iteration unless the weights sum to less than one."""
-        return replace(start, spatial_weight=0.3, bilateral_weight=0.5) if self.activation == "RELU" else start
+        return replace(start, spatial_weight=0.3, bilateral_weight=0.5) if self.activation == "relu" else start
 
     def fields(self) -> dict[str, Any]:
         """What differs from the released layer, for multi_stage_meanfield_param."""
-        fields = {
-            "kernel_weights": self.kernel_weights,
-            "symmetric_compatibility": self.compatibility == "symmetric",
-            "untied": self.untied,
-            "activation": self.activation,
-        }
-        return {name: value for name, value in fields.items() if value not in (False, "FULL", "SOFTMAX")}
+        fields: dict[str, Any] = {}
+        if self.kernel_weights != "full":
+            fields["kernel_weights"] = options.in_prototxt(self.kernel_weights)
+        if self.compatibility == "symmetric":
+            fields["symmetric_compatibility"] = True
+        if self.untied:
+            fields["untied"] = True
+        if self.activation != "softmax":
+            fields["activation"] = options.in_prototxt(self.activation)
+        return fields
 
 
 def mean_field(
@@ -66,7 +71,7 @@ def mean_field(
     kernels: Kernels | None = None,
     variant: Variant | None = None,
 ) -> Top:
-    """Add `inference1`: `iterations` mean-field updates of the scores, steered by the image; returns blob `pred`.
+    """Add the layer `inference1`: `iterations` mean-field updates of the scores, steered by the image; returns blob `pred`.
 
     rates: learning-rate factors of the spatial weights, the bilateral weights and the compatibilities.
     """
@@ -79,7 +84,7 @@ def mean_field(
         n.unary,
         n.Q0,
         n.data,
-        name="inference1",
+        name=LAYER,
         param=[{"lr_mult": rate} if rate else {"lr_mult": 0, "decay_mult": 0} for rate in rates],
         multi_stage_meanfield_param={
             "num_iterations": iterations,

@@ -8,9 +8,8 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
+from crfasrnn.crf.caffemodel import LAYER
 from crfasrnn.networks import crfrnn, data_and_loss, fcn, slim, solvers
-
-CRF_LAYER = "inference1"
 
 Body = Callable[[NetSpec, int, float], Top]
 
@@ -144,7 +143,7 @@ def _frozen(net: Any) -> Any:
         layer = net.layer[index]
         if layer.type == "Dropout":
             del net.layer[index]
-        elif layer.name != CRF_LAYER:
+        elif layer.name != LAYER:
             for param in layer.param:
                 param.lr_mult, param.decay_mult = 0, 0
     return net

@@ -38,15 +38,15 @@ LONGER = Experiment("longer", "FCN-8s, trained on for as long as the CRF-RNN", "
 END_TO_END = _crf("crfrnn", "FCN-8s + CRF-RNN, end to end")
 ABLATIONS = (
     END_TO_END,
-    _crf("shared", "one weight per kernel, Potts", kernel_weights="SHARED", compatibility="potts"),
-    _crf("per-class", "weights per class, Potts", kernel_weights="PER_CLASS", compatibility="potts"),
-    _crf("per-class-full", "weights per class, full compatibility", kernel_weights="PER_CLASS"),
+    _crf("shared", "one weight per kernel, Potts", kernel_weights="shared", compatibility="potts"),
+    _crf("per-class", "weights per class, Potts", kernel_weights="per_class", compatibility="potts"),
+    _crf("per-class-full", "weights per class, full compatibility", kernel_weights="per_class"),
     _crf("potts", "full weights, Potts", compatibility="potts"),
     _crf("symmetric", "full weights, symmetric compatibility", compatibility="symmetric"),
     _crf("crf-only", "CRF learned alone, network frozen", "crf-only"),
     _crf("train-t10", "T = 10 in training", iterations=10),
     _crf("untied", "untied iterations, T = 5", untied=True),
-    _crf("relu", "ReLU instead of softmax", activation="RELU"),
+    _crf("relu", "ReLU instead of softmax", activation="relu"),
 )
 
 

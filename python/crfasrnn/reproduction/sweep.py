@@ -11,6 +11,7 @@ from google.protobuf import text_format
 import caffe
 from caffe import mode
 from caffe.files import write_text
+from crfasrnn.crf.caffemodel import LAYER
 from crfasrnn.networks import recipes
 from crfasrnn.segmentation.segmenter import Segmenter, best_labels
 from crfasrnn.training.job import Job
@@ -27,7 +28,7 @@ class Sweep:
         self._precision = job.precision
         self._segmenter = Segmenter(str(definition), job.final, size=size)
         self._net = caffe.Net(str(definition), str(job.final), caffe.TEST)
-        self._layer = list(self._net._layer_names).index(recipes.CRF_LAYER)
+        self._layer = list(self._net._layer_names).index(LAYER)
 
     def __call__(self, image: np.ndarray, longest: int) -> Iterator[np.ndarray]:
         """The labels, H x W uint8, of an H x W x 3 uint8 BGR image after 1, 2, ... `longest` iterations."""

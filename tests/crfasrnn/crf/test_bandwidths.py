@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from crfasrnn import CrfRnn
-from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import Kernel, mean_field_kernels, permutohedral_filter
 from crfasrnn.crf.kernel_gradients import GaussianFilter, unrolled_mean_field
 from crfasrnn.crf.module import Bilateral, Features, Spatial
+from crfasrnn.crf.options import NORMALIZATIONS
 
 
 class BruteForce:
@@ -65,7 +66,18 @@ def test_unrolled_mean_field_gradcheck(masked: bool, untied: bool) -> None:
         both = torch.cat([grid.expand(2, -1, -1, -1), colours], 1) / log_theta[1].exp()
         coordinates = [grid / log_theta[0].exp(), both]
         softmax = lambda scores: scores.softmax(0)  # noqa: E731
-        return unrolled_mean_field(unary, q0, coordinates, [2, 3], weights, mu, mask, 2, softmax, BruteForce)
+        return unrolled_mean_field(
+            unary,
+            q0,
+            coordinates,
+            weights,
+            mu,
+            normalizations=[2, 3],
+            iterations=2,
+            activate=softmax,
+            mask=mask,
+            make_lattice=BruteForce,
+        )
 
     assert torch.autograd.gradcheck(run, (unary, q0, colours, log_theta, weights, mu))
 
@@ -105,7 +117,17 @@ def test_thetas_gradients_near_the_brute_force_gaussian() -> None:
         coordinates = [grid / gamma, torch.cat([grid / alpha, image / beta], 1)]
         softmax = lambda scores: scores.softmax(0)  # noqa: E731
         weights = torch.stack([eye, 2 * eye])
-        scores = unrolled_mean_field(unary, unary, coordinates, [2, 2], weights, -eye, None, 3, softmax, BruteForce)
+        scores = unrolled_mean_field(
+            unary,
+            unary,
+            coordinates,
+            weights,
+            -eye,
+            normalizations=[2, 2],
+            iterations=3,
+            activate=softmax,
+            make_lattice=BruteForce,
+        )
         return (scores * target).sum()
 
     log_thetas = torch.tensor(start, dtype=torch.float64, requires_grad=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from crfasrnn.crf import functional as ops
 from crfasrnn.crf import operator as mean_field_op
-from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.options import NORMALIZATIONS
 
 ITERATIONS = 3
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from crfasrnn.crf.functional import NORMALIZATIONS, Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.functional import Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.options import NORMALIZATIONS
 
 THETAS = {"theta_alpha": 8.0, "theta_beta": 15.0, "theta_gamma": 2.0}
 widths = st.floats(-6, 6).map(lambda exponent: 10.0**exponent)

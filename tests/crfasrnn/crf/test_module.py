@@ -188,8 +188,8 @@ def test_learns_with_the_network_before_it() -> None:
     [
         (lambda: CrfRnn(0), "num_classes must be at least 1"),
         (lambda: CrfRnn(3, []), "at least one of Spatial"),
-        (lambda: CrfRnn(3, weights="diagonal"), "'full', 'per_class' or 'shared'"),
-        (lambda: CrfRnn(3, compatibility="none"), "'full', 'symmetric' or 'potts'"),
+        (lambda: CrfRnn(3, weights="diagonal"), "weights must be one of full, per_class, shared"),
+        (lambda: CrfRnn(3, compatibility="none"), "compatibility must be one of full, symmetric, potts"),
         (lambda: CrfRnn(3)(torch.zeros(1, 4, 5, 5)), r"unary must be \(N, 3, ...\)"),
         (lambda: CrfRnn(3)(torch.zeros(1, 3, 5, 5)), "needs an image"),
         (lambda: CrfRnn(3, [Features(1.0)])(torch.zeros(1, 3, 5, 5)), "needs its channels"),

@@ -33,11 +33,11 @@ def added(variant: Variant, kernels: Kernels | None = None) -> Any:
     ("variant", "fields"),
     [
         (Variant(), {}),
-        (Variant(kernel_weights="PER_CLASS"), {"kernel_weights": 1}),
-        (Variant(kernel_weights="SHARED", compatibility="potts"), {"kernel_weights": 2}),
+        (Variant(kernel_weights="per_class"), {"kernel_weights": 1}),
+        (Variant(kernel_weights="shared", compatibility="potts"), {"kernel_weights": 2}),
         (Variant(compatibility="symmetric"), {"symmetric_compatibility": True}),
         (Variant(untied=True), {"untied": True}),
-        (Variant(activation="RELU"), {"activation": 1}),
+        (Variant(activation="relu"), {"activation": 1}),
     ],
     ids=["released", "per class", "shared", "symmetric", "untied", "relu"],
 )
@@ -57,7 +57,7 @@ def test_potts_is_not_learned() -> None:
 
 
 def test_without_softmax_the_weights_start_below_one() -> None:
-    for activation, weights in (("SOFTMAX", ("2 2 2", "4 4 4")), ("RELU", ("0.3 0.3 0.3", "0.5 0.5 0.5"))):
+    for activation, weights in (("softmax", ("2 2 2", "4 4 4")), ("relu", ("0.3 0.3 0.3", "0.5 0.5 0.5"))):
         param = added(Variant(activation=activation), Kernels(50, 4, 5, 2, 4)).multi_stage_meanfield_param
         assert (param.spatial_filter_weights_str, param.bilateral_filter_weights_str) == weights
         assert (param.theta_alpha, param.theta_beta, param.theta_gamma) == (50, 4, 5)

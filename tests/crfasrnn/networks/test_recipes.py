@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from caffe.errors import CaffeError
+from crfasrnn.crf.caffemodel import LAYER
 from crfasrnn.networks import recipes
 from crfasrnn.networks.crfrnn import Variant
-from crfasrnn.networks.recipes import CRF_LAYER, RECIPES, RecipeOptions, recipe
+from crfasrnn.networks.recipes import RECIPES, RecipeOptions, recipe
 
 
 def test_every_recipe_starts_from_one_that_exists() -> None:
@@ -27,7 +28,7 @@ def test_iterations_in_training_and_testing() -> None:
     ):
         nets = [recipes.train_net(made_by, 3, options, "x"), recipes.val_net(made_by, 3, options, "x")]
         counts = [
-            [layer.multi_stage_meanfield_param.num_iterations for layer in net.layer if layer.name == CRF_LAYER]
+            [layer.multi_stage_meanfield_param.num_iterations for layer in net.layer if layer.name == LAYER]
             for net in (*nets, recipes.deploy_net(made_by, 3, options))
         ]
         assert counts == [[trained], [trained], [tested]]
@@ -37,7 +38,7 @@ def test_the_crf_alone_learns_what_testing_sees() -> None:
     net = recipes.train_net(recipe("crf-only"), 3, RecipeOptions(), "x")
     assert not [layer for layer in net.layer if layer.type == "Dropout"]
     learned = {layer.name for layer in net.layer if any(param.lr_mult or param.decay_mult for param in layer.param)}
-    assert learned == {CRF_LAYER}
+    assert learned == {LAYER}
 
 
 def test_the_loss_is_the_one_asked_for() -> None:

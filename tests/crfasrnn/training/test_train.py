@@ -93,11 +93,11 @@ def test_the_crf_alone_is_learned(data: Path, fcn: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("variant", "iterations", "shape"),
     [
-        ({"kernel_weights": "SHARED", "compatibility": "potts"}, 5, (1, 1, 3, 3)),
-        ({"kernel_weights": "PER_CLASS"}, 5, (1, 1, 3, 3)),
+        ({"kernel_weights": "shared", "compatibility": "potts"}, 5, (1, 1, 3, 3)),
+        ({"kernel_weights": "per_class"}, 5, (1, 1, 3, 3)),
         ({"compatibility": "symmetric"}, 5, (1, 1, 3, 3)),
         ({"untied": True}, 4, (4, 1, 3, 3)),
-        ({"activation": "RELU"}, 5, (1, 1, 3, 3)),
+        ({"activation": "relu"}, 5, (1, 1, 3, 3)),
     ],
     ids=["shared-potts", "per-class", "symmetric", "untied", "relu"],
 )
@@ -113,7 +113,7 @@ def test_variants_of_the_crf(
     if "kernel_weights" in variant:
         assert not spatial[..., off].any()
         assert not bilateral[..., off].any()
-    if variant.get("kernel_weights") == "SHARED":
+    if variant.get("kernel_weights") == "shared":
         assert np.ptp(np.diagonal(bilateral[0, 0])) < 1e-5
         assert abs(bilateral[0, 0, 0, 0] - 5) > 1e-7
     if variant.get("compatibility") == "potts":

@@ -1,0 +1,97 @@
+"""What is checked of the tensors and numbers of a call: each error names the argument and says what to do."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# By type of device. Half precision is computed in float32.
+DTYPES = {
+    "cpu": (torch.float32, torch.float64),
+    "cuda": (torch.float32, torch.float64, torch.float16, torch.bfloat16),
+}
+
+
+def at_full_precision(*tensors: Tensor) -> list[Tensor]:
+    """Under autocast half-precision tensors as float32: exponentials and long sums need it."""
+    device = tensors[0].device.type
+    if device not in DTYPES or not torch.is_autocast_enabled(device):
+        return list(tensors)
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+
+
+def check_iterations(iterations: int) -> None:
+    """Raise ValueError unless it is an integer of at least 1."""
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
+
+
+def check_theta(name: str, theta: float | Tensor) -> None:
+    """Raise ValueError unless a standard deviation is finite and positive."""
+    values = theta.detach().flatten().tolist() if isinstance(theta, Tensor) else [theta]
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
+
+
+def check_tensors(**tensors: Tensor) -> None:
+    """Raise ValueError unless all are of a dtype and on a device that the operator knows, and on the first one's."""
+    (first_name, first), *_ = tensors.items()
+    for name, tensor in tensors.items():
+        if tensor.device.type not in DTYPES:
+            raise ValueError(f"{name} is on {tensor.device}, must be on a CPU or CUDA device: use {name}.cpu()")
+        if tensor.device != first.device:
+            raise ValueError(
+                f"{name} is on {tensor.device} but {first_name} on {first.device}: use {name}.to({first_name}.device)"
+            )
+        if tensor.dtype not in DTYPES[tensor.device.type]:
+            raise ValueError(f"{name} is {tensor.dtype}, must be torch.float32 or torch.float64: use {name}.float()")
+        if tensor.dtype != first.dtype:
+            raise ValueError(
+                f"{name} is {tensor.dtype} but {first_name} is {first.dtype}: use {name}.to({first_name}.dtype)"
+            )
+
+
+def check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, iterations: int, *weights: Tensor) -> None:
+    """Raise ValueError unless scores, image and matrices of the paper's layer fit each other."""
+    names = ("spatial_weights", "bilateral_weights", "compatibility")
+    check_tensors(unary=unary, q0=q0, image=image, **dict(zip(names, weights)))
+    if unary.ndim != 4 or 0 in unary.shape[1:]:
+        raise ValueError(f"unary must be (N, C, H, W) with C, H, W >= 1, got {tuple(unary.shape)}")
+    check_q0(unary, q0)
+    if image.ndim != 4 or not 1 <= image.shape[1] <= 14:
+        raise ValueError(f"image must be (N, K, H, W) with 1 to 14 channels, got {tuple(image.shape)}")
+    if image.shape[0] != unary.shape[0]:
+        raise ValueError(
+            f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: there must be one image per unary"
+        )
+    if image.shape[2:] != unary.shape[2:]:
+        raise ValueError(
+            f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: height and width must be equal; "
+            f"resize or crop one of them, e.g. F.interpolate(unary, size=image.shape[2:], mode='bilinear')"
+        )
+    check_matrices(unary, iterations, dict(zip(names, weights)))
+
+
+def check_q0(unary: Tensor, q0: Tensor) -> None:
+    """Raise ValueError unless it has the scores' shape."""
+    if q0.shape != unary.shape:
+        raise ValueError(
+            f"q0 has shape {tuple(q0.shape)} but unary {tuple(unary.shape)}: they must be equal "
+            f"(pass unary itself as q0 to start from the unaries)"
+        )
+
+
+def check_matrices(unary: Tensor, iterations: int, matrices: dict[str, Tensor]) -> None:
+    """Raise ValueError unless they are C x C, or one such for every iteration."""
+    classes = unary.shape[1]
+    square = (classes, classes)
+    for name, weight in matrices.items():
+        if tuple(weight.shape) not in (square, (1, 1, *square), (iterations, *square)):
+            raise ValueError(
+                f"{name} has shape {tuple(weight.shape)}, but unary {tuple(unary.shape)} has {classes} classes: "
+                f"it must be ({classes}, {classes}) or (1, 1, {classes}, {classes}), "
+                f"or ({iterations}, {classes}, {classes}) with a matrix for every iteration; "
+                f"torch.eye({classes}) times a factor gives one weight for all classes"
+            )
