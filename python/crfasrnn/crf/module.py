@@ -247,8 +247,8 @@ class CrfRnn(nn.Module):
         matrices = caffemodel.read_matrices(path, len(targets), layer)
         if matrices[0].shape != targets[0].shape:
             raise CaffeError(
-                f"{os.fspath(path)}: layer {layer!r} has matrices of {matrices[0].shape[0]} classes, this module {self.num_classes}: another "
-                "number of classes or of kernels"
+                f"{os.fspath(path)}: layer {layer!r} has matrices of {len(matrices[0])} classes, this module "
+                f"{self.num_classes}: another number of classes or of kernels"
             )
         with torch.no_grad():
             for target, matrix in zip(targets, matrices):
