@@ -89,8 +89,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _lmdb(arguments: argparse.Namespace) -> int:
+    from crfasrnn.classes import write_classes
     from crfasrnn.datasets.databases import IMAGES, LABELS, variants, write_databases
-    from crfasrnn.segmentation.models import write_classes
 
     dataset = options.selected(options.dataset_of(arguments), arguments).require_files()
     sides = arguments.scales or [arguments.max_side]

@@ -13,9 +13,9 @@ from crfasrnn.commands import options
 if TYPE_CHECKING:
     import numpy as np
 
+    from crfasrnn.classes import Classes
     from crfasrnn.datasets import Dataset
     from crfasrnn.evaluation.evaluate import Labeller
-    from crfasrnn.segmentation.models import Classes
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -96,8 +96,8 @@ def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callab
 def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller, Dataset, Classes]:
     """What labels the images, the data set with the labels that it means, and what they are called."""
     from caffe.errors import CaffeError
+    from crfasrnn.classes import Classes, numbered_classes
     from crfasrnn.evaluation.evaluate import for_model, model_labels, saved_classes, saved_labels
-    from crfasrnn.segmentation.models import Classes, numbered_classes
     from crfasrnn.segmentation.segmenter import Segmenter
 
     chosen = options.selected(dataset, arguments)

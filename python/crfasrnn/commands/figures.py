@@ -72,8 +72,8 @@ def _cases(arguments: argparse.Namespace) -> int:
 
 
 def _crf(arguments: argparse.Namespace) -> int:
+    from crfasrnn.classes import numbered_classes, read_classes
     from crfasrnn.figures.crf import draw_crf, read_crf
-    from crfasrnn.segmentation.models import numbered_classes, read_classes
 
     parameters = read_crf(arguments.weights, arguments.layer)
     file = arguments.classes_file

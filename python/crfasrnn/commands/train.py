@@ -10,8 +10,8 @@ from caffe import mode
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
+    from crfasrnn.classes import Classes
     from crfasrnn.networks.recipes import Recipe, RecipeOptions
-    from crfasrnn.segmentation.models import Classes
 
 
 def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -149,7 +149,7 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
 
 
 def _classes(arguments: argparse.Namespace) -> Classes | None:
-    from crfasrnn.segmentation.models import numbered_classes, read_classes
+    from crfasrnn.classes import numbered_classes, read_classes
 
     if arguments.classes_file is not None:
         return read_classes(arguments.classes_file)

@@ -15,10 +15,10 @@ import numpy as np
 
 from caffe.errors import CaffeError
 from caffe.logs.progress_bar import progress
+from crfasrnn.classes import VOC_CLASSES, VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside
 from crfasrnn.datasets.rle import decode_polygons, decode_rle
-from crfasrnn.pictures.label_maps import VOC_CLASSES, VOID
 from crfasrnn.pictures.photographs import MAX_PIXELS
 
 MIN_LABELLED = 200

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-from crfasrnn.pictures.label_maps import VOID, read_labels
+from crfasrnn.classes import VOID
+from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from crfasrnn.evaluation.metrics import IGNORE_LABEL, confusion_matrix
+from crfasrnn.classes import VOID
+from crfasrnn.evaluation.metrics import confusion_matrix
 
 TRIMAP_WIDTHS = 40
 TOLERANCE = 0.0075  # of the image's diagonal (Csurka et al. 2013)
@@ -23,7 +24,7 @@ def trimap_confusions(
     truth, labels: H x W integers, 255 void. Raises ValueError as confusion_matrix does.
     """
     confusion_matrix(truth, labels, num_classes)  # for its checks
-    void = truth == IGNORE_LABEL
+    void = truth == VOID
     if not void.any():
         return np.zeros((widths, num_classes, num_classes), np.int64)
     rings = np.ceil(distance_transform_edt(~void)).astype(np.int64)
@@ -49,7 +50,7 @@ def boundary_f(truth: np.ndarray, labels: np.ndarray, num_classes: int, toleranc
     if truth.shape != labels.shape:
         raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
     scores = np.full(num_classes, np.nan)
-    void = truth == IGNORE_LABEL
+    void = truth == VOID
     if void.all():
         return scores
     limit = TOLERANCE * math.hypot(*truth.shape) if tolerance is None else tolerance

@@ -14,12 +14,12 @@ import numpy as np
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
 from caffe.logs.progress_bar import progress
+from crfasrnn.classes import VOC_CLASSES, Classes, numbered_classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
-from crfasrnn.pictures.label_maps import VOC_CLASSES, read_labels
-from crfasrnn.segmentation.models import Classes, numbered_classes
+from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.segmentation.segmenter import Segmenter
 
 Labeller = Callable[[Example], np.ndarray]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-IGNORE_LABEL = 255
+from crfasrnn.classes import VOID
 
 
 def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -18,12 +18,12 @@ def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) ->
     """
     if truth.shape != labels.shape:
         raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
-    counted = truth != IGNORE_LABEL
+    counted = truth != VOID
     true, given = truth[counted].astype(np.int64), labels[counted].astype(np.int64)
     for name, values in (("true", true), ("given", given)):
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             wrong = values[(values < 0) | (values >= num_classes)][0]
-            void = f" nor {IGNORE_LABEL}" if name == "true" else ""
+            void = f" nor {VOID}" if name == "true" else ""
             raise ValueError(f"{name} label {wrong} is none of the {num_classes} classes{void}")
     counts = np.bincount(num_classes * true + given, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)

@@ -12,11 +12,11 @@ import numpy as np
 import caffe
 from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
+from crfasrnn.classes import MEAN_BGR, Classes, numbered_classes
 from crfasrnn.pictures.label_maps import label_palette
 from crfasrnn.pictures.photographs import resized
-from crfasrnn.segmentation.models import Classes, find_model, numbered_classes
+from crfasrnn.segmentation.models import find_model
 
-MEAN_BGR = (103.939, 116.779, 123.68)
 PUBLISHED_SIZE = 500  # the released demo: largest side at most 500, padded to 500 x 500
 
 

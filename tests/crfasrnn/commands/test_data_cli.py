@@ -24,11 +24,11 @@ from support.datasets import (
     rectangle,
 )
 
+from crfasrnn.classes import read_classes
 from crfasrnn.commands.main import main
 from crfasrnn.datasets.databases import read_database
 from crfasrnn.evaluation import metrics
 from crfasrnn.pictures.label_maps import read_labels, voc_palette, write_labels
-from crfasrnn.segmentation.models import read_classes
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -23,11 +23,12 @@ from support.datasets import (
 )
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOC_CLASSES
 from crfasrnn.datasets import Dataset, folder, pascal_context, sbd, voc, voc_and_sbd
 from crfasrnn.datasets.check import check, remark
 from crfasrnn.datasets.coco import coco
 from crfasrnn.datasets.rle import decode_polygons, decode_rle
-from crfasrnn.pictures.label_maps import VOC_CLASSES, write_labels
+from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOC_CLASSES, Classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.evaluate import Scores, evaluate, for_model, model_labels, report, write_json
-from crfasrnn.pictures.label_maps import VOC_CLASSES, write_labels
+from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
-from crfasrnn.segmentation.models import Classes
 from crfasrnn.segmentation.segmenter import Segmentation
 
 

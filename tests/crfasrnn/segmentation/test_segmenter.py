@@ -18,7 +18,8 @@ import caffe
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from crfasrnn import Segmenter
-from crfasrnn.pictures.label_maps import VOC_CLASSES, read_labels, voc_palette
+from crfasrnn.classes import VOC_CLASSES
+from crfasrnn.pictures.label_maps import read_labels, voc_palette
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.segmentation.models import find_model, model_names
 
