@@ -16,7 +16,9 @@ from crfasrnn.classes import read_classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
-from crfasrnn.evaluation.evaluate import Labeller, evaluate, model_labels, write_json
+from crfasrnn.evaluation.evaluate import evaluate
+from crfasrnn.evaluation.labellers import Labeller, model_labels
+from crfasrnn.evaluation.scores import write_json
 from crfasrnn.pictures.label_maps import label_palette, write_labels
 from crfasrnn.postprocessing.probability_cache import cached
 from crfasrnn.postprocessing.search import search

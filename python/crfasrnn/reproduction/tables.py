@@ -10,7 +10,7 @@ from typing import Any
 from caffe.files import write_text
 from crfasrnn.classes import read_classes
 from crfasrnn.evaluation import bootstrap
-from crfasrnn.evaluation.evaluate import saved_labels
+from crfasrnn.evaluation.labellers import saved_labels
 from crfasrnn.figures import cases as sheets
 from crfasrnn.figures import crf, curves, scores
 from crfasrnn.reproduction import paper, report, results

@@ -11,7 +11,9 @@ from caffe.errors import CaffeError
 from crfasrnn.classes import VOC_CLASSES, Classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
-from crfasrnn.evaluation.evaluate import Scores, evaluate, for_model, model_labels, report, write_json
+from crfasrnn.evaluation.evaluate import evaluate
+from crfasrnn.evaluation.labellers import for_model, model_labels
+from crfasrnn.evaluation.scores import Scores, report, write_json
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.segmentation.segmenter import Segmentation
