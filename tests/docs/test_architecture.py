@@ -51,7 +51,9 @@ def test_strata_name_the_folders_and_modules_that_are_there() -> None:
         assert found is not None
         told = set(re.findall(r"\w+", found[1]))
         there = {
-            path.stem for path in (REPOSITORY / "python" / package).iterdir() if not path.name.startswith(("_", "."))
+            path.stem
+            for path in (REPOSITORY / "python" / package).iterdir()
+            if not path.name.startswith(("_", ".")) and path.name != "py.typed"
         }
         unnamed = {"pycaffe", "module", "cli"}  # old names kept for importers
         assert told <= there

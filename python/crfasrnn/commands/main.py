@@ -59,7 +59,8 @@ def version() -> str:
         return "of a checkout that is not installed"
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser of the whole command line; what it gives has `run`, the function of the chosen command."""
     parser = options.Parser(prog="crfasrnn", description="Semantic segmentation with CRF-RNN.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = command_line().parse_args(argv)
         init_log(min_level=1)  # warnings, above all: layers that got no weights
         try:
             return int(arguments.run(arguments))

@@ -79,6 +79,18 @@ def compare(
     Each resample draws N images with replacement, adds up the confusion matrices of both models over the same draw, and
     takes the difference of their mean IU; the interval is the central `level` of these. The seed fixes the draws.
     Raises CaffeError if the images, their order or the classes differ, or a number is out of range.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.bootstrap import ImageConfusions, compare
+    >>> names, classes = ("first.jpg", "second.jpg"), ("background", "cat")
+    >>> good, better = np.array([[6, 2], [1, 1]]), np.array([[7, 1], [0, 2]])
+    >>> result = compare(
+    ...     ImageConfusions(names, classes, np.stack([good, good])), ImageConfusions(names, classes, np.stack([good, better]))
+    ... )
+    >>> result.images, result.low <= result.difference <= result.high
+    (2, True)
+    >>> round(result.difference, 3)
+    0.138
     """
     _require_pair(first, second)
     if resamples < 1 or not 0 < level < 1:

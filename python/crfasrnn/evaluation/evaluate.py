@@ -30,6 +30,19 @@ def evaluate(
 
     trimap, boundary: also count around borders. keep: is given every image's name and labels (H x W uint8).
     Raises CaffeError if an image cannot be read, or labels do not fit the truth in size or number.
+
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from crfasrnn.classes import Classes
+    >>> from crfasrnn.datasets import Dataset, Example
+    >>> from crfasrnn.evaluation.evaluate import evaluate
+    >>> from crfasrnn.pictures.label_maps import write_labels
+    >>> write_labels("a.png", np.uint8([[0, 0, 1, 255]]))
+    >>> dataset = Dataset("one image", (Example("a", Path("a.jpg"), Path("a.png")),))
+    >>> scores = evaluate(lambda example: np.uint8([[0, 1, 1, 1]]), dataset, Classes(("background", "cat"), (0, 8)))
+    >>> scores.confusion
+    array([[1, 1],
+           [0, 1]])
     """
     count = len(classes)
     confusions = np.zeros((len(dataset), count, count), np.int32)

@@ -56,6 +56,15 @@ class Segmenter:
     precision: "float32", or "bf16" for a trunk (the convolutions below the scores) in bfloat16, see caffe.inference.Inference.
 
     Raises CaffeError if a file is missing, damaged, or does not fit the others.
+
+    >>> import numpy as np
+    >>> from crfasrnn import Segmenter
+    >>> segmenter = Segmenter("voc-animals-slim", size=96)
+    >>> result = segmenter.segment(np.full((120, 160, 3), 128, np.uint8), probabilities=True)
+    >>> result.labels.shape, result.labels.dtype, result.probabilities.shape
+    ((120, 160), dtype('uint8'), (7, 120, 160))
+    >>> [result.classes.names[label] for label in result.present()]
+    ['background']
     """
 
     def __init__(

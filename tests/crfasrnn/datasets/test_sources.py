@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from crfasrnn.commands.main import _parser
+from crfasrnn.commands.main import command_line
 from crfasrnn.datasets.sources import SOURCES, Archive, instructions
 
 
@@ -33,5 +33,5 @@ def test_the_commands_are_ones_that_the_command_line_knows(source) -> None:
     commands = [line.strip() for line in source.usage.split("\n") if line.strip().startswith("crfasrnn ")]
     assert commands
     for command in commands:
-        arguments = _parser().parse_args(shlex.split(command)[1:])
+        arguments = command_line().parse_args(shlex.split(command)[1:])
         assert callable(arguments.run)
