@@ -38,6 +38,9 @@ VOC_CLASSES = (
     "tv/monitor",
 )
 
+# Background, person and the animals with a coat: what the slim networks and the bundled models tell apart, by VOC's numbers.
+VOC_ANIMALS = (0, 8, 10, 12, 13, 15, 17)
+
 
 @dataclass(frozen=True)
 class Classes:

@@ -11,7 +11,16 @@ import pytest
 from support.reference_data import REPOSITORY
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import MEAN_BGR, VOC_CLASSES, VOID, Classes, numbered_classes, read_classes, write_classes
+from crfasrnn.classes import (
+    MEAN_BGR,
+    VOC_ANIMALS,
+    VOC_CLASSES,
+    VOID,
+    Classes,
+    numbered_classes,
+    read_classes,
+    write_classes,
+)
 
 
 def test_voc_has_its_21_classes_in_alphabetical_order() -> None:
@@ -33,7 +42,7 @@ def test_the_networks_are_trained_with_the_same_mean_and_void(name: str) -> None
 def test_the_bundled_models_classes_are_vocs() -> None:
     classes = read_classes(REPOSITORY / "models" / "voc-animals-slim" / "classes.txt")
     assert classes.names == tuple(VOC_CLASSES[number] for number in classes.voc_ids)
-    assert len(classes) == 7
+    assert classes.voc_ids == VOC_ANIMALS
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from caffe import mode
+from crfasrnn.classes import VOID
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,8 +36,8 @@ def positive_count(text: str) -> int:
 def class_count(text: str) -> int:
     """A number of classes."""
     number = int(text) if text.isdecimal() else 0
-    if not 2 <= number <= 255:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to 255")
+    if not 2 <= number <= VOID:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to {VOID}")
     return number
 
 
@@ -54,7 +55,7 @@ def class_ids(text: str) -> list[int]:
     """Different class numbers between commas."""
     parts = text.split(",")
     ids = [int(part) for part in parts if part.strip().isdecimal()]
-    if len(ids) != len(parts) or any(number > 255 for number in ids) or len(set(ids)) != len(ids):
+    if len(ids) != len(parts) or any(number > VOID for number in ids) or len(set(ids)) != len(ids):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12")
     return ids
 

@@ -41,7 +41,7 @@ class ImageConfusions:
         names, classes, matrices = (arrays[name] for name in ("names", "classes", "confusion"))
         shape = (names.size, classes.size, classes.size)
         if names.ndim != 1 or classes.ndim != 1 or names.dtype.kind != "U" or classes.dtype.kind != "U":
-            raise CaffeError(f"{os.fspath(path)!r}: names and classes are no lists of names")
+            raise CaffeError(f"{os.fspath(path)!r}: names and classes are not lists of names")
         if matrices.shape != shape or matrices.dtype.kind not in "iu" or matrices.min(initial=0) < 0:
             raise CaffeError(
                 f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}"
@@ -176,4 +176,4 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         RuntimeError,
         zlib.error,
     ) as problem:
-        raise CaffeError(f"{str(path)!r} is no file of confusion matrices: {problem}") from problem
+        raise CaffeError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem

@@ -14,7 +14,7 @@ from crfasrnn.classes import VOID
 def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Count pairs of true and given labels over all pixels whose truth is not 255.
 
-    truth, labels: integers of one shape. Raises ValueError if the shapes differ or a label is none of 0 .. num_classes-1.
+    truth, labels: integers of one shape. Raises ValueError if the shapes differ or a label is not one of 0 .. num_classes-1.
 
     >>> import numpy as np
     >>> from crfasrnn.evaluation.metrics import confusion_matrix
@@ -30,7 +30,7 @@ def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) ->
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             wrong = values[(values < 0) | (values >= num_classes)][0]
             void = f" nor {VOID}" if name == "true" else ""
-            raise ValueError(f"{name} label {wrong} is none of the {num_classes} classes{void}")
+            raise ValueError(f"{name} label {wrong} is not one of the {num_classes} classes{void}")
     counts = np.bincount(num_classes * true + given, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 

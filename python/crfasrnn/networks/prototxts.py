@@ -9,10 +9,10 @@ from typing import Any
 from google.protobuf import text_format
 
 from caffe.files import write_text
-from crfasrnn.classes import VOC_CLASSES
+from crfasrnn.classes import VOC_ANIMALS, VOC_CLASSES
 from crfasrnn.networks import recipes
 
-SLIM_CLASS_COUNT = 7
+SLIM_CLASS_COUNT = len(VOC_ANIMALS)
 
 # Folder and file name -> recipe: the published networks for the 21 classes of PASCAL VOC, the slim ones for any number.
 FILES = {

@@ -254,11 +254,11 @@ class Record:
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError, CaffeError) as problem:
                 raise CaffeError(f"{self._path}:{number}: {problem}; give another folder to start anew") from problem
         if not whole:
-            raise CaffeError(f"{self._path} is no record of a search; give another folder to start anew")
+            raise CaffeError(f"{self._path} is not a record of a search; give another folder to start anew")
 
     def _check(self, entry: Any, search_of: dict[str, Any]) -> None:
         if not isinstance(entry, dict):
-            raise CaffeError("no record of a search")
+            raise CaffeError("not a record of a search")
         compare(entry, search_of, "the record is of another search: {fact} {there}, now {now}")
 
     def __contains__(self, settings: CrfSettings) -> bool:

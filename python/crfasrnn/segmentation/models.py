@@ -79,4 +79,4 @@ def _read_json(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return facts
     except ValueError as problem:
-        raise CaffeError(f"{str(path)!r} is no JSON: {problem}") from problem
+        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem

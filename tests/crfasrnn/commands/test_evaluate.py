@@ -100,7 +100,7 @@ def test_a_failed_evaluation_leaves_no_archive(scored: tuple[Path, Path, Path], 
     write_labels(first / "i2.png", np.zeros((3, 3), np.uint8))
     assert "i2: truth has shape" in refusal(capsys, "evaluate", "--voc", root, "--predictions", first)
     write_labels(first / "i2.png", np.full((HEIGHT, WIDTH), 30, np.uint8))
-    assert "i2: given label 30 is none of the 21 classes" in refusal(
+    assert "i2: given label 30 is not one of the 21 classes" in refusal(
         capsys, "evaluate", "--voc", root, "--predictions", first
     )
     assert not [path for path in tmp_path.iterdir() if "tgz" in path.name]

@@ -30,7 +30,7 @@ def test_files_that_are_no_lists_are_refused(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(CaffeError, match=r"cannot read list .*No such file"):
         read_lines(path)
     path.write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(CaffeError, match="is no UTF-8 text"):
+    with pytest.raises(CaffeError, match="is not UTF-8 text"):
         read_lines(path)
     path.write_text("a\nb\na\n")
     with pytest.raises(CaffeError, match="names 'a' twice"):

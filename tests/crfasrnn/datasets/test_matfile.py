@@ -42,10 +42,10 @@ def nested_cells(depth: int) -> bytes:
     ("content", "words"),
     [
         (mat_file(mat_array(9, (1 << 30, 1 << 30), mat_element(2, b"\1"))), "an array of"),
-        (mat_file(mat_array(1, (1 << 15, 1 << 15))), "no full array"),
-        (mat_file(mat_array(5, (1 << 30, 1 << 30))), "no full array"),
+        (mat_file(mat_array(1, (1 << 15, 1 << 15))), "not a full array"),
+        (mat_file(mat_array(5, (1 << 30, 1 << 30))), "not a full array"),
         (mat_file(mat_array(9, (-1, 1), mat_element(2, b"\1"))), "an array of"),
-        (mat_file(nested_cells(4000)), "no full array"),
+        (mat_file(nested_cells(4000)), "not a full array"),
         (mat_file(struct.pack("<II", 14, 0xFFFFFFF0)), "promises"),
         (mat_file(struct.pack("<II", 15, 1 << 20)), "promises"),
         (mat_file(mat_element(15, zlib.compress(bytes(200 << 20)))), "expands to more than"),

@@ -44,7 +44,7 @@ def test_borders_are_counted_over_all_images(tmp_path: Path) -> None:
     ("labels", "words"),
     [
         (np.zeros((3, 3)), "picture0: truth has shape"),
-        (np.full((4, 6), 30), "picture0: given label 30 is none of the 21"),
+        (np.full((4, 6), 30), "picture0: given label 30 is not one of the 21"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(tmp_path: Path, labels: np.ndarray, words: str) -> None:

@@ -150,9 +150,9 @@ def test_unusable_nets_are_refused(tmp_path: Path) -> None:
     def strided(n: NetSpec) -> None:
         n.score = L.Convolution(n.data, num_output=2, kernel_size=1, stride=2)
 
-    fails(two_outputs, "is no deploy net: .*one output, the scores; it has .*outputs")
+    fails(two_outputs, "is not a deploy net: .*one output, the scores; it has .*outputs")
     fails(classifier, "has no class scores")
-    fails(strided, "is no segmentation net for images of any size")
+    fails(strided, "is not a segmentation net for images of any size")
 
 
 def test_files_that_do_not_fit_together_are_refused(tiny: Files, tmp_path: Path) -> None:
