@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from caffe.errors import CaffeError
+from crfasrnn.classes import numbered_classes, read_classes
 from crfasrnn.commands import dataset_options, options
 
 
@@ -73,7 +75,6 @@ def _cases(arguments: argparse.Namespace) -> int:
 
 
 def _crf(arguments: argparse.Namespace) -> int:
-    from crfasrnn.classes import numbered_classes, read_classes
     from crfasrnn.figures.crf import draw_crf, read_crf
 
     parameters = read_crf(arguments.weights, arguments.layer)
@@ -85,7 +86,6 @@ def _crf(arguments: argparse.Namespace) -> int:
 
 
 def _curves(arguments: argparse.Namespace) -> int:
-    from caffe.errors import CaffeError
     from crfasrnn.figures.curves import draw_training, read_curves
 
     trainings = [(_title(log), read_curves(log)) for log in arguments.logs]

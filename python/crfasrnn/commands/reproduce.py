@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffe import mode
+from caffe.errors import CaffeError
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
@@ -75,9 +77,7 @@ def add_arguments(parser: options.Parser) -> None:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     """The folder's settings with those of the command line. Raises CaffeError if the data are not named."""
-    from dataclasses import fields
 
-    from caffe.errors import CaffeError
     from crfasrnn.reproduction.settings import Settings
 
     chosen: dict[str, Any] = Settings.stored(arguments.output)

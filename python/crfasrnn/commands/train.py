@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe import mode
+from caffe.errors import CaffeError
+from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
-    from crfasrnn.classes import Classes
     from crfasrnn.networks.recipes import Recipe, RecipeOptions
 
 
@@ -126,7 +127,6 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
-    from caffe.errors import CaffeError
     from crfasrnn.training.job import FINAL
 
     if arguments.scratch and arguments.weights is not None:
@@ -147,7 +147,6 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
 
 
 def _classes(arguments: argparse.Namespace) -> Classes | None:
-    from crfasrnn.classes import numbered_classes, read_classes
 
     if arguments.classes_file is not None:
         return read_classes(arguments.classes_file)
