@@ -92,9 +92,7 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
 
     chosen = dataset_options.selected(dataset, arguments)
     if arguments.predictions is None:
-        segmenter = Segmenter(
-            arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad, precision=arguments.precision
-        )
+        segmenter = Segmenter(arguments.model, arguments.weights, **options.preparation(arguments))
         classes = segmenter.classes
         if arguments.classes is not None and len(arguments.classes) != len(classes):
             raise CaffeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from caffe import mode
 from crfasrnn.classes import VOID
@@ -71,3 +71,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the net's convolutions (float32)"
     )
+
+
+def preparation(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How images are prepared, of what add_model adds, as Segmenter takes it."""
+    return {"size": arguments.size, "pad": arguments.pad, "precision": arguments.precision}

@@ -25,8 +25,6 @@ def _segment(arguments: argparse.Namespace) -> int:
         arguments.output,
         model=arguments.model,
         weights=arguments.weights,
-        size=arguments.size,
-        pad=arguments.pad,
         probabilities=arguments.probabilities,
-        precision=arguments.precision,
+        **options.preparation(arguments),
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crfasrnn.claims import digest
 from crfasrnn.commands import dataset_options, options
+
+if TYPE_CHECKING:
+    from crfasrnn.postprocessing.search import Result, Sample
 
 
 def add_arguments(parser: options.Parser) -> None:
@@ -35,25 +39,10 @@ def add_arguments(parser: options.Parser) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from crfasrnn.postprocessing import probability_cache
     from crfasrnn.postprocessing.search import search
-    from crfasrnn.segmentation.models import find_model
-    from crfasrnn.segmentation.segmenter import Segmenter
 
-    dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
+    samples = _samples(arguments)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    if arguments.probabilities is not None:
-        samples = probability_cache.given(dataset.examples, arguments.probabilities)
-    else:
-        how = {"size": arguments.size, "pad": arguments.pad, "precision": arguments.precision}
-        files = find_model(arguments.model, arguments.weights)
-        samples = probability_cache.cached(
-            dataset.examples,
-            arguments.output / "probabilities",
-            digest(how, files=[files.prototxt, files.weights]),
-            lambda: Segmenter(arguments.model, arguments.weights, **how),
-            arguments.cache_limit << 20,
-        )
     result = search(
         samples,
         arguments.output / "evaluated.jsonl",
@@ -66,15 +55,38 @@ def _tune(arguments: argparse.Namespace) -> int:
     )
     best = arguments.output / "best.json"
     result.save(best)
-    spatial, bilateral = (
-        " ".join(f"{v:g}" for v in values) for values in (result.settings.spatial, result.settings.bilateral)
+    _print(result, arguments.folds)
+    print(f"{result.evaluated} settings on {len(samples)} images -> {best}")
+    return 0
+
+
+def _samples(arguments: argparse.Namespace) -> list[Sample]:
+    """The images with their probabilities: those of --probabilities, or a model's, computed as far as they are missing."""
+    from crfasrnn.postprocessing.probability_cache import cached, given
+    from crfasrnn.segmentation.models import find_model
+    from crfasrnn.segmentation.segmenter import Segmenter
+
+    dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
+    if arguments.probabilities is not None:
+        return given(dataset.examples, arguments.probabilities)
+    how, files = options.preparation(arguments), find_model(arguments.model, arguments.weights)
+    return cached(
+        dataset.examples,
+        arguments.output / "probabilities",
+        digest(how, files=[files.prototxt, files.weights]),
+        lambda: Segmenter(arguments.model, arguments.weights, **how),
+        arguments.cache_limit << 20,
     )
-    print(f"--spatial {spatial} --bilateral {bilateral} --iterations {result.settings.iterations}")
+
+
+def _print(result: Result, folds: int) -> None:
+    """The settings as options of `densecrf`, and their scores."""
+    settings = result.settings
+    spatial, bilateral = (" ".join(f"{v:g}" for v in values) for values in (settings.spatial, settings.bilateral))
+    print(f"--spatial {spatial} --bilateral {bilateral} --iterations {settings.iterations}")
     for title, value in (
         ("mean IU without CRF", result.without_crf),
         ("mean IU with it, chosen on the same images", result.mean_iu),
-        (f"mean IU with it, held out ({arguments.folds} folds)", result.held_out),
+        (f"mean IU with it, held out ({folds} folds)", result.held_out),
     ):
         print(f"{title}: {100 * value:.2f} %")
-    print(f"{result.evaluated} settings on {len(samples)} images -> {best}")
-    return 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from caffe.errors import CaffeError
 from caffe.files import atomic_path
 
 MAX_BYTES = 4 << 30  # of a file's arrays
+# What reading a damaged .npz raises.
+_DAMAGES = (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -143,37 +147,29 @@ def _require_pair(first: ImageConfusions, second: ImageConfusions) -> None:
 def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Arrays of an .npz by a stranger: no pickles, and nothing larger than its header says it is."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-            for name in names:
-                if f"{name}.npy" not in sizes:
-                    raise CaffeError(
-                        f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes"
-                    )
-                with archive.open(f"{name}.npy") as member:
-                    version = np.lib.format.read_magic(member)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(member)
-                promised = dtype.itemsize
-                for size in shape:
-                    promised *= size
-                if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
-                    raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
+        _check_sizes(path, names)
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in names}
     except OSError as problem:
         raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        zlib.error,
-    ) as problem:
+    except _DAMAGES as problem:
         raise CaffeError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem
+
+
+def _check_sizes(path: Path, names: tuple[str, ...]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        for name in names:
+            if f"{name}.npy" not in sizes:
+                raise CaffeError(f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes")
+            with archive.open(f"{name}.npy") as member:
+                promised = _promised_bytes(member)
+            if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
+                raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
+
+
+def _promised_bytes(file: IO[bytes]) -> int:
+    """How large the array of a .npy is by its header."""
+    old = np.lib.format.read_magic(file) == (1, 0)
+    shape, _, dtype = (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(file)
+    return dtype.itemsize * math.prod(shape)
