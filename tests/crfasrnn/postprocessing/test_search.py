@@ -11,7 +11,7 @@ import pytest
 from caffe.errors import CaffeError
 from crfasrnn.evaluation import metrics
 from crfasrnn.postprocessing.probabilities import read_probabilities, write_probabilities
-from crfasrnn.postprocessing.search import Record, Result, Sample, search
+from crfasrnn.postprocessing.search import Result, Sample, search
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_softmax
 
@@ -40,18 +40,6 @@ def test_the_best_is_the_best_of_what_was_tried(samples: list[Sample], tmp_path:
     assert result.without_crf == score(CrfSettings(iterations=0), samples)
     assert result.mean_iu > result.without_crf + 0.1
     assert CrfSettings() in tried
-
-
-def test_held_out_settings_have_not_seen_their_fold(samples: list[Sample], tmp_path: Path) -> None:
-    """Three folds of known matrices: the setting that shines on one fold alone must not be chosen for it."""
-    good, middling, bad = np.array([[9, 1], [1, 9]]), np.array([[7, 3], [3, 7]]), np.array([[1, 9], [9, 1]])
-    record = Record(tmp_path / "record.jsonl", {"seed": 1}, (3, 2, 2))
-    record.add(CrfSettings(iterations=1), np.stack([middling, middling, middling]))
-    record.add(CrfSettings(iterations=2), np.stack([bad, good, bad]))
-    assert record.held_out() == metrics.mean_iu(3 * middling)
-    record.add(CrfSettings(iterations=3), np.stack([bad, good, good]))
-    # Fold 0 is labelled with the settings that are good on folds 1 and 2.
-    assert record.held_out() == metrics.mean_iu(bad + 2 * middling)
 
 
 def test_a_stopped_search_goes_on(samples: list[Sample], tmp_path: Path) -> None:
