@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 import caffe
+from crfasrnn.classes import MEAN_BGR
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import read_image, resized
 
-MEAN_BGR = np.float32([103.939, 116.779, 123.68])
 SIDE = 500
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     if size != (width, height):
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     data = np.zeros((1, 3, SIDE, SIDE), np.float32)
-    data[0, :, : size[1], : size[0]] = (image - MEAN_BGR).transpose(2, 0, 1)
+    data[0, :, : size[1], : size[0]] = (image - np.float32(MEAN_BGR)).transpose(2, 0, 1)
 
     net = caffe.Net(arguments.prototxt, arguments.weights, caffe.TEST)
     net.blobs["data"].reshape(*data.shape)

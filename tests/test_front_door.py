@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import caffe
+import crfasrnn
 
 HEAVY = {"torch", "cv2", "lmdb", "h5py", "numpy", "scipy", "skimage", "google.protobuf", "matplotlib", "tqdm"}
 LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.__stdout__)"
@@ -105,3 +106,10 @@ def test_every_public_name_is_there() -> None:
         _ = caffe.nothing
     with pytest.raises(ImportError):
         exec("from caffe import nothing")
+
+
+def test_every_public_name_of_crfasrnn_is_there() -> None:
+    assert set(crfasrnn.__all__) == {"CrfRnn", "Segmentation", "Segmenter"} <= set(dir(crfasrnn))
+    assert [getattr(crfasrnn, name).__name__ for name in crfasrnn.__all__] == crfasrnn.__all__
+    with pytest.raises(AttributeError, match="module 'crfasrnn' has no attribute 'nothing'"):
+        _ = crfasrnn.nothing

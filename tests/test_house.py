@@ -22,7 +22,7 @@ STRATA = {
         errors files mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
         classifier detector | solver | caffe | tools commands cli | pycaffe __main__""",
     "crfasrnn": """
-        _core _cuda classes | pictures | datasets segmentation | evaluation | crf densecrf utils module | networks figures
+        _core _cuda claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module | networks figures
         postprocessing | training | reproduction | crfasrnn | commands | __main__""",
 }
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from crfasrnn.commands.main import main
 
 
@@ -34,6 +36,23 @@ def status(*arguments: object) -> int:
         return main([str(argument) for argument in arguments])
     except SystemExit as problem:
         return int(problem.code or 0)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command prints, run in this process; it must succeed, and show no progress bar to who is not a terminal."""
+    assert status(*arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line of a command that must fail, run in this process."""
+    assert status(*arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    return err
 
 
 def caffe(*arguments: str, cwd: Path, status: int = 0) -> str:

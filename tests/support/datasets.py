@@ -1,4 +1,4 @@
-"""Miniature data sets in the formats in which the real ones are published."""
+"""Miniature data sets in the formats in which the real ones are published, and label maps with known errors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import skimage.data
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
+from crfasrnn.classes import VOC_CLASSES
+from crfasrnn.datasets import Dataset, Example
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
+from crfasrnn.postprocessing.probabilities import write_probabilities
+from crfasrnn.postprocessing.search import Sample
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])
 HEIGHT, WIDTH = 12, 16
@@ -31,6 +36,21 @@ def labels_of(rows: Mapping[int, int], height: int = HEIGHT, width: int = WIDTH)
     for row, label in rows.items():
         labels[row] = label
     return labels
+
+
+def only_labels(dataset: Dataset) -> np.ndarray:
+    """The label map of a data set's one example."""
+    assert len(dataset) == 1
+    return next(iter(dataset)).labels()
+
+
+def make_folder(root: Path, masks: Mapping[str, np.ndarray]) -> tuple[Path, Path]:
+    """Folders images/ and masks/ with a photograph for each label map."""
+    (root / "masks").mkdir(parents=True)
+    for stem, labels in masks.items():
+        photograph(root / "images" / f"{stem}.jpg")
+        write_labels(root / "masks" / f"{stem}.png", labels)
+    return root / "images", root / "masks"
 
 
 def make_voc(root: Path, lists: Mapping[str, Mapping[str, np.ndarray]]) -> Path:
@@ -108,3 +128,50 @@ def make_context(root: Path, maps: Mapping[str, np.ndarray]) -> tuple[Path, Path
         photograph(voc / "JPEGImages" / f"{stem}.jpg", *labels.shape)
         savemat(folder / "trainval" / f"{stem}.mat", {"LabelMap": labels.astype(np.uint16)}, do_compression=True)
     return folder, voc
+
+
+def pictures(seed: int, classes: int = 4, height: int = 19, width: int = 26) -> tuple[np.ndarray, np.ndarray]:
+    """Truth in blobs with void, and labels like it with errors."""
+    rng = np.random.default_rng(seed)
+    truth = (
+        rng.integers(0, classes, (height // 4 + 1, width // 4 + 1), np.uint8).repeat(4, 0).repeat(4, 1)[:height, :width]
+    )
+    labels = np.where(rng.random(truth.shape) < 0.8, truth, rng.integers(0, classes, truth.shape)).astype(np.uint8)
+    return np.where(rng.random(truth.shape) < 0.02, 255, truth).astype(np.uint8), labels
+
+
+def two_pictures(folder: Path) -> Dataset:
+    """Two images of 4 x 6 pixels, bright on the right; dogs (12) there, a cat (8) and void in places."""
+    made = []
+    for index in range(2):
+        image = np.zeros((4, 6, 3), np.uint8)
+        image[:, 3:] = 255
+        truth = np.where(image[..., 0] > 0, 12, 0).astype(np.uint8)
+        truth[0, 0], truth[1, 1], truth[2, 2] = 8, 255, 12
+        example = Example(f"picture{index}", folder / f"{index}.png", folder / f"{index}_labels.png")
+        write_image(example.image_path, image)
+        write_labels(example.label_path, truth)
+        made.append(example)
+    return Dataset("two pictures", tuple(made), VOC_CLASSES).strict()
+
+
+def discs(folder: Path) -> list[Sample]:
+    """Six pictures of a disc, with probabilities that are right where the noise lets them; in images/, masks/, probabilities/."""
+    made = []
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        truth = np.zeros((24 + number, 32), np.uint8)
+        cv2.circle(truth, (10 + 2 * number, 12), 7, 1, -1)
+        picture = np.where(truth[..., None] == 1, np.uint8([190, 70, 40]), np.uint8([40, 90, 150]))
+        picture = (picture + rng.integers(-8, 9, picture.shape)).astype(np.uint8)
+        one = np.clip(0.35 + 0.3 * truth + rng.normal(0, 0.25, truth.shape), 0.02, 0.98)
+        truth[0] = 255
+        name = f"disc{number}"
+        for kind in ("images", "masks", "probabilities"):
+            (folder / kind).mkdir(exist_ok=True)
+        example = Example(name, folder / "images" / f"{name}.png", folder / "masks" / f"{name}.png")
+        write_image(example.image_path, picture)
+        write_labels(example.label_path, truth)
+        write_probabilities(folder / "probabilities" / f"{name}.npy", np.stack([1 - one, one]))
+        made.append(Sample(example, folder / "probabilities" / f"{name}.npy"))
+    return made

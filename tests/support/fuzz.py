@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+from caffe.errors import CaffeError
 
 EXAMPLES = int(os.environ.get("CAFFE_FUZZ_EXAMPLES", "200"))
 SETTINGS = settings(
@@ -86,3 +90,14 @@ def damaged_text(draw: st.DrawFn, corpus: list[bytes]) -> bytes:
             if max(at, other) < len(tokens):
                 tokens[at], tokens[other] = tokens[other], tokens[at]
     return "".join(tokens).encode("utf-8", "surrogateescape")
+
+
+def one_error_or_a_result(read: Callable[[Path], object], path: Path, content: bytes) -> None:
+    """A file of that content is read, or refused by one CaffeError that names it."""
+    path.write_bytes(content)
+    message = path.name
+    try:
+        read(path)
+    except CaffeError as problem:
+        message = str(problem)
+    assert path.name in message

@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crfasrnn.commands import options
+from caffe.files import write_text
+from crfasrnn.classes import write_classes
+from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset
     from crfasrnn.datasets.check import Counts
 
 
-def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    """Add `data` with its kinds to the commands of crfasrnn."""
-    data = commands.add_parser("data", help="prepare training data")
-    kinds = data.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
+def add_arguments(parser: options.Parser) -> None:
+    """The kinds of `data`, and what each takes."""
+    kinds = parser.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
 
     sources = kinds.add_parser(
         "sources", help="where the public data sets are, and how to check them; downloads nothing"
@@ -25,22 +26,22 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     sources.set_defaults(run=_sources)
 
     listing = kinds.add_parser("list", help="print the names of a data set's images, e.g. of the paper's sets")
-    options.add_dataset(listing)
+    dataset_options.add_dataset(listing)
     listing.set_defaults(run=_list)
 
     split = kinds.add_parser("split", help="draw train.txt and val.txt from a data set's images, for --list")
-    options.add_dataset(split)
+    dataset_options.add_dataset(split)
     split.add_argument("--output", type=Path, required=True, help="folder for the two lists")
     split.add_argument("--share", type=float, default=0.2, help="of the images that go to val.txt (0.2)")
     split.add_argument("--seed", type=int, default=1, help="of the draw (1)")
     split.set_defaults(run=_split)
 
     check = kinds.add_parser("check", help="read a whole data set: every problem, and the counts of each class")
-    options.add_dataset(check)
+    dataset_options.add_dataset(check)
     check.set_defaults(run=_check)
 
     databases = kinds.add_parser("lmdb", help="make image_lmdb and label_lmdb for Caffe's Data layer")
-    options.add_dataset(databases)
+    dataset_options.add_dataset(databases)
     databases.add_argument("--output", type=Path, required=True, help="folder that will hold the two databases")
     sizes = databases.add_mutually_exclusive_group()
     sizes.add_argument("--max-side", type=options.positive, help="reduce larger images to this largest side")
@@ -58,16 +59,15 @@ def _sources(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    for example in options.dataset_of(arguments):
+    for example in dataset_options.dataset_of(arguments):
         print(example.name)
     return 0
 
 
 def _split(arguments: argparse.Namespace) -> int:
-    from caffe.files import write_text
     from crfasrnn.datasets.folder import split
 
-    names = [example.name for example in options.dataset_of(arguments)]
+    names = [example.name for example in dataset_options.dataset_of(arguments)]
     parts = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
     arguments.output.mkdir(parents=True, exist_ok=True)
     for file, part in parts.items():
@@ -79,7 +79,7 @@ def _split(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import check
 
-    dataset = options.selected(options.dataset_of(arguments), arguments)
+    dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments)
     counts, problems = check(dataset)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
@@ -90,9 +90,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _lmdb(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.databases import IMAGES, LABELS, variants, write_databases
-    from crfasrnn.segmentation.models import write_classes
 
-    dataset = options.selected(options.dataset_of(arguments), arguments).require_files()
+    dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
     sides = arguments.scales or [arguments.max_side]
     entries = variants(dataset, sides, arguments.mirror, arguments.seed)
     _print_counts(write_databases(arguments.output, entries), dataset)

@@ -1,4 +1,4 @@
-"""The commands `crfasrnn evaluate` and `crfasrnn compare`."""
+"""The command `crfasrnn evaluate`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crfasrnn.commands import options
+from caffe.errors import CaffeError
+from crfasrnn.classes import Classes, numbered_classes
+from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
     import numpy as np
 
     from crfasrnn.datasets import Dataset
-    from crfasrnn.evaluation.evaluate import Labeller
-    from crfasrnn.segmentation.models import Classes
+    from crfasrnn.evaluation.labellers import Labeller
 
 
-def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    """Add them to the commands of crfasrnn."""
-    evaluate = commands.add_parser("evaluate", help="score a model, or saved labels, on a labelled data set")
-    options.add_model(evaluate)
-    options.add_dataset(evaluate)
-    result = evaluate.add_argument_group("what is scored, and how")
+def add_arguments(parser: options.Parser) -> None:
+    """What `evaluate` takes."""
+    options.add_model(parser)
+    dataset_options.add_dataset(parser)
+    result = parser.add_argument_group("what is scored, and how")
     result.add_argument(
         "--predictions", type=Path, metavar="DIR", help="label maps x.png to score instead of a model's"
     )
@@ -37,24 +37,16 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     result.add_argument(
         "--archive", type=Path, metavar="TGZ", help="write the labels as VOC's evaluation server wants them"
     )
-    evaluate.set_defaults(run=_evaluate)
-
-    compare = commands.add_parser("compare", help="is the second model better? paired bootstrap of the mean IU")
-    compare.add_argument("first", type=Path, metavar="FIRST.npz", help="of evaluate --per-image")
-    compare.add_argument("second", type=Path, metavar="SECOND.npz", help="the same for another model")
-    compare.add_argument("--resamples", type=int, default=10_000, help="of the images (10000)")
-    compare.add_argument("--level", type=float, default=0.95, help="of the interval (0.95)")
-    compare.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
-    compare.set_defaults(run=_compare)
+    parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from caffe.errors import CaffeError
-    from crfasrnn.evaluation.evaluate import evaluate, report, write_json
+    from crfasrnn.evaluation.evaluate import evaluate
+    from crfasrnn.evaluation.scores import report, write_json
 
     if arguments.archive is not None and arguments.voc is None:
         raise CaffeError("--archive is for VOC's evaluation server: it needs --voc")
-    dataset = options.dataset_of(arguments, "val" if arguments.images is None else None)
+    dataset = dataset_options.dataset_of(arguments, "val" if arguments.images is None else None)
     if arguments.archive is None or any(example.label_path.is_file() for example in dataset):
         dataset.require_files()
     label, dataset, classes = _subject(arguments, dataset)
@@ -95,16 +87,12 @@ def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callab
 
 def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller, Dataset, Classes]:
     """What labels the images, the data set with the labels that it means, and what they are called."""
-    from caffe.errors import CaffeError
-    from crfasrnn.evaluation.evaluate import for_model, model_labels, saved_classes, saved_labels
-    from crfasrnn.segmentation.models import Classes, numbered_classes
+    from crfasrnn.evaluation.labellers import for_model, model_labels, saved_classes, saved_labels
     from crfasrnn.segmentation.segmenter import Segmenter
 
-    chosen = options.selected(dataset, arguments)
+    chosen = dataset_options.selected(dataset, arguments)
     if arguments.predictions is None:
-        segmenter = Segmenter(
-            arguments.model, arguments.weights, size=arguments.size, pad=arguments.pad, precision=arguments.precision
-        )
+        segmenter = Segmenter(arguments.model, arguments.weights, **options.preparation(arguments))
         classes = segmenter.classes
         if arguments.classes is not None and len(arguments.classes) != len(classes):
             raise CaffeError(
@@ -115,11 +103,3 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
             classes = Classes(chosen.names, tuple(arguments.classes or classes.voc_ids))
         return model_labels(segmenter), chosen, classes
     return saved_labels(arguments.predictions), chosen, saved_classes(chosen, arguments.classes)
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    from crfasrnn.evaluation.bootstrap import ImageConfusions, compare, comparison_text
-
-    first, second = (ImageConfusions.load(path) for path in (arguments.first, arguments.second))
-    print(comparison_text(compare(first, second, arguments.resamples, arguments.level, arguments.seed)))
-    return 0

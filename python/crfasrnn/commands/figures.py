@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crfasrnn.commands import options
+from caffe.errors import CaffeError
+from crfasrnn.classes import numbered_classes, read_classes
+from crfasrnn.commands import dataset_options, options
 
 
 def _titled_folder(text: str) -> tuple[str, Path]:
@@ -15,15 +17,14 @@ def _titled_folder(text: str) -> tuple[str, Path]:
     return title, Path(folder)
 
 
-def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    """Add `figures` with its kinds to the commands of crfasrnn."""
-    figures = commands.add_parser("figures", help="draw the paper's figures, and curves of trainings")
-    kinds = figures.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
+def add_arguments(parser: options.Parser) -> None:
+    """The kinds of `figures`, and what each takes."""
+    kinds = parser.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
 
     cases = kinds.add_parser(
         "cases", help="results side by side: largest gain, median and largest loss of last over first"
     )
-    options.add_dataset(cases)
+    dataset_options.add_dataset(cases)
     cases.add_argument(
         "--predictions",
         type=_titled_folder,
@@ -58,10 +59,12 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _cases(arguments: argparse.Namespace) -> int:
-    from crfasrnn.evaluation.evaluate import saved_classes, saved_labels
+    from crfasrnn.evaluation.labellers import saved_classes, saved_labels
     from crfasrnn.figures.cases import choose_cases, draw_cases
 
-    dataset = options.selected(options.dataset_of(arguments, "val" if arguments.images is None else None), arguments)
+    dataset = dataset_options.selected(
+        dataset_options.dataset_of(arguments, "val" if arguments.images is None else None), arguments
+    )
     classes = saved_classes(dataset.require_files(), arguments.classes)
     methods = [(title, saved_labels(folder)) for title, folder in arguments.predictions]
     cases = choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), arguments.count)
@@ -73,7 +76,6 @@ def _cases(arguments: argparse.Namespace) -> int:
 
 def _crf(arguments: argparse.Namespace) -> int:
     from crfasrnn.figures.crf import draw_crf, read_crf
-    from crfasrnn.segmentation.models import numbered_classes, read_classes
 
     parameters = read_crf(arguments.weights, arguments.layer)
     file = arguments.classes_file
@@ -84,7 +86,6 @@ def _crf(arguments: argparse.Namespace) -> int:
 
 
 def _curves(arguments: argparse.Namespace) -> int:
-    from caffe.errors import CaffeError
     from crfasrnn.figures.curves import draw_training, read_curves
 
     trainings = [(_title(log), read_curves(log)) for log in arguments.logs]

@@ -1,6 +1,6 @@
-"""The command `crfasrnn`: segment images, refine labels, evaluate a model, make training databases.
+"""The command `crfasrnn`: finds the command that is meant, loads its module and runs it.
 
-Nothing heavy is imported before the command line is understood, so that --help answers at once.
+A command's module declares its arguments when it is chosen, and imports what computes when it runs, so that help is there at once.
 """
 
 from __future__ import annotations
@@ -8,111 +8,71 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import import_module, metadata
 from typing import Any
 
-from crfasrnn.commands import (
-    data as cli_data,
-)
-from crfasrnn.commands import (
-    evaluate as cli_evaluate,
-)
-from crfasrnn.commands import (
-    figures as cli_figures,
-)
-from crfasrnn.commands import (
-    model as cli_model,
-)
+from caffe.errors import CaffeError
+from caffe.logs.glog import init_log
 from crfasrnn.commands import options
-from crfasrnn.commands import (
-    reproduce as cli_reproduce,
-)
-from crfasrnn.commands import (
-    train as cli_train,
-)
-from crfasrnn.commands import (
-    tune as cli_tune,
-)
+
+# Each is a module of this folder with `add_arguments(parser)`, which also says what runs: a function from arguments to the status.
+COMMANDS = {
+    "segment": "label every pixel of photographs",
+    "densecrf": "bring any labels or probabilities in line with the photograph",
+    "evaluate": "score a model, or saved labels, on a labelled data set",
+    "compare": "is the second model better? paired bootstrap of the mean IU",
+    "data": "prepare training data",
+    "figures": "draw the paper's figures, and curves of trainings",
+    "model": "turn a model's files into other forms",
+    "tune": "find the settings of dense CRF post-processing that suit a model, on labelled images",
+    "train": "train a network by a recipe; the same command again goes on after an interruption",
+    "reproduce": "make a table of the paper: train what is missing, score, write .md, .json and .png",
+}
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Command(options.Parser):
+    """The parser of one command, whose arguments its module declares when the command is chosen."""
+
+    def __init__(self, *, command: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._command = command
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, which calls it for the parser of the command that it found."""
+        import_module(f"crfasrnn.commands.{self._command}").add_arguments(self)
+        return super().parse_known_args(args, namespace)
+
+
+class _Version(argparse.Action):
+    """Prints the version of the installed package and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"crfasrnn {version()}")
+        parser.exit()
+
+
+def version() -> str:
+    """Of the installed package; a checkout that was never installed has none."""
+    try:
+        return metadata.version("crfasrnn")
+    except metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The parser of the whole command line; what it gives has `run`, the function of the chosen command."""
     parser = options.Parser(prog="crfasrnn", description="Semantic segmentation with CRF-RNN.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=options.Parser)
-
-    segment = commands.add_parser("segment", help="label every pixel of photographs")
-    segment.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    options.add_model(segment)
-    segment.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")
-    segment.add_argument("--probabilities", action="store_true", help="also write <image>_probabilities.npy, C x H x W")
-    segment.set_defaults(run=_segment)
-
-    refine = commands.add_parser("densecrf", help="bring any labels or probabilities in line with the photograph")
-    refine.add_argument("image", type=Path, metavar="IMAGE", help="the photograph")
-    refine.add_argument("prediction", type=Path, metavar="LABELS_OR_PROBS", help="PNG of labels, or .npy of C x H x W")
-    refine.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write")
-    refine.add_argument(
-        "--classes", type=options.class_count, help="number of labels of a label map (those that occur)"
-    )
-    refine.add_argument("--certainty", type=float, default=0.7, help="of each label of a label map (0.7)")
-    refine.add_argument("--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them")
-    refine.add_argument("--iterations", type=options.positive, help="of mean field (10)")
-    refine.add_argument("--spatial", type=float, nargs=2, metavar=("PIXELS", "WEIGHT"), help="(3 3)")
-    refine.add_argument("--bilateral", type=float, nargs=3, metavar=("PIXELS", "COLOUR", "WEIGHT"), help="(80 13 10)")
-    refine.set_defaults(run=_refine)
-
-    cli_evaluate.add_commands(commands)
-    cli_data.add_commands(commands)
-    cli_figures.add_commands(commands)
-    cli_model.add_commands(commands)
-    cli_tune.add_commands(commands)
-    cli_train.add_commands(commands)
-    cli_reproduce.add_commands(commands)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
+    for name, does in COMMANDS.items():
+        commands.add_parser(name, help=does, command=name)
     return parser
-
-
-def _segment(arguments: argparse.Namespace) -> int:
-    from crfasrnn.segmentation.files import segment_files
-
-    return segment_files(
-        arguments.images,
-        arguments.output,
-        model=arguments.model,
-        weights=arguments.weights,
-        size=arguments.size,
-        pad=arguments.pad,
-        probabilities=arguments.probabilities,
-        precision=arguments.precision,
-    )
-
-
-def _refine(arguments: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from crfasrnn.postprocessing.refine import refine_file
-    from crfasrnn.postprocessing.settings import CrfSettings
-
-    given = {name: getattr(arguments, name) for name in ("iterations", "spatial", "bilateral")}
-    stated: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None
-    }
-    refine_file(
-        arguments.image,
-        arguments.prediction,
-        arguments.output,
-        classes=arguments.classes,
-        certainty=arguments.certainty,
-        settings=replace(CrfSettings.read(arguments.settings) if arguments.settings else CrfSettings(), **stated),
-    )
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
     try:
-        arguments = _parser().parse_args(argv)
-        from caffe.errors import CaffeError
-        from caffe.logs.glog import init_log
-
+        arguments = command_line().parse_args(argv)
         init_log(min_level=1)  # warnings, above all: layers that got no weights
         try:
             return int(arguments.run(arguments))

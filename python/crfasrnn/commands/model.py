@@ -8,10 +8,9 @@ from pathlib import Path
 from crfasrnn.commands import options
 
 
-def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    """Add `model` with its kinds to the commands of crfasrnn."""
-    model = commands.add_parser("model", help="turn a model's files into other forms")
-    kinds = model.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
+def add_arguments(parser: options.Parser) -> None:
+    """The kinds of `model`, and what each takes."""
+    kinds = parser.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
 
     convert = kinds.add_parser(
         "convert",

@@ -1,16 +1,13 @@
-"""What the commands' parsers share: types of arguments, the options that name labelled images, and one line for errors."""
+"""What the commands' parsers share: types of arguments, the options that name a model, and one line for errors."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 from caffe import mode
-
-if TYPE_CHECKING:
-    from crfasrnn.datasets import Dataset
+from crfasrnn.classes import VOID
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,8 +36,8 @@ def positive_count(text: str) -> int:
 def class_count(text: str) -> int:
     """A number of classes."""
     number = int(text) if text.isdecimal() else 0
-    if not 2 <= number <= 255:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to 255")
+    if not 2 <= number <= VOID:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to {VOID}")
     return number
 
 
@@ -58,7 +55,7 @@ def class_ids(text: str) -> list[int]:
     """Different class numbers between commas."""
     parts = text.split(",")
     ids = [int(part) for part in parts if part.strip().isdecimal()]
-    if len(ids) != len(parts) or any(number > 255 for number in ids) or len(set(ids)) != len(ids):
+    if len(ids) != len(parts) or any(number > VOID for number in ids) or len(set(ids)) != len(ids):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12")
     return ids
 
@@ -76,124 +73,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """The options that name a data set and what becomes of its labels."""
-    source = parser.add_argument_group("data set, one of")
-    source.add_argument(
-        "--voc", type=Path, metavar="VOC2012", help="PASCAL VOC: a development kit's folder of one year"
-    )
-    source.add_argument(
-        "--sbd",
-        type=Path,
-        metavar="DATASET",
-        help="SBD: its folder `dataset`; with --voc the paper's train and val sets",
-    )
-    source.add_argument(
-        "--coco", type=Path, metavar="JSON", help="MS COCO: instances_*.json, with --images; VOC's classes"
-    )
-    source.add_argument("--context", type=Path, metavar="DIR", help="Pascal Context: its folder, with --voc VOC2010")
-    source.add_argument("--images", type=Path, metavar="DIR", help="any photographs, with --masks; or those of --coco")
-    detail = parser.add_argument_group("which part of it, and its labels")
-    detail.add_argument("--masks", metavar="DIR", help="index or palette PNGs x.png (with --voc: SegmentationClass)")
-    detail.add_argument(
-        "--list", action="append", help="name of a list of the data set, or with --masks a file; repeatable"
-    )
-    detail.add_argument("--names", type=Path, metavar="FILE", help="with --masks: the name of every label, one a line")
-    detail.add_argument(
-        "--min-labelled", type=int, default=200, help="with --coco: fewest pixels of VOC's classes (200)"
-    )
-    detail.add_argument(
-        "--reduce-zero-label", action="store_true", help="label 0 is void, 1 becomes 0, and so on (ADE20K)"
-    )
-    detail.add_argument("--classes", type=class_ids, help="numbers of the classes meant, which become 0, 1, ... (all)")
-    detail.add_argument(
-        "--others", choices=("ignore", "background"), default="ignore", help="what other classes are (ignore: void)"
-    )
-
-
-def dataset_of(arguments: argparse.Namespace, default_list: str | None = None) -> Dataset:
-    """The data set that the options of add_dataset name; its files are not looked at yet.
-
-    default_list: taken if --list is not given. Raises CaffeError if the options do not go together or a list is bad.
-    """
-    dataset = _source(arguments)(arguments, arguments.list or ([default_list] if default_list else []))
-    return dataset.without_zero() if arguments.reduce_zero_label else dataset
-
-
-def selected(dataset: Dataset, arguments: argparse.Namespace) -> Dataset:
-    """The data set with the classes of --classes and --others, or with all of its classes."""
-    return dataset if arguments.classes is None else dataset.select(arguments.classes, arguments.others)
-
-
-def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list[str]], Dataset]:
-    given = {name for name in ("voc", "sbd", "coco", "context", "images") if getattr(arguments, name) is not None}
-    readers: dict[frozenset[str], Callable[[argparse.Namespace, list[str]], Dataset]] = {
-        frozenset({"voc"}): _voc,
-        frozenset({"sbd"}): _sbd,
-        frozenset({"voc", "sbd"}): _voc_and_sbd,
-        frozenset({"coco", "images"}): _coco,
-        frozenset({"context", "voc"}): _context,
-        frozenset({"images"}): _folder,
-    }
-    reader = readers.get(frozenset(given))
-    if reader is None:
-        raise _wrong(
-            f"these do not go together: {', '.join('--' + name for name in sorted(given))}"
-            if len(given) > 1
-            else f"--{next(iter(given))} needs {'--images' if 'coco' in given else '--voc'}, too"
-            if given
-            else "one of the following arguments is required: --voc, --sbd, --coco, --context, --images"
-        )
-    return reader
-
-
-def _wrong(message: str) -> Exception:
-    from caffe.errors import CaffeError
-
-    return CaffeError(message)
-
-
-def _lists(lists: list[str], option: str) -> list[str]:
-    if not lists:
-        raise _wrong(f"--{option} needs --list NAME, e.g. --list train")
-    return lists
-
-
-def _voc(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from crfasrnn.datasets.voc import MASKS, voc
-
-    return voc(arguments.voc, _lists(lists, "voc"), arguments.masks or MASKS)
-
-
-def _sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from crfasrnn.datasets import sbd
-
-    return sbd(arguments.sbd, _lists(lists, "sbd"))
-
-
-def _voc_and_sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from crfasrnn.datasets import voc_and_sbd
-
-    if len(lists) != 1:
-        raise _wrong("--voc with --sbd needs one list: --list train or --list val")
-    return voc_and_sbd(arguments.voc, arguments.sbd, lists[0])
-
-
-def _coco(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from crfasrnn.datasets.coco import coco
-
-    return coco(arguments.coco, arguments.images, arguments.min_labelled)
-
-
-def _context(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from crfasrnn.datasets import pascal_context
-
-    return pascal_context(arguments.context, arguments.voc, _lists(lists, "context"))
-
-
-def _folder(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
-    from crfasrnn.datasets import folder
-
-    if arguments.masks is None:
-        raise _wrong("--images needs --masks, the folder of the label maps (or --coco)")
-    return folder(arguments.images, arguments.masks, lists, arguments.names)
+def preparation(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How images are prepared, of what add_model adds, as Segmenter takes it."""
+    return {"size": arguments.size, "pad": arguments.pad, "precision": arguments.precision}

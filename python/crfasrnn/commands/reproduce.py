@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffe import mode
+from caffe.errors import CaffeError
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
@@ -29,30 +31,26 @@ def _names(text: str) -> list[str]:
     return text.split(",")
 
 
-def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    """Add it to the commands of crfasrnn."""
-    reproduce = commands.add_parser(
-        "reproduce",
-        help="make a table of the paper: train what is missing, score, write .md, .json and .png",
-        description="The same command again goes on where it was. Once given, --voc, --weights and the options about data and "
-        "length are remembered in --output.",
+def add_arguments(parser: options.Parser) -> None:
+    """What `reproduce` takes."""
+    parser.description = (
+        "The same command again goes on where it was. Once given, --voc, --weights and the options about data and "
+        "length are remembered in --output."
     )
-    reproduce.add_argument("table", choices=("table1", "ablations", "iterations"))
-    reproduce.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
-    reproduce.add_argument("--seeds", type=options.sizes, default=[1, 2], help="one training each (1,2)")
-    reproduce.add_argument(
-        "--variants", type=_names, metavar="LIST", help="of the ablations, e.g. per-class,untied (all)"
-    )
-    reproduce.add_argument("--dry-run", action="store_true", help="print what would be trained, and how long it takes")
-    reproduce.add_argument(
+    parser.add_argument("table", choices=("table1", "ablations", "iterations"))
+    parser.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
+    parser.add_argument("--seeds", type=options.sizes, default=[1, 2], help="one training each (1,2)")
+    parser.add_argument("--variants", type=_names, metavar="LIST", help="of the ablations, e.g. per-class,untied (all)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be trained, and how long it takes")
+    parser.add_argument(
         "--budget-minutes", type=float, help="stop after so long, with snapshots; exit status 3 (searches end first)"
     )
-    reproduce.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
-    reproduce.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
-    reproduce.add_argument(
+    parser.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
+    parser.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    parser.add_argument(
         "--write-docs", type=Path, metavar="FILE", help="also write all tables and pictures so far as one page"
     )
-    data = reproduce.add_argument_group("data and length (remembered)", argument_default=argparse.SUPPRESS)
+    data = parser.add_argument_group("data and length (remembered)", argument_default=argparse.SUPPRESS)
     data.add_argument("--voc", help="folder like VOC2012")
     data.add_argument("--weights", help="VGG-16's trunk: .npz or a Caffe model")
     data.add_argument("--scratch", dest="weights", action="store_const", const=None, help="random weights instead")
@@ -74,14 +72,12 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
     data.add_argument("--width", type=float, help="factor of the channels (1)")
     data.add_argument("--precision", choices=mode.PRECISIONS, help="of wide convolutions (float32)")
-    reproduce.set_defaults(run=_reproduce)
+    parser.set_defaults(run=_reproduce)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     """The folder's settings with those of the command line. Raises CaffeError if the data are not named."""
-    from dataclasses import fields
 
-    from caffe.errors import CaffeError
     from crfasrnn.reproduction.settings import Settings
 
     chosen: dict[str, Any] = Settings.stored(arguments.output)

@@ -7,46 +7,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe import mode
+from caffe.errors import CaffeError
+from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.commands import options
 from crfasrnn.crf import options as words
 
 if TYPE_CHECKING:
     from crfasrnn.networks.recipes import Recipe, RecipeOptions
-    from crfasrnn.segmentation.models import Classes
 
 
-def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    """Add it to the commands of crfasrnn."""
-    train = commands.add_parser(
-        "train",
-        help="train a network by a recipe; the same command again goes on after an interruption",
-        description="Recipes: fcn32s, fcn16s, fcn8s, fcn8s-longer, crfrnn, crf-only (the papers', a GPU's work), and slim-fcn8s, "
-        "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it.",
+def add_arguments(parser: options.Parser) -> None:
+    """What `train` takes."""
+    parser.description = (
+        "Recipes: fcn32s, fcn16s, fcn8s, fcn8s-longer, crfrnn, crf-only (the papers', a GPU's work), and slim-fcn8s, "
+        "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it."
     )
-    train.add_argument("recipe", metavar="RECIPE", help="e.g. slim-fcn8s, then slim-crfrnn")
-    train.add_argument(
+    parser.add_argument("recipe", metavar="RECIPE", help="e.g. slim-fcn8s, then slim-crfrnn")
+    parser.add_argument(
         "--data",
         type=Path,
         required=True,
         help="folder with train/ and, for mean IU on the way, val/: each by `crfasrnn data lmdb`",
     )
-    train.add_argument("--output", type=Path, help="folder for everything that is written (DATA/RECIPE)")
-    train.add_argument(
+    parser.add_argument("--output", type=Path, help="folder for everything that is written (DATA/RECIPE)")
+    parser.add_argument(
         "--weights",
         type=Path,
         help="to start from: .caffemodel, .caffemodel.h5, or .npz of VGG-16's trunk (the result of the recipe before, in DATA)",
     )
-    train.add_argument("--scratch", action="store_true", help="start from random weights instead")
-    classes = train.add_argument_group("classes (found in the data)").add_mutually_exclusive_group()
+    parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
+    classes = parser.add_argument_group("classes (found in the data)").add_mutually_exclusive_group()
     classes.add_argument("--num-classes", type=options.class_count, help="how many, background included")
     classes.add_argument("--classes-file", type=Path, metavar="FILE", help="a classes.txt: number and name, one a line")
-    train.add_argument(
+    parser.add_argument(
         "--from-classes",
         type=options.class_ids,
         metavar="IDS",
         help="of --weights with other classes: its number of each of ours, e.g. 0,8,12 (by name)",
     )
-    run = train.add_argument_group("how long, and where")
+    run = parser.add_argument_group("how long, and where")
     run.add_argument("--iterations", type=options.positive_count, help="steps (the recipe's)")
     run.add_argument("--test-interval", type=options.positive_count, help="steps between tests (a tenth of all)")
     run.add_argument("--seed", type=int, default=1, help="of dropout and random weights (1)")
@@ -56,8 +55,8 @@ def add_commands(commands: argparse._SubParsersAction[options.Parser]) -> None:
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
     run.add_argument("--budget-minutes", type=float, help="stop after so long, with a snapshot")
-    add_variant(train)
-    train.set_defaults(run=_train)
+    add_variant(parser)
+    parser.set_defaults(run=_train)
 
 
 def add_variant(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +128,6 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
-    from caffe.errors import CaffeError
     from crfasrnn.training.job import FINAL
 
     if arguments.scratch and arguments.weights is not None:
@@ -150,7 +148,6 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
 
 
 def _classes(arguments: argparse.Namespace) -> Classes | None:
-    from crfasrnn.segmentation.models import numbered_classes, read_classes
 
     if arguments.classes_file is not None:
         return read_classes(arguments.classes_file)

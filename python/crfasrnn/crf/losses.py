@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from crfasrnn.evaluation.metrics import IGNORE_LABEL
+from crfasrnn.classes import VOID
 
 
 def robust_log_likelihood(
     scores: Tensor,
     labels: Tensor,
     robustness: float = 0.01,
-    ignore_label: int | None = IGNORE_LABEL,
+    ignore_label: int | None = VOID,
     reduction: str = "mean",
 ) -> Tensor:
     """The negative log-likelihood made robust against wrong labels: - log(softmax(scores)[label] + robustness).
@@ -62,9 +62,7 @@ def robust_log_likelihood(
 class RobustLogLikelihoodLoss(nn.Module):
     """robust_log_likelihood as a module; the arguments are its."""
 
-    def __init__(
-        self, robustness: float = 0.01, ignore_label: int | None = IGNORE_LABEL, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, robustness: float = 0.01, ignore_label: int | None = VOID, reduction: str = "mean") -> None:
         super().__init__()
         self.robustness, self.ignore_label, self.reduction = robustness, ignore_label, reduction
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from caffe.errors import CaffeError
 from caffe.logs.progress_bar import progress
+from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset
-from crfasrnn.pictures.label_maps import VOID
 
 
 class Counts:

@@ -15,10 +15,10 @@ import numpy as np
 
 from caffe.errors import CaffeError
 from caffe.logs.progress_bar import progress
+from crfasrnn.classes import VOC_CLASSES, VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside
 from crfasrnn.datasets.rle import decode_polygons, decode_rle
-from crfasrnn.pictures.label_maps import VOC_CLASSES, VOID
 from crfasrnn.pictures.photographs import MAX_PIXELS
 
 MIN_LABELLED = 200
@@ -97,10 +97,10 @@ def _read(path: Path) -> dict[str, list[Any]]:
     except OSError as problem:
         raise CaffeError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
     except (ValueError, RecursionError, MemoryError) as problem:
-        raise CaffeError(f"{str(path)!r} is no JSON: {problem}") from problem
+        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
-            raise CaffeError(f"{str(path)!r} is no file of COCO's instances: it has no list {part!r}")
+            raise CaffeError(f"{str(path)!r} is not a file of COCO's instances: it has no list {part!r}")
     return content
 
 

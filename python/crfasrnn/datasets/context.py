@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_lines, read_names
 from crfasrnn.datasets.matfile import read_label_map
@@ -45,8 +46,8 @@ def read_context_labels(table: np.ndarray, path: Path) -> np.ndarray:
 def _task(root: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the task's labels, and for every stored value its label."""
     all_labels, task = _numbered(root / "labels.txt"), _numbered(root / "59_labels.txt")
-    if len(task) > 254:
-        raise CaffeError(f"{str(root / '59_labels.txt')!r} has {len(task)} classes; at most 254 are possible")
+    if len(task) >= VOID:
+        raise CaffeError(f"{str(root / '59_labels.txt')!r} has {len(task)} classes; at most {VOID - 1} are possible")
     numbers = {name: number for number, name in all_labels.items()}
     table = np.zeros(max(all_labels) + 1, np.uint8)
     for label, name in enumerate(task.values(), 1):

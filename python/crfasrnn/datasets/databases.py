@@ -19,9 +19,9 @@ from caffe.data.db import Cursor, new_database, open_database
 from caffe.errors import CaffeError
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
+from crfasrnn.classes import VOID
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
-from crfasrnn.pictures.label_maps import VOID
 from crfasrnn.pictures.photographs import resized
 
 # The two databases of a folder.

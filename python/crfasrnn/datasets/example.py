@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-from crfasrnn.pictures.label_maps import VOID, read_labels
+from crfasrnn.classes import VOID
+from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
@@ -44,7 +45,7 @@ class Example:
             known = [value for value in range(VOID) if self.table[value] != _REFUSED]
             raise CaffeError(
                 f"label map {str(self.label_path)!r} of {self.name!r} holds {stored[row, column]} at row {row}, column "
-                f"{column}, which is no label of this data set ({known[0]} to {known[-1]}, and {VOID} for void)"
+                f"{column}, which is not a label of this data set ({known[0]} to {known[-1]}, and {VOID} for void)"
             )
         return labels.astype(np.uint8)
 
@@ -109,7 +110,7 @@ class Dataset:
 
         class_ids: different labels of 0 .. 255; 255 makes a class of what is void otherwise (masks of 0 and 255).
         others: "ignore" makes them 255, "background" 0. Void stays void.
-        Raises CaffeError if a number is none of the data set's labels.
+        Raises CaffeError if a number is not one of the data set's labels.
         """
         if others not in ("ignore", "background"):
             raise CaffeError(f"other classes go to 'ignore' or 'background', not {others!r}")
@@ -118,7 +119,7 @@ class Dataset:
             raise CaffeError(
                 f"{self.title} has the classes 0 to {len(self.names) - 1}, but class {wrong[0]} is asked for"
             )
-        table = [VOID if others == "ignore" else 0] * 255 + [VOID]
+        table = [VOID if others == "ignore" else 0] * VOID + [VOID]
         for new, label in enumerate(class_ids):
             table[label] = new
         names = tuple(self.names[label] if label < VOID else "marked" for label in class_ids) if self.names else ()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_lines, read_names
 
@@ -69,6 +70,6 @@ def _class_names(path: Path) -> tuple[str, ...]:
         if numbers != list(range(len(numbers))):
             raise CaffeError(f"{str(path)!r}: the numbers before the names are not 0, 1, 2, ... in order")
         lines = [rest.strip() for _, _, rest in parts]
-    if not 1 <= len(lines) <= 255:
-        raise CaffeError(f"{str(path)!r} must name 1 to 255 classes, one a line; found {len(lines)}")
+    if not 1 <= len(lines) <= VOID:
+        raise CaffeError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; found {len(lines)}")
     return tuple(lines)

@@ -10,7 +10,7 @@ MAX_BYTES = 64 << 20
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or no text."""
+    """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or not text."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise CaffeError(f"list {str(path)!r} has more than {MAX_BYTES} bytes")
@@ -18,7 +18,7 @@ def read_lines(path: Path) -> list[str]:
     except OSError as problem:
         raise CaffeError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
-        raise CaffeError(f"list {str(path)!r} is no UTF-8 text: {problem}") from problem
+        raise CaffeError(f"list {str(path)!r} is not UTF-8 text: {problem}") from problem
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -35,7 +35,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def check_inside(name: str, where: str) -> None:
-    """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is none."""
+    """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is not one."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
         raise CaffeError(f"{where} names {name!r}, which is outside the data set's folder")

@@ -44,7 +44,7 @@ def read_label_map(path: Path, variable: str, highest: int, field: str | None = 
     bad = ~np.isin(values, np.arange(highest + 1))
     if bad.any():
         raise CaffeError(
-            f"{str(path)!r}: the label map holds {values[bad][0]}, which is none of the labels 0 to {highest}"
+            f"{str(path)!r}: the label map holds {values[bad][0]}, which is not one of the labels 0 to {highest}"
         )
     return values.astype(np.int64)
 
@@ -73,7 +73,7 @@ class _Array:
     def numbers(self) -> np.ndarray:
         """The values, in MATLAB's shape."""
         if not _FIRST_NUMBER <= self.kind <= _LAST_NUMBER or not self.parts or self.parts[0][0] not in _NUMBERS:
-            raise ValueError(f"{self.name or 'the field'!r} is no full array of numbers")
+            raise ValueError(f"{self.name or 'the field'!r} is not a full array of numbers")
         stored, content = self.parts[0]
         dtype = np.dtype(self.order + _NUMBERS[stored])
         if min(self.dimensions) < 0 or math.prod(self.dimensions) * dtype.itemsize != len(content):
@@ -83,7 +83,7 @@ class _Array:
     def field(self, name: str) -> _Array:
         """The array in a field of this struct, which must be a single one."""
         if self.kind != _STRUCT or math.prod(self.dimensions) != 1 or len(self.parts) < 2 or len(self.parts[0][1]) != 4:
-            raise ValueError(f"{self.name!r} is no struct")
+            raise ValueError(f"{self.name!r} is not a struct")
         length = struct.unpack(self.order + "i", self.parts[0][1])[0]
         text = self.parts[1][1]
         starts = range(0, len(text), length) if length > 0 else ()

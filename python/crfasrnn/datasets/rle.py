@@ -53,7 +53,7 @@ def _string_runs(text: str) -> list[int]:
 def decode_polygons(polygons: Any, height: int, width: int) -> np.ndarray:
     """H x W bool, the union of polygons [x0, y0, x1, y1, ...] in pixels; one or two points enclose nothing.
 
-    Raises ValueError for lists that are no polygons in or near the image.
+    Raises ValueError for lists that are not polygons in or near the image.
     """
     from pycocotools import mask
 
@@ -73,7 +73,7 @@ def _check_polygon(polygon: Any, height: int, width: int) -> None:
     if not isinstance(polygon, list) or not polygon or len(polygon) % 2:
         raise ValueError("a polygon must be a list of points, x and y in turn")
     if not all(type(value) in (int, float) and math.isfinite(value) for value in polygon):
-        raise ValueError("a polygon has coordinates that are no numbers")
+        raise ValueError("a polygon has coordinates that are not numbers")
     xs, ys = polygon[::2], polygon[1::2]
     if min(xs) < -width or max(xs) > 2 * width or min(ys) < -height or max(ys) > 2 * height:
         raise ValueError(f"a polygon lies far outside the image of {height} x {width}")

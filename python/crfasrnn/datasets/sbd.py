@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOC_CLASSES
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_names
 from crfasrnn.datasets.matfile import read_label_map
 from crfasrnn.datasets.voc import voc
-from crfasrnn.pictures.label_maps import VOC_CLASSES
 
 
 def sbd(root: str | os.PathLike[str], lists: Sequence[str]) -> Dataset:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOC_CLASSES
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside, read_lines, read_names
-from crfasrnn.pictures.label_maps import VOC_CLASSES
 
 MASKS = "SegmentationClass"
 

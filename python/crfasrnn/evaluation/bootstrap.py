@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from caffe.errors import CaffeError
 from caffe.files import atomic_path
 
 MAX_BYTES = 4 << 30  # of a file's arrays
+# What reading a damaged .npz raises.
+_DAMAGES = (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class ImageConfusions:
         names, classes, matrices = (arrays[name] for name in ("names", "classes", "confusion"))
         shape = (names.size, classes.size, classes.size)
         if names.ndim != 1 or classes.ndim != 1 or names.dtype.kind != "U" or classes.dtype.kind != "U":
-            raise CaffeError(f"{os.fspath(path)!r}: names and classes are no lists of names")
+            raise CaffeError(f"{os.fspath(path)!r}: names and classes are not lists of names")
         if matrices.shape != shape or matrices.dtype.kind not in "iu" or matrices.min(initial=0) < 0:
             raise CaffeError(
                 f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}"
@@ -79,6 +83,18 @@ def compare(
     Each resample draws N images with replacement, adds up the confusion matrices of both models over the same draw, and
     takes the difference of their mean IU; the interval is the central `level` of these. The seed fixes the draws.
     Raises CaffeError if the images, their order or the classes differ, or a number is out of range.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.bootstrap import ImageConfusions, compare
+    >>> names, classes = ("first.jpg", "second.jpg"), ("background", "cat")
+    >>> good, better = np.array([[6, 2], [1, 1]]), np.array([[7, 1], [0, 2]])
+    >>> result = compare(
+    ...     ImageConfusions(names, classes, np.stack([good, good])), ImageConfusions(names, classes, np.stack([good, better]))
+    ... )
+    >>> result.images, result.low <= result.difference <= result.high
+    (2, True)
+    >>> round(result.difference, 3)
+    0.138
     """
     _require_pair(first, second)
     if resamples < 1 or not 0 < level < 1:
@@ -131,37 +147,29 @@ def _require_pair(first: ImageConfusions, second: ImageConfusions) -> None:
 def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Arrays of an .npz by a stranger: no pickles, and nothing larger than its header says it is."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-            for name in names:
-                if f"{name}.npy" not in sizes:
-                    raise CaffeError(
-                        f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes"
-                    )
-                with archive.open(f"{name}.npy") as member:
-                    version = np.lib.format.read_magic(member)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(member)
-                promised = dtype.itemsize
-                for size in shape:
-                    promised *= size
-                if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
-                    raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
+        _check_sizes(path, names)
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in names}
     except OSError as problem:
         raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        zlib.error,
-    ) as problem:
-        raise CaffeError(f"{str(path)!r} is no file of confusion matrices: {problem}") from problem
+    except _DAMAGES as problem:
+        raise CaffeError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem
+
+
+def _check_sizes(path: Path, names: tuple[str, ...]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        for name in names:
+            if f"{name}.npy" not in sizes:
+                raise CaffeError(f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes")
+            with archive.open(f"{name}.npy") as member:
+                promised = _promised_bytes(member)
+            if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
+                raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
+
+
+def _promised_bytes(file: IO[bytes]) -> int:
+    """How large the array of a .npy is by its header."""
+    old = np.lib.format.read_magic(file) == (1, 0)
+    shape, _, dtype = (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(file)
+    return dtype.itemsize * math.prod(shape)

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from crfasrnn.evaluation.metrics import IGNORE_LABEL, confusion_matrix
+from crfasrnn.classes import VOID
+from crfasrnn.evaluation.metrics import confusion_matrix
 
 TRIMAP_WIDTHS = 40
 TOLERANCE = 0.0075  # of the image's diagonal (Csurka et al. 2013)
@@ -21,9 +22,16 @@ def trimap_confusions(
     Entry w - 1 counts the pixels whose centre is at most w pixels from the nearest void pixel (Kohli et al. 2009;
     Krähenbühl and Koltun 2011, section 6). All are zero where the truth has no void.
     truth, labels: H x W integers, 255 void. Raises ValueError as confusion_matrix does.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.boundaries import trimap_confusions
+    >>> truth = np.array([[0, 0, 0, 255, 1, 1, 1]])
+    >>> bands = trimap_confusions(truth, np.array([[0, 0, 0, 0, 0, 1, 1]]), num_classes=2, widths=2)
+    >>> bands[0].tolist(), bands[1].tolist()
+    ([[1, 0], [1, 0]], [[2, 0], [1, 1]])
     """
     confusion_matrix(truth, labels, num_classes)  # for its checks
-    void = truth == IGNORE_LABEL
+    void = truth == VOID
     if not void.any():
         return np.zeros((widths, num_classes, num_classes), np.int64)
     rings = np.ceil(distance_transform_edt(~void)).astype(np.int64)
@@ -45,11 +53,20 @@ def boundary_f(truth: np.ndarray, labels: np.ndarray, num_classes: int, toleranc
 
     truth, labels: H x W integers, truth 255 where void. tolerance: pixels; 0.75 per cent of the diagonal if None.
     Raises ValueError if the shapes differ.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.boundaries import boundary_f
+    >>> truth = np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 8, axis=0)
+    >>> labels = np.repeat([[0, 0, 0, 0, 0, 1, 1, 1]], 8, axis=0)
+    >>> boundary_f(truth, labels, num_classes=2, tolerance=1.5)
+    array([1., 1.])
+    >>> boundary_f(truth, labels, num_classes=2, tolerance=1.0)
+    array([0., 0.])
     """
     if truth.shape != labels.shape:
         raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
     scores = np.full(num_classes, np.nan)
-    void = truth == IGNORE_LABEL
+    void = truth == VOID
     if void.all():
         return scores
     limit = TOLERANCE * math.hypot(*truth.shape) if tolerance is None else tolerance

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import numpy as np
 
-IGNORE_LABEL = 255
+from crfasrnn.classes import VOID
 
 
 def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Count pairs of true and given labels over all pixels whose truth is not 255.
 
-    truth, labels: integers of one shape. Raises ValueError if the shapes differ or a label is none of 0 .. num_classes-1.
+    truth, labels: integers of one shape. Raises ValueError if the shapes differ or a label is not one of 0 .. num_classes-1.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.metrics import confusion_matrix
+    >>> confusion_matrix(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]), num_classes=2)
+    array([[1, 1],
+           [0, 1]])
     """
     if truth.shape != labels.shape:
         raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
-    counted = truth != IGNORE_LABEL
+    counted = truth != VOID
     true, given = truth[counted].astype(np.int64), labels[counted].astype(np.int64)
     for name, values in (("true", true), ("given", given)):
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             wrong = values[(values < 0) | (values >= num_classes)][0]
-            void = f" nor {IGNORE_LABEL}" if name == "true" else ""
-            raise ValueError(f"{name} label {wrong} is none of the {num_classes} classes{void}")
+            void = f" nor {VOID}" if name == "true" else ""
+            raise ValueError(f"{name} label {wrong} is not one of the {num_classes} classes{void}")
     counts = np.bincount(num_classes * true + given, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
@@ -34,18 +40,36 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def per_class_iu(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union, n_ii / (t_i + sum_j n_ji - n_ii), of every class."""
+    """Intersection over union, n_ii / (t_i + sum_j n_ji - n_ii), of every class: C float64.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.metrics import per_class_iu
+    >>> per_class_iu(np.array([[3, 1, 0], [0, 1, 0], [0, 0, 0]]))
+    array([0.75, 0.5 ,  nan])
+    """
     right = np.diag(confusion)
     return _ratio(right, confusion.sum(1) + confusion.sum(0) - right)
 
 
 def mean_iu(confusion: np.ndarray) -> float:
-    """Mean of per_class_iu."""
+    """Mean of per_class_iu.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.metrics import mean_iu
+    >>> mean_iu(np.array([[3, 1, 0], [0, 1, 0], [0, 0, 0]]))
+    0.625
+    """
     return float(known_mean(per_class_iu(confusion)))
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
-    """Fraction of the pixels labelled correctly, sum n_ii / sum t_i."""
+    """Fraction of the pixels labelled correctly, sum n_ii / sum t_i.
+
+    >>> import numpy as np
+    >>> from crfasrnn.evaluation.metrics import pixel_accuracy
+    >>> pixel_accuracy(np.array([[3, 1], [0, 1]]))
+    0.8
+    """
     return float(_ratio(np.trace(confusion), confusion.sum()))
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOID
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
-from crfasrnn.evaluation.evaluate import Labeller
+from crfasrnn.evaluation.labellers import Labeller
 from crfasrnn.figures.canvas import colour_patch, new_figure, save_figure
-from crfasrnn.pictures.label_maps import VOID, label_palette
+from crfasrnn.pictures.label_maps import label_palette
 
 KINDS = ("largest gain", "median", "largest loss")
 

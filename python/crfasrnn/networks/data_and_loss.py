@@ -5,10 +5,8 @@ from __future__ import annotations
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
+from crfasrnn.classes import MEAN_BGR, VOID
 from crfasrnn.datasets.databases import IMAGES, LABELS
-
-MEAN_BGR = (103.939, 116.779, 123.68)
-IGNORE_LABEL = 255
 
 
 def deploy_input(n: NetSpec, height: int = 500, width: int = 500) -> Top:
@@ -38,9 +36,9 @@ def loss(n: NetSpec, scores: Top, normalize: bool, robust: bool = False) -> None
     robust: the robust log-likelihood of Krähenbühl and Koltun (2013) instead.
     """
     layer = L.RobustLogLikelihoodLoss if robust else L.SoftmaxWithLoss
-    n.loss = layer(scores, n.label, loss_param={"ignore_label": IGNORE_LABEL, "normalize": normalize})
+    n.loss = layer(scores, n.label, loss_param={"ignore_label": VOID, "normalize": normalize})
 
 
 def accuracy(n: NetSpec, scores: Top) -> None:
     """Fraction of the pixels labelled correctly, for the validation net."""
-    n.accuracy = L.Accuracy(scores, n.label, ignore_label=IGNORE_LABEL)
+    n.accuracy = L.Accuracy(scores, n.label, ignore_label=VOID)

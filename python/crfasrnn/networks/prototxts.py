@@ -9,10 +9,10 @@ from typing import Any
 from google.protobuf import text_format
 
 from caffe.files import write_text
+from crfasrnn.classes import VOC_ANIMALS, VOC_CLASSES
 from crfasrnn.networks import recipes
 
-VOC_CLASS_COUNT = 21
-SLIM_CLASS_COUNT = 7
+SLIM_CLASS_COUNT = len(VOC_ANIMALS)
 
 # Folder and file name -> recipe: the published networks for the 21 classes of PASCAL VOC, the slim ones for any number.
 FILES = {
@@ -43,7 +43,7 @@ def render(message: Any, program: str) -> str:
 def files(slim_classes: int = SLIM_CLASS_COUNT) -> dict[str, str]:
     """Path below prototxt/ -> text of the file."""
     made = {}
-    for folder, num_classes in (("voc21", VOC_CLASS_COUNT), ("slim", slim_classes)):
+    for folder, num_classes in (("voc21", len(VOC_CLASSES)), ("slim", slim_classes)):
         for name, message in family(folder, num_classes):
             if name.endswith("_solver"):
                 program = "solvers.py"

@@ -14,32 +14,6 @@ from caffe.errors import CaffeError
 from caffe.files import atomic_path
 from crfasrnn.pictures.photographs import MAX_PIXELS
 
-VOID = 255
-
-VOC_CLASSES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "dining table",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "potted plant",
-    "sheep",
-    "sofa",
-    "train",
-    "tv/monitor",
-)
-
 
 def voc_palette() -> np.ndarray:
     """The 256 x 3 uint8 RGB colours of VOC's label maps.

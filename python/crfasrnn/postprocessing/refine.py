@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_labels, unary_from_softmax
-
-VOID = 255
 
 
 def refine_file(

@@ -12,16 +12,18 @@ import numpy as np
 
 from caffe.logs.progress_bar import progress
 from crfasrnn.claims import digest
+from crfasrnn.classes import read_classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
-from crfasrnn.evaluation.evaluate import Labeller, evaluate, model_labels, write_json
+from crfasrnn.evaluation.evaluate import evaluate
+from crfasrnn.evaluation.labellers import Labeller, model_labels
+from crfasrnn.evaluation.scores import write_json
 from crfasrnn.pictures.label_maps import label_palette, write_labels
 from crfasrnn.postprocessing.probability_cache import cached
 from crfasrnn.postprocessing.search import search
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.reproduction.sweep import Sweep
-from crfasrnn.segmentation.models import read_classes
 from crfasrnn.segmentation.segmenter import Segmenter
 from crfasrnn.training.job import Job
 from crfasrnn.training.limits import StoppedError

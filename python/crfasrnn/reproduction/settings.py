@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caffe.errors import CaffeError
 from crfasrnn.claims import claim, remembered
+from crfasrnn.classes import VOC_ANIMALS
 from crfasrnn.datasets import Dataset, voc
 from crfasrnn.datasets.folder import split
 from crfasrnn.datasets.voc import MASKS
@@ -32,7 +33,7 @@ class Settings:
     weights: str | None
     _: KW_ONLY
     family: str = "slim"
-    classes: tuple[int, ...] = (0, 8, 10, 12, 13, 15, 17)
+    classes: tuple[int, ...] = VOC_ANIMALS
     train_lists: tuple[str, ...] = ("train", "train_sbd")
     val_list: str = "val"
     held_out: int = 60

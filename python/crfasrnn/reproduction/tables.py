@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from caffe.files import write_text
+from crfasrnn.classes import read_classes
 from crfasrnn.evaluation import bootstrap
-from crfasrnn.evaluation.evaluate import saved_labels
+from crfasrnn.evaluation.labellers import saved_labels
 from crfasrnn.figures import cases as sheets
 from crfasrnn.figures import crf, curves, scores
 from crfasrnn.reproduction import paper, report, results
@@ -26,7 +27,6 @@ from crfasrnn.reproduction.results import Difference, Row
 from crfasrnn.reproduction.scoring import Scored, Scorer
 from crfasrnn.reproduction.settings import Settings
 from crfasrnn.reproduction.trainings import Trainings
-from crfasrnn.segmentation.models import read_classes
 
 
 class Reproduction:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from caffe.files import write_text
+from crfasrnn.classes import write_classes
 from crfasrnn.datasets import Dataset
 from crfasrnn.datasets.databases import have_databases, variants, write_databases
 from crfasrnn.figures import curves
 from crfasrnn.reproduction.experiments import END_TO_END, Experiment, experiments, job
 from crfasrnn.reproduction.settings import Settings
-from crfasrnn.segmentation.models import write_classes
 from crfasrnn.training.job import Job
 from crfasrnn.training.limits import StoppedError
 from crfasrnn.training.monitors import DivergedError

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caffe.errors import CaffeError
-from caffe.files import write_text
-from crfasrnn.pictures.label_maps import VOC_CLASSES
+from crfasrnn.classes import Classes, read_classes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -24,17 +22,6 @@ def resource_folder(name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Classes:
-    """The classes of a model in the order of its channels: names, and VOC's numbers, which give the colours."""
-
-    names: tuple[str, ...]
-    voc_ids: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-@dataclass(frozen=True)
 class ModelFiles:
     """What a model consists of. `size` is the largest side (pixels) it expects, None for any; `classes` may be unknown."""
 
@@ -42,31 +29,6 @@ class ModelFiles:
     weights: Path
     classes: Classes | None
     size: int | None = None
-
-
-def read_classes(path: Path) -> Classes:
-    """Read a classes.txt: one line `<VOC number> <name>` per channel, in order."""
-    names, ids = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        voc_id, _, name = line.strip().partition(" ")
-        if not (voc_id.isdecimal() and int(voc_id) < 255 and name.strip()):
-            raise CaffeError(f"{path}:{number}: expected '<number below 255> <class name>', found {line!r}")
-        ids.append(int(voc_id))
-        names.append(name.strip())
-    return Classes(tuple(names), tuple(ids))
-
-
-def write_classes(path: Path, names: Sequence[str]) -> None:
-    """Write a classes.txt; the number before a name is VOC's if all names are VOC's, else the channel's."""
-    voc = all(name in VOC_CLASSES for name in names)
-    lines = [f"{VOC_CLASSES.index(name) if voc else index} {name}\n" for index, name in enumerate(names)]
-    write_text(path, "".join(lines))
-
-
-def numbered_classes(count: int) -> Classes:
-    """Names for a net whose classes are not known: VOC's if it has 21, else `class 0`, `class 1`, ..."""
-    names = VOC_CLASSES if count == len(VOC_CLASSES) else tuple(f"class {index}" for index in range(count))
-    return Classes(names, tuple(range(count)))
 
 
 def model_names() -> list[str]:
@@ -117,4 +79,4 @@ def _read_json(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return facts
     except ValueError as problem:
-        raise CaffeError(f"{str(path)!r} is no JSON: {problem}") from problem
+        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem

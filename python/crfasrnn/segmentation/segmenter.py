@@ -12,11 +12,11 @@ import numpy as np
 import caffe
 from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
+from crfasrnn.classes import MEAN_BGR, VOID, Classes, numbered_classes
 from crfasrnn.pictures.label_maps import label_palette
 from crfasrnn.pictures.photographs import resized
-from crfasrnn.segmentation.models import Classes, find_model, numbered_classes
+from crfasrnn.segmentation.models import find_model
 
-MEAN_BGR = (103.939, 116.779, 123.68)
 PUBLISHED_SIZE = 500  # the released demo: largest side at most 500, padded to 500 x 500
 
 
@@ -56,6 +56,15 @@ class Segmenter:
     precision: "float32", or "bf16" for a trunk (the convolutions below the scores) in bfloat16, see caffe.inference.Inference.
 
     Raises CaffeError if a file is missing, damaged, or does not fit the others.
+
+    >>> import numpy as np
+    >>> from crfasrnn import Segmenter
+    >>> segmenter = Segmenter("voc-animals-slim", size=96)
+    >>> result = segmenter.segment(np.full((120, 160, 3), 128, np.uint8), probabilities=True)
+    >>> result.labels.shape, result.labels.dtype, result.probabilities.shape
+    ((120, 160), dtype('uint8'), (7, 120, 160))
+    >>> [result.classes.names[label] for label in result.present()]
+    ['background']
     """
 
     def __init__(
@@ -123,7 +132,7 @@ class Segmenter:
         scores: np.ndarray = self._inference.forward()[self.output][0]
         if scores.ndim != 3 or scores.shape[1:] != data.shape[2:]:
             raise CaffeError(
-                f"net {self.net.name!r} is no segmentation net for images of any size: output {self.output!r} is "
+                f"net {self.net.name!r} is not a segmentation net for images of any size: output {self.output!r} is "
                 f"{' x '.join(map(str, scores.shape))} for an image of {data.shape[2]} x {data.shape[3]}"
             )
         return scores
@@ -149,7 +158,7 @@ def _ends(net: caffe.Net, path: str) -> tuple[str, str]:
     """Names of the image input and of the scores; raises CaffeError if they are not what a deploy net has."""
     if len(net.inputs) != 1 or len(net.outputs) != 1:
         raise CaffeError(
-            f"{path!r} is no deploy net: it needs one input, the image, and one output, the scores; it has inputs "
+            f"{path!r} is not a deploy net: it needs one input, the image, and one output, the scores; it has inputs "
             f"[{', '.join(net.inputs)}] and outputs [{', '.join(net.outputs)}]"
         )
     image, scores = net.inputs[0], net.outputs[0]
@@ -157,7 +166,7 @@ def _ends(net: caffe.Net, path: str) -> tuple[str, str]:
         raise CaffeError(
             f"input {image!r} of {path!r} takes no colour image: its shape is {tuple(net.blobs[image].shape)}"
         )
-    if len(net.blobs[scores].shape) != 4 or net.blobs[scores].shape[1] > 255:
+    if len(net.blobs[scores].shape) != 4 or net.blobs[scores].shape[1] > VOID:
         raise CaffeError(f"output {scores!r} of {path!r} has no class scores: shape {tuple(net.blobs[scores].shape)}")
     return image, scores
 

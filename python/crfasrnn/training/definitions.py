@@ -9,9 +9,9 @@ from google.protobuf import text_format
 
 from caffe import mode
 from caffe.files import write_text
+from crfasrnn.classes import Classes, write_classes
 from crfasrnn.datasets.databases import count_entries, have_databases
 from crfasrnn.networks import recipes
-from crfasrnn.segmentation.models import Classes, write_classes
 from crfasrnn.training.job import Job
 from crfasrnn.training.snapshots import PREFIX
 

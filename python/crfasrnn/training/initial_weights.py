@@ -14,8 +14,8 @@ from caffe.logs.glog import signed
 from caffe.net.net import Net
 from caffe.net.weights import diagonal_bilinear
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
+from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.networks.weight_files import read_trunk
-from crfasrnn.segmentation.models import Classes, numbered_classes, read_classes
 from crfasrnn.training.job import Job
 
 logger = signed("crfasrnn.py")

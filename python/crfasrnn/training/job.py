@@ -8,9 +8,9 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from crfasrnn.claims import digest
+from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.datasets.databases import largest_label
 from crfasrnn.networks import recipes
-from crfasrnn.segmentation.models import Classes, numbered_classes, read_classes
 
 FINAL = "final.caffemodel"
 

@@ -18,10 +18,10 @@ from caffe.logs.progress_bar import progress_bar
 from caffe.solver.signals import STOP, Signals
 from caffe.solver.solver import Event, Solver, get_solver
 from crfasrnn.claims import check_claim, claim
+from crfasrnn.classes import Classes
 from crfasrnn.datasets.databases import require_databases
 from crfasrnn.figures.curves import draw_training, read_curves
 from crfasrnn.networks import recipes
-from crfasrnn.segmentation.models import Classes
 from crfasrnn.training import initial_weights, monitors, snapshots
 from crfasrnn.training.definitions import write_definitions
 from crfasrnn.training.job import Job, facts, find_classes

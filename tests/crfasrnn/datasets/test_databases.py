@@ -9,8 +9,8 @@ import pytest
 import skimage.data
 
 from caffe.errors import CaffeError
-from crfasrnn.datasets import select_classes, voc_list
 from crfasrnn.datasets import voc as read_voc
+from crfasrnn.datasets import voc_list
 from crfasrnn.datasets.databases import (
     count_entries,
     have_databases,
@@ -103,21 +103,6 @@ def test_a_bad_example_leaves_nothing_behind(voc: Path, tmp_path: Path, damage: 
     with pytest.raises(CaffeError, match=message):
         write_databases(tmp_path / "out", entries)
     assert not (tmp_path / "out").exists()
-
-
-def test_lists_and_files_that_are_missing_are_named(voc: Path) -> None:
-    with pytest.raises(CaffeError, match=r"no list 'test' .*lists there: train, val"):
-        voc_list(voc, "test")
-    with pytest.raises(CaffeError, match="it should hold ImageSets"):
-        voc_list(voc.parent, "train")
-    (voc / "SegmentationClass" / "a1.png").unlink()
-    with pytest.raises(CaffeError, match=r"names 'a1', but .*a1.png' is missing"):
-        voc_list(voc, "train")
-
-
-def test_classes_are_numbered_in_the_order_given() -> None:
-    labels = np.array([[0, 8, 15, 255, 3]], np.uint8)
-    assert select_classes(labels, (15, 0)).tolist() == [[1, 255, 0, 255, 255]]
 
 
 def test_what_a_folder_holds_is_told_and_what_it_lacks_is_named(voc: Path, tmp_path: Path) -> None:

@@ -1,20 +1,15 @@
-"""The scores against counting by hand."""
+"""Scores against counting by hand and against scikit-learn."""
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
+from support.datasets import pictures as noisy_pictures
+from support.reference_data import shared_path
 
-from caffe.errors import CaffeError
-from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
-from crfasrnn.evaluation.evaluate import Scores, evaluate, for_model, model_labels, report, write_json
-from crfasrnn.pictures.label_maps import VOC_CLASSES, write_labels
-from crfasrnn.pictures.photographs import write_image
-from crfasrnn.segmentation.models import Classes
-from crfasrnn.segmentation.segmenter import Segmentation
+from crfasrnn.pictures.label_maps import read_labels
 
 
 def sets(truth: np.ndarray, labels: np.ndarray, label: int) -> tuple[set[int], set[int]]:
@@ -85,53 +80,30 @@ def test_shapes_must_agree() -> None:
         metrics.confusion_matrix(np.zeros((2, 3)), np.zeros((3, 2)), 2)
 
 
-class Threshold:
-    """A segmenter that calls bright pixels class 1."""
-
-    classes = Classes(("background", "dog"), (0, 12))
-
-    def segment(self, image: np.ndarray) -> Segmentation:
-        return Segmentation((image[..., 0] > 127).astype(np.uint8), None, self.classes)
-
-
-@pytest.fixture
-def dataset(tmp_path) -> Dataset:
-    """Two images of 4 x 6 pixels, bright on the right; dogs (12) there, a cat (8) and void in places."""
-    made = []
-    for index in range(2):
-        image = np.zeros((4, 6, 3), np.uint8)
-        image[:, 3:] = 255
-        truth = np.where(image[..., 0] > 0, 12, 0).astype(np.uint8)
-        truth[0, 0], truth[1, 1], truth[2, 2] = 8, 255, 12
-        example = Example(f"picture{index}", tmp_path / f"{index}.png", tmp_path / f"{index}_labels.png")
-        write_image(example.image_path, image)
-        write_labels(example.label_path, truth)
-        made.append(example)
-    return Dataset("two pictures", tuple(made), VOC_CLASSES).strict()
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_those_of_scikit_learn(seed: int) -> None:
+    truth, labels = noisy_pictures(seed, classes=7, height=60, width=80)
+    counted = truth != 255
+    true, given = truth[counted], labels[counted]
+    ours = metrics.confusion_matrix(truth, labels, 7)
+    np.testing.assert_array_equal(ours, confusion_matrix(true, given, labels=range(7)))
+    iu = jaccard_score(true, given, labels=range(7), average=None)
+    np.testing.assert_allclose(metrics.per_class_iu(ours), iu, rtol=0, atol=1e-12)
+    assert abs(metrics.mean_iu(ours) - iu.mean()) < 1e-12
+    assert abs(metrics.frequency_weighted_iu(ours) - jaccard_score(true, given, average="weighted")) < 1e-12
+    assert abs(metrics.pixel_accuracy(ours) - accuracy_score(true, given)) < 1e-12
+    assert abs(metrics.mean_accuracy(ours) - balanced_accuracy_score(true, given)) < 1e-12
 
 
-def test_evaluate_counts_all_images_and_leaves_other_classes_out(dataset: Dataset, tmp_path) -> None:
-    classes = Threshold.classes
-    scores = evaluate(model_labels(Threshold()), for_model(dataset, classes), classes)  # type: ignore[arg-type]
-    assert scores.confusion.tolist() == [[18, 0], [2, 24]]
-    assert scores.images == 2
-    write_json(tmp_path / "scores.json", scores)
-    written = json.loads((tmp_path / "scores.json").read_text())
-    assert written["per_class_iu"] == pytest.approx([18 / 20, 24 / 26])
-    assert written["mean_iu"] == pytest.approx((18 / 20 + 24 / 26) / 2)
-    assert written["confusion"] == [[18, 0], [2, 24]]
-
-
-def test_the_report_names_every_class_and_mean() -> None:
-    text = report(Scores(Classes(("background", "dog"), (0, 12)), np.array([[6, 2], [0, 0]]), 3))
-    rows = {line[:21].strip(): line[21:].split() for line in text.splitlines()}
-    assert rows["background"] == ["75.0", "75.0"]
-    assert rows["dog"] == ["0.0", "nan"]
-    assert rows["mean IU"] == ["37.5"]
-    assert rows["pixel accuracy"] == ["75.0"]
-    assert rows["images"] == ["3"]
-
-
-def test_a_wrong_number_of_classes_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(CaffeError, match=r"2 classes \(background, dog\), the data set 3"):
-        for_model(dataset.select([0, 8, 12]), Threshold.classes)
+def test_scores_on_real_label_maps_are_those_of_scikit_learn() -> None:
+    """VOC's masks against the same masks two pixels further, as a sloppy labeller would give them."""
+    folder = shared_path("data", "VOCdevkit", "VOC2012", "SegmentationClass")
+    pairs = []
+    for path in sorted(folder.iterdir())[:12]:
+        truth = read_labels(path)
+        pairs.append((truth, np.roll(np.where(truth == 255, 0, truth), 2, axis=(0, 1))))
+    ours = sum(metrics.confusion_matrix(truth, labels, 21) for truth, labels in pairs)
+    true, given = (np.concatenate([pair[side][pair[0] != 255] for pair in pairs]) for side in (0, 1))
+    present = np.unique(np.concatenate([true, given]))
+    np.testing.assert_array_equal(ours, confusion_matrix(true, given, labels=range(21)))
+    assert abs(metrics.mean_iu(np.asarray(ours)) - jaccard_score(true, given, labels=present, average="macro")) < 1e-12

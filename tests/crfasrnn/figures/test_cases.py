@@ -10,7 +10,7 @@ import pytest
 from support.figures import RIGHT, two_methods
 
 from caffe.errors import CaffeError
-from crfasrnn.evaluation.evaluate import saved_labels
+from crfasrnn.evaluation.labellers import saved_labels
 from crfasrnn.figures.cases import KINDS, choose_cases, draw_cases
 from crfasrnn.pictures.label_maps import voc_palette
 

@@ -18,9 +18,9 @@ import caffe
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from crfasrnn import Segmenter
-from crfasrnn.pictures.label_maps import VOC_CLASSES, read_labels, voc_palette
+from crfasrnn.classes import VOC_CLASSES
+from crfasrnn.pictures.label_maps import read_labels, voc_palette
 from crfasrnn.pictures.photographs import write_image
-from crfasrnn.segmentation.models import find_model, model_names
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
 MEAN = np.array([103.939, 116.779, 123.68], np.float32)
@@ -125,17 +125,6 @@ def test_without_such_a_file_twenty_one_classes_are_vocs(tmp_path: Path) -> None
     assert Segmenter(*save_net(tmp_path, lambda n: scores(n, 2), "two")).classes.names == ("class 0", "class 1")
 
 
-def test_every_bundled_model_has_its_files_and_names() -> None:
-    assert "voc-animals-slim" in model_names()
-    folder = REPOSITORY / "models" / "voc-animals-slim"
-    files = find_model("voc-animals-slim", folder / "README.md")  # weights of one's own instead of the bundled ones
-    assert files.prototxt.name == "crfrnn_deploy.prototxt"
-    assert files.weights == folder / "README.md"
-    assert files.classes is not None
-    assert files.classes.voc_ids == (0, 8, 10, 12, 13, 15, 17)
-    assert files.classes.names == tuple(VOC_CLASSES[index] for index in files.classes.voc_ids)
-
-
 def test_the_slim_net_takes_images_of_any_size(tmp_path: Path) -> None:
     deploy = REPOSITORY / "prototxt" / "slim" / "fcn8s_deploy.prototxt"
     caffe.set_random_seed(1)
@@ -161,9 +150,9 @@ def test_unusable_nets_are_refused(tmp_path: Path) -> None:
     def strided(n: NetSpec) -> None:
         n.score = L.Convolution(n.data, num_output=2, kernel_size=1, stride=2)
 
-    fails(two_outputs, "is no deploy net: .*one output, the scores; it has .*outputs")
+    fails(two_outputs, "is not a deploy net: .*one output, the scores; it has .*outputs")
     fails(classifier, "has no class scores")
-    fails(strided, "is no segmentation net for images of any size")
+    fails(strided, "is not a segmentation net for images of any size")
 
 
 def test_files_that_do_not_fit_together_are_refused(tiny: Files, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from support.training import slim
 
 from caffe.proto import caffe_pb2
+from crfasrnn.classes import numbered_classes, read_classes
 from crfasrnn.networks import recipes
-from crfasrnn.segmentation.models import numbered_classes, read_classes
 from crfasrnn.training.definitions import write_definitions
 
 

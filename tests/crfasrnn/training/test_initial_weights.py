@@ -11,10 +11,9 @@ from support.training import quiet, slim
 
 import caffe
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOC_CLASSES, Classes
 from crfasrnn.networks import recipes
 from crfasrnn.networks.recipes import RecipeOptions
-from crfasrnn.pictures.label_maps import VOC_CLASSES
-from crfasrnn.segmentation.models import Classes
 from crfasrnn.training import initial_weights
 from crfasrnn.training.train import train
 

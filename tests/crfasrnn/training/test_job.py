@@ -12,12 +12,12 @@ import pytest
 from support.training import own_pictures, slim
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import Classes, numbered_classes, write_classes
 from crfasrnn.datasets import folder
 from crfasrnn.datasets.databases import variants, write_databases
 from crfasrnn.networks.crfrnn import Variant
 from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import write_labels
-from crfasrnn.segmentation.models import Classes, numbered_classes, write_classes
 from crfasrnn.training.job import Job, facts, find_classes
 
 

@@ -1,8 +1,7 @@
-"""The command `crfasrnn`, run as users run it."""
+"""`crfasrnn segment` as a user calls it."""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,15 +12,15 @@ import numpy as np
 import pytest
 import skimage.data
 from support.commands import crfasrnn, failure
-from support.models import Files, save_net, scores, with_crf
+from support.models import Files, save_net, with_crf
 
 from crfasrnn import Segmenter
-from crfasrnn.datasets.databases import read_database
-from crfasrnn.evaluation import metrics
-from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[:120, :160, ::-1])
+
+
 PERSON = np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300, ::-1])
 
 
@@ -119,35 +118,6 @@ def test_a_damaged_photograph_is_reported_and_the_others_are_segmented(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["person_labels.png", "person_overlay.png"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["segment", "x.png", "--size", "0"], "'0' is not a size in pixels"),
-        (["segment", "x.png", "--size", "big"], "'big' is not a size in pixels"),
-        (["segment"], "required: IMAGE"),
-        (["paint"], "invalid choice: 'paint'"),
-        ([], "required: COMMAND"),
-        (["evaluate"], "required: --voc"),
-        (["evaluate", "--voc", "nowhere"], "no list 'val' in VOC folder 'nowhere'"),
-        (["evaluate", "--voc", "nowhere", "--classes", "0,cat"], "'0,cat' is not a list of different class numbers"),
-        (["data", "lmdb", "--voc", "nowhere", "--list", "train", "--output", "x"], "no list 'train'"),
-        (["data", "lmdb", "--voc", "v", "--list", "l", "--output", "x", "--scales", "9,x"], "'x' is not a size"),
-    ],
-)
-def test_wrong_command_lines_give_one_line(arguments: list[str], message: str) -> None:
-    assert message in failure(*arguments)
-
-
-def test_help_answers_without_loading_torch() -> None:
-    program = (
-        "import sys\nfrom crfasrnn.commands import main as cli\n"
-        "try: cli.main(['segment', '--help'])\nexcept SystemExit: print('torch' in sys.modules, 'cv2' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "--probabilities" in done.stdout
-    assert done.stdout.splitlines()[-1] == "False False"
-
-
 def test_ctrl_c_ends_with_130_and_whole_files(tiny: Files, tmp_path: Path) -> None:
     paths = [tmp_path / f"{index}.png" for index in range(300)]
     for path in paths:
@@ -174,48 +144,3 @@ def test_ctrl_c_ends_with_130_and_whole_files(tiny: Files, tmp_path: Path) -> No
     for path in written:
         assert not path.name.startswith(".")
         read_image(path)
-
-
-@pytest.fixture
-def voc(tmp_path: Path) -> Path:
-    """A folder like VOC2012 with two photographs whose masks show cats, dogs, cows and void."""
-    root = tmp_path / "VOC2012"
-    for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass"):
-        (root / folder).mkdir(parents=True)
-    rng = np.random.default_rng(2)
-    for name, image in (("a", CAT), ("b", PERSON)):
-        write_image(root / "JPEGImages" / f"{name}.jpg", image)
-        labels = rng.choice(np.array([0, 8, 10, 12, 255], np.uint8), image.shape[:2])
-        write_labels(root / "SegmentationClass" / f"{name}.png", labels)
-    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("a\nb\n")
-    return root
-
-
-def test_evaluate_prints_the_scores_of_its_own_labels(tmp_path: Path, voc: Path) -> None:
-    files = save_net(tmp_path, scores)
-    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8,12", "--size", "90", "--json", tmp_path / "s.json"]
-    done = crfasrnn("evaluate", *model(files), *arguments)
-    assert done.returncode == 0, done.stderr
-    segmenter = Segmenter(*files, size=90)
-    confusion = np.zeros((3, 3), np.int64)
-    for name in "ab":
-        labels = segmenter.segment(read_image(voc / "JPEGImages" / f"{name}.jpg")).labels
-        truth = read_labels(voc / "SegmentationClass" / f"{name}.png")
-        for row, number in enumerate((0, 8, 12)):
-            confusion[row] += np.bincount(labels[truth == number], minlength=3)
-    written = json.loads((tmp_path / "s.json").read_text())
-    assert written["confusion"] == confusion.tolist()
-    assert f"{100 * metrics.mean_iu(confusion):.1f}" in done.stdout
-    assert "names 7" in failure("evaluate", *model(files), "--voc", voc, "--classes", "0,8,10,12,13,15,17")
-
-
-def test_data_lmdb_says_what_it_wrote(tmp_path: Path, voc: Path) -> None:
-    output = tmp_path / "data"
-    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8", "--max-side", "64", "--mirror", "--output", output]
-    done = crfasrnn("data", "lmdb", *arguments)
-    assert done.returncode == 0, done.stderr
-    assert "4 entries from 2 images" in done.stdout
-    labels = [label for _, label in read_database(output / "label_lmdb")]
-    assert [max(label.shape) for label in labels] == [64] * 4
-    assert set(np.unique(np.concatenate([label.ravel() for label in labels]))) == {0, 1, 255}
-    assert "exists already" in failure("data", "lmdb", *arguments)

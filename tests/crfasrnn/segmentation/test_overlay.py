@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import skimage.data
 
+from crfasrnn.classes import Classes
 from crfasrnn.pictures.label_maps import voc_palette
-from crfasrnn.segmentation.models import Classes
 from crfasrnn.segmentation.overlay import OPACITY, overlay
 from crfasrnn.segmentation.segmenter import Segmentation
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +14,6 @@ from PIL import Image
 
 from caffe.errors import CaffeError
 from crfasrnn.pictures import photographs as images
-from crfasrnn.pictures.label_maps import label_palette, read_labels, voc_palette, write_labels
 from crfasrnn.pictures.photographs import read_image, resized, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
@@ -127,34 +125,3 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises((CaffeError, cv2.error)):
         write_image(tmp_path / "cat.nosuchformat", CAT)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_palette_is_vocs() -> None:
-    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 8: (64, 0, 0), 12: (64, 0, 128), 15: (192, 128, 128)}
-    known |= {20: (0, 64, 128), 255: (224, 224, 192)}
-    assert {index: tuple(int(v) for v in voc_palette()[index]) for index in known} == known
-
-
-def test_label_pictures_hold_labels_and_show_the_classes_colours(tmp_path: Path) -> None:
-    labels = np.random.default_rng(0).integers(0, 3, (20, 31)).astype(np.uint8)
-    labels[0, 0] = 255
-    write_labels(tmp_path / "labels.png", labels, label_palette((0, 8, 15)))
-    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png"), labels)
-    with Image.open(tmp_path / "labels.png") as picture:
-        assert picture.mode == "P"
-        shown = np.array(picture.convert("RGB"))
-    expected = voc_palette()[np.array([0, 8, 15])[labels % 255]]
-    np.testing.assert_array_equal(shown[labels != 255], expected[labels != 255])
-
-
-def test_label_maps_with_colours_or_damage_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "colour.png").write_bytes(encoded(".png"))
-    with pytest.raises(CaffeError, match=r"has colours \(RGB\)"):
-        read_labels(tmp_path / "colour.png")
-    content = io.BytesIO()
-    Image.fromarray(CAT[..., 0]).save(content, format="PNG")
-    (tmp_path / "half.png").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
-    with pytest.raises(CaffeError, match="cannot read label map"):
-        read_labels(tmp_path / "half.png")
-    with pytest.raises(CaffeError, match="cannot read label map"):
-        read_labels(tmp_path / "none.png")

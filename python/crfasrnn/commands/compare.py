@@ -1,0 +1,26 @@
+"""The command `crfasrnn compare`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crfasrnn.commands import options
+
+
+def add_arguments(parser: options.Parser) -> None:
+    """What `compare` takes."""
+    parser.add_argument("first", type=Path, metavar="FIRST.npz", help="of evaluate --per-image")
+    parser.add_argument("second", type=Path, metavar="SECOND.npz", help="the same for another model")
+    parser.add_argument("--resamples", type=int, default=10_000, help="of the images (10000)")
+    parser.add_argument("--level", type=float, default=0.95, help="of the interval (0.95)")
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from crfasrnn.evaluation.bootstrap import ImageConfusions, compare, comparison_text
+
+    first, second = (ImageConfusions.load(path) for path in (arguments.first, arguments.second))
+    print(comparison_text(compare(first, second, arguments.resamples, arguments.level, arguments.seed)))
+    return 0

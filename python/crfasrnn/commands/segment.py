@@ -1,0 +1,30 @@
+"""The command `crfasrnn segment`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crfasrnn.commands import options
+
+
+def add_arguments(parser: options.Parser) -> None:
+    """What `segment` takes."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    options.add_model(parser)
+    parser.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")
+    parser.add_argument("--probabilities", action="store_true", help="also write <image>_probabilities.npy, C x H x W")
+    parser.set_defaults(run=_segment)
+
+
+def _segment(arguments: argparse.Namespace) -> int:
+    from crfasrnn.segmentation.files import segment_files
+
+    return segment_files(
+        arguments.images,
+        arguments.output,
+        model=arguments.model,
+        weights=arguments.weights,
+        probabilities=arguments.probabilities,
+        **options.preparation(arguments),
+    )

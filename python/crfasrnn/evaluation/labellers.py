@@ -1,0 +1,61 @@
+"""What gives labels to the images of a data set: a model, or files of somebody's; and what the labels stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from caffe.errors import CaffeError
+from crfasrnn.classes import VOC_CLASSES, Classes, numbered_classes
+from crfasrnn.datasets import Dataset, Example
+from crfasrnn.pictures.label_maps import read_labels
+from crfasrnn.segmentation.segmenter import Segmenter
+
+Labeller = Callable[[Example], np.ndarray]  # H x W uint8
+
+
+def model_labels(segmenter: Segmenter) -> Labeller:
+    """The labels that a model gives to a photograph."""
+    return lambda example: segmenter.segment(example.image()).labels
+
+
+def saved_labels(folder: Path) -> Labeller:
+    """The labels in `folder`/<name>.png, or <name>_labels.png as `crfasrnn segment` writes them."""
+    if not folder.is_dir():
+        raise CaffeError(f"no folder of predictions {str(folder)!r}")
+
+    def read(example: Example) -> np.ndarray:
+        for path in (folder / f"{example.name}.png", folder / f"{example.name}_labels.png"):
+            if path.is_file():
+                return read_labels(path)
+        raise CaffeError(f"{example.name}: no prediction in {str(folder)!r} ({example.name}.png)")
+
+    return read
+
+
+def saved_classes(dataset: Dataset, class_ids: Sequence[int] | None) -> Classes:
+    """What saved labels stand for: the data set's classes, of which `class_ids` were chosen (None: all).
+
+    Raises CaffeError if the data set does not tell how many there are.
+    """
+    if not dataset.names and class_ids is None:
+        raise CaffeError("the data set does not tell its number of classes: give --names FILE or --classes")
+    ids = tuple(range(len(dataset.names)) if class_ids is None else class_ids)
+    return Classes(dataset.names, ids) if dataset.names else numbered_classes(len(ids))
+
+
+def for_model(dataset: Dataset, classes: Classes) -> Dataset:
+    """The data set with the model's labels: a model of some of VOC's classes finds them in one with all of them.
+
+    Raises CaffeError if the number of classes is not the model's.
+    """
+    if dataset.names == VOC_CLASSES and classes.voc_ids != tuple(range(len(VOC_CLASSES))):
+        dataset = dataset.select(classes.voc_ids)
+    if dataset.names and len(dataset.names) != len(classes):
+        raise CaffeError(
+            f"the model has {len(classes)} classes ({', '.join(classes.names)}), the data set {len(dataset.names)} "
+            "(choose with --classes)"
+        )
+    return dataset

@@ -1,0 +1,130 @@
+"""`crfasrnn evaluate` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.commands import crfasrnn, failure, refusal, run
+from support.datasets import (
+    HEIGHT,
+    WIDTH,
+    labels_of,
+    make_voc,
+)
+from support.models import save_net, scores
+
+from crfasrnn import Segmenter
+from crfasrnn.evaluation import metrics
+from crfasrnn.pictures.label_maps import read_labels, voc_palette, write_labels
+from crfasrnn.pictures.photographs import read_image
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """VOC with four images, void and two classes; predictions that miss some rows, and better ones."""
+    truths = {f"i{index}": labels_of({0: 12, 1: 12, 2: 255, 3 + index: 8}) for index in range(4)}
+    root = make_voc(tmp_path / "VOC2012", {"val": truths})
+    for folder, wrong in (("first", 2), ("second", 1)):
+        (tmp_path / folder).mkdir()
+        for name, truth in truths.items():
+            labels = np.where(truth == 255, 0, truth).astype(np.uint8)
+            labels[:wrong, ::2] = 0
+            write_labels(tmp_path / folder / f"{name}.png", labels)
+    return root, tmp_path / "first", tmp_path / "second"
+
+
+def test_saved_labels_are_scored_and_compared(scored: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
+    root, first, second = scored
+    for folder in (first, second):
+        files = ("--json", f"{folder}.json", "--per-image", f"{folder}.npz")
+        out = run(capsys, "evaluate", "--voc", root, "--predictions", folder, "--trimap", "--boundary", *files)
+    for words in ("mean IU", "mean boundary F", "pixels from void", "images"):
+        assert words in out
+    confusion = np.zeros((21, 21), np.int64)
+    for index in range(4):
+        truth = read_labels(root / "SegmentationClass" / f"i{index}.png")
+        confusion += metrics.confusion_matrix(truth, read_labels(first / f"i{index}.png"), 21)
+    written = json.loads(Path(f"{first}.json").read_text())
+    assert written["confusion"] == confusion.tolist()
+    assert written["mean_iu"] == metrics.mean_iu(confusion)
+    assert len(written["trimap_mean_iu"]) == 40
+    assert written["per_class_boundary_f"][1] is None
+    out = run(capsys, "compare", f"{first}.npz", f"{second}.npz", "--resamples", 300)
+    assert "not better   in 0.00 % of 300 resamples of 4 images" in out
+
+
+def test_the_archive_is_laid_out_as_vocs_server_wants(scored: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
+    root, first, _ = scored
+    for name in ("a.tgz", "b.tgz"):
+        files = ("--archive", tmp_path / name, "--save-labels", tmp_path / "copies")
+        run(capsys, "evaluate", "--voc", root, "--predictions", first, *files)
+    for path in first.iterdir():
+        np.testing.assert_array_equal(read_labels(tmp_path / "copies" / path.name), read_labels(path))
+    assert (tmp_path / "a.tgz").read_bytes() == (tmp_path / "b.tgz").read_bytes()
+    with tarfile.open(tmp_path / "a.tgz") as archive:
+        names = archive.getnames()
+        archive.extractall(tmp_path / "out", filter="data")
+    assert names == [f"results/VOC2012/Segmentation/comp6_test_cls/i{index}.png" for index in range(4)]
+    picture = Image.open(tmp_path / "out" / names[1])
+    assert picture.mode == "P"
+    np.testing.assert_array_equal(np.array(picture), read_labels(first / "i1.png"))
+    np.testing.assert_array_equal(np.array(picture.convert("RGB"))[4, 1], voc_palette()[8])
+
+
+def test_a_list_without_label_maps_can_be_archived_with_vocs_numbers(
+    scored: tuple[Path, Path, Path], tmp_path: Path, capsys
+) -> None:
+    root, first, _ = scored
+    for path in (root / "SegmentationClass").iterdir():
+        path.unlink()
+    for path in first.iterdir():
+        write_labels(path, (read_labels(path) == 12).astype(np.uint8))
+    options = ("--voc", root, "--predictions", first, "--classes", "0,12", "--archive", tmp_path / "a.tgz")
+    assert "4 images without label maps" in run(capsys, "evaluate", *options)
+    with tarfile.open(tmp_path / "a.tgz") as archive:
+        file = archive.extractfile(archive.getnames()[0])
+        assert set(np.unique(np.array(Image.open(file)))) == {0, 12}
+
+
+def test_a_failed_evaluation_leaves_no_archive(scored: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:
+    root, first, _ = scored
+    (first / "i2.png").unlink()
+    assert "i2: no prediction in" in refusal(
+        capsys, "evaluate", "--voc", root, "--predictions", first, "--archive", tmp_path / "a.tgz"
+    )
+    write_labels(first / "i2.png", np.zeros((3, 3), np.uint8))
+    assert "i2: truth has shape" in refusal(capsys, "evaluate", "--voc", root, "--predictions", first)
+    write_labels(first / "i2.png", np.full((HEIGHT, WIDTH), 30, np.uint8))
+    assert "i2: given label 30 is not one of the 21 classes" in refusal(
+        capsys, "evaluate", "--voc", root, "--predictions", first
+    )
+    assert not [path for path in tmp_path.iterdir() if "tgz" in path.name]
+
+
+def test_evaluate_prints_the_scores_of_its_own_labels(tmp_path: Path, voc: Path) -> None:
+    files = save_net(tmp_path, scores)
+    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8,12", "--size", "90", "--json", tmp_path / "s.json"]
+    done = crfasrnn("evaluate", "--model", files[0], "--weights", files[1], *arguments)
+    assert done.returncode == 0, done.stderr
+    segmenter = Segmenter(*files, size=90)
+    confusion = np.zeros((3, 3), np.int64)
+    for name in "ab":
+        labels = segmenter.segment(read_image(voc / "JPEGImages" / f"{name}.jpg")).labels
+        truth = read_labels(voc / "SegmentationClass" / f"{name}.png")
+        for row, number in enumerate((0, 8, 12)):
+            confusion[row] += np.bincount(labels[truth == number], minlength=3)
+    written = json.loads((tmp_path / "s.json").read_text())
+    assert written["confusion"] == confusion.tolist()
+    assert f"{100 * metrics.mean_iu(confusion):.1f}" in done.stdout
+    named = ("--voc", voc, "--classes", "0,8,10,12,13,15,17")
+    assert "names 7" in failure("evaluate", "--model", files[0], "--weights", files[1], *named)
+
+
+def test_an_archive_is_for_voc_alone(capsys) -> None:
+    options = ("--images", "x", "--masks", "y", "--archive", "z")
+    assert "--archive is for VOC's" in refusal(capsys, "evaluate", *options)

@@ -1,0 +1,54 @@
+"""Types of arguments, the options that name a model, and one line for errors."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import pytest
+
+from crfasrnn.commands import options
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (options.positive, "65536", 65536),
+        (options.positive_count, "2147483647", 2147483647),
+        (options.class_count, "255", 255),
+        (options.size, "native", "native"),
+        (options.size, "500", 500),
+        (options.sizes, "256,384", [256, 384]),
+        (options.class_ids, "0,8,255", [0, 8, 255]),
+    ],
+)
+def test_words_that_are_understood(kind: Callable[[str], object], text: str, value: object) -> None:
+    assert kind(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        (options.positive, ["0", "-1", "65537", "1.5", "x", ""]),
+        (options.positive_count, ["0", "2147483648", "1e3"]),
+        (options.class_count, ["1", "256", "two"]),
+        (options.size, ["0", "big", "Native"]),
+        (options.sizes, ["", "9,x", "9,", "9,0"]),
+        (options.class_ids, ["", "0,cat", "0,0", "256", "1,,2", "-1"]),
+    ],
+)
+def test_words_that_are_not(kind: Callable[[str], object], texts: list[str]) -> None:
+    for text in texts:
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a"):
+            kind(text)
+
+
+def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = options.Parser(prog="paint")
+    options.add_model(parser)
+    assert parser.parse_args([]).model == "voc-animals-slim"
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--size", "0"])
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert error == "error: argument --size: '0' is not a size in pixels, 1 to 65536 (see paint --help)\n"

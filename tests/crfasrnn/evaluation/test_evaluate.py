@@ -1,0 +1,52 @@
+"""A walk over a data set counts what counting by hand does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.datasets import two_pictures
+from support.models import Threshold
+
+from caffe.errors import CaffeError
+from crfasrnn.classes import numbered_classes
+from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
+from crfasrnn.evaluation.evaluate import evaluate
+from crfasrnn.evaluation.labellers import for_model, model_labels
+
+
+def test_all_images_are_counted_and_other_classes_left_out(tmp_path: Path) -> None:
+    classes = Threshold.classes
+    seen: dict[str, np.ndarray] = {}
+    dataset = for_model(two_pictures(tmp_path), classes)
+    scores = evaluate(model_labels(Threshold()), dataset, classes, keep=seen.__setitem__)  # type: ignore[arg-type]
+    assert scores.confusion.tolist() == [[18, 0], [2, 24]]
+    assert scores.images == 2
+    assert scores.per_image is not None
+    assert scores.per_image.names == tuple(seen) == ("picture0", "picture1")
+    assert scores.per_image.matrices.tolist() == [[[9, 0], [1, 12]]] * 2
+    assert seen["picture1"].tolist() == [[0, 0, 0, 1, 1, 1]] * 4
+    assert scores.trimap is None
+    assert scores.boundary is None
+
+
+def test_borders_are_counted_over_all_images(tmp_path: Path) -> None:
+    classes = Threshold.classes
+    dataset, label = for_model(two_pictures(tmp_path), classes), model_labels(Threshold())  # type: ignore[arg-type]
+    scores = evaluate(label, dataset, classes, trimap=True, boundary=True)
+    pairs = [(example.labels(), label(example)) for example in dataset]
+    np.testing.assert_array_equal(scores.trimap, sum(trimap_confusions(*pair, 2) for pair in pairs))
+    np.testing.assert_allclose(scores.boundary, np.mean([boundary_f(*pair, 2) for pair in pairs], axis=0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.zeros((3, 3)), "picture0: truth has shape"),
+        (np.full((4, 6), 30), "picture0: given label 30 is not one of the 21"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(tmp_path: Path, labels: np.ndarray, words: str) -> None:
+    with pytest.raises(CaffeError, match=words):
+        evaluate(lambda example: labels, two_pictures(tmp_path), numbered_classes(21))

@@ -1,0 +1,48 @@
+"""Refining one file: against the same CRF called by hand, and what does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffe.errors import CaffeError
+from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.postprocessing.probabilities import read_probabilities
+from crfasrnn.postprocessing.refine import refine_file
+from crfasrnn.postprocessing.search import Sample
+from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.utils import unary_from_softmax
+
+
+def test_probabilities_are_refined_with_the_settings_given(samples: list[Sample], tmp_path: Path) -> None:
+    example, probabilities = samples[0].example, samples[0].probabilities
+    for settings in (CrfSettings(), CrfSettings((2.0, 1.0), (20.0, 30.0, 4.0), 5)):
+        refine_file(tmp_path / "images" / f"{example.name}.png", probabilities, tmp_path / "o.png", settings=settings)
+        expected = settings.labels(example.image(), unary_from_softmax(read_probabilities(probabilities)))
+        np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), expected)
+
+
+def test_labels_are_right_with_the_certainty_given(samples: list[Sample], tmp_path: Path) -> None:
+    """Without iterations they stay; unknown ones become the first of equals."""
+    picture = tmp_path / "images" / "disc0.png"
+    labels = samples[0].example.labels()
+    settings = CrfSettings(iterations=0)
+    refine_file(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png", settings=settings)
+    np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), np.where(labels == 255, 0, labels))
+    refine_file(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png", certainty=0.1, settings=settings)
+    np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), np.where(labels == 255, 0, 1 - labels))
+
+
+def test_what_does_not_fit_is_refused(samples: list[Sample], tmp_path: Path) -> None:
+    picture, mask, output = tmp_path / "images" / "disc0.png", tmp_path / "masks" / "disc0.png", tmp_path / "o.png"
+    write_labels(tmp_path / "small.png", np.zeros((4, 6), np.uint8))
+    with pytest.raises(CaffeError, match=r"small.png' is 4 x 6, but the photograph .* is 24 x 32"):
+        refine_file(picture, tmp_path / "small.png", output)
+    write_labels(tmp_path / "three.png", np.full((24, 32), 3, np.uint8))
+    with pytest.raises(CaffeError, match="has the label 3, but there are 2 classes"):
+        refine_file(picture, tmp_path / "three.png", output, classes=2)
+    with pytest.raises(CaffeError, match="gt_prob must be in"):
+        refine_file(picture, mask, output, certainty=1.0)
+    assert not output.exists()

@@ -1,0 +1,70 @@
+"""Which files a model consists of, and where they are found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.reference_data import REPOSITORY
+
+from crfasrnn.classes import VOC_CLASSES, Classes
+from crfasrnn.segmentation.models import ModelFiles, find_model, model_names
+
+
+def test_every_bundled_model_has_its_files_and_names() -> None:
+    assert "voc-animals-slim" in model_names()
+    folder = REPOSITORY / "models" / "voc-animals-slim"
+    files = find_model("voc-animals-slim", folder / "README.md")  # weights of one's own instead of the bundled ones
+    assert files.prototxt.name == "crfrnn_deploy.prototxt"
+    assert files.weights == folder / "README.md"
+    assert files.classes is not None
+    assert files.classes.voc_ids == (0, 8, 10, 12, 13, 15, 17)
+    assert files.classes.names == tuple(VOC_CLASSES[index] for index in files.classes.voc_ids)
+
+
+PLACES = """
+from crfasrnn.segmentation.models import model_names, resource_folder
+print(resource_folder("prototxt"), resource_folder("models"), *model_names())
+"""
+
+
+@pytest.mark.parametrize("kind", ["checkout", "wheel"])
+def test_resources_are_found_in_a_checkout_and_in_an_installed_wheel(tmp_path: Path, kind: str) -> None:
+    """A checkout has the folders two above the package, a wheel inside of it; the other place does not count."""
+    root = tmp_path / kind
+    package = root / "python" / "crfasrnn" if kind == "checkout" else root / "site-packages" / "crfasrnn"
+    for name in ("caffe", "crfasrnn"):
+        code = REPOSITORY / "python" / name
+        shutil.copytree(code, package.parent / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    data = root if kind == "checkout" else package
+    (data / "prototxt").mkdir()
+    (data / "models" / "mine").mkdir(parents=True)
+    (data / "models" / "mine" / "model.json").write_text("{}")
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    asked = [sys.executable, "-c", PLACES]
+    done = subprocess.run(asked, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(data / "prototxt"), str(data / "models"), "mine"]
+    shutil.rmtree(data / "models")
+    done = subprocess.run(asked, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "this installation of crfasrnn has no folder 'models'" in done.stderr
+
+
+def test_the_build_puts_them_into_the_wheel() -> None:
+    assert "install(DIRECTORY prototxt models DESTINATION crfasrnn)" in (REPOSITORY / "CMakeLists.txt").read_text()
+
+
+def test_classes_are_looked_for_beside_weights_and_then_beside_the_net(tmp_path: Path) -> None:
+    for folder in ("net", "weights"):
+        (tmp_path / folder).mkdir()
+    prototxt, weights = tmp_path / "net" / "x.prototxt", tmp_path / "weights" / "x.caffemodel"
+    prototxt.touch()
+    weights.touch()
+    assert find_model(str(prototxt), weights) == ModelFiles(prototxt, weights, None)
+    (tmp_path / "net" / "classes.txt").write_text("0 ground\n")
+    assert find_model(str(prototxt), weights).classes == Classes(("ground",), (0,))
+    (tmp_path / "weights" / "classes.txt").write_text("8 cat\n")
+    assert find_model(str(prototxt), weights).classes == Classes(("cat",), (8,))
