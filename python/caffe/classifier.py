@@ -45,6 +45,16 @@ class Classifier(Net):
     model_file, pretrained_file: prototxt and weights. image_dims: (height, width) that images are resized to before crops of
     the net's input size are taken (default: that size). mean, input_scale, raw_scale, channel_swap: see caffe.io.Transformer.
     Raises CaffeError where a file is wrong or the net's first input is no N x C x H x W blob.
+
+    >>> import caffe, numpy as np
+    >>> _ = open("deploy.prototxt", "w").write('''
+    ... layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 10 dim: 3 dim: 8 dim: 8 } } }
+    ... layer { name: "score" type: "InnerProduct" bottom: "data" top: "score" inner_product_param { num_output: 5 } }
+    ... layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }''')
+    >>> caffe.Net("deploy.prototxt", caffe.TEST).save("weights.caffemodel")
+    >>> classifier = caffe.Classifier("deploy.prototxt", "weights.caffemodel", image_dims=(10, 10))
+    >>> classifier.predict([np.zeros((30, 40, 3), np.float32)]).round(3)  # the mean over ten crops; weights of zeros
+    array([[0.2, 0.2, 0.2, 0.2, 0.2]], dtype=float32)
     """
 
     def __init__(

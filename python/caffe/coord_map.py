@@ -99,6 +99,12 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> tuple[int, np.ndarray, np.n
     Returns (axis, a, b): along the spatial axes, those behind `axis` (1), position x of `top_from` is position a*x + b of
     `top_to`; a and b are float64 arrays, of one number where height and width agree and else of two. Raises CaffeError where
     the tops are not connected by layers that have such maps.
+
+    >>> from caffe import layers as L
+    >>> from caffe.coord_map import coord_map_from_to
+    >>> data = L.Input(shape={"dim": [1, 3, 20, 20]})
+    >>> coord_map_from_to(L.Convolution(data, kernel_size=3, num_output=2), data)
+    (1, array([1.]), array([1.]))
     """
     maps = [link.inverse() for link in _links(*_as_crop(top_from, top_to))]
     if maps[0] == maps[1]:
@@ -111,6 +117,13 @@ def crop(top_from: Top, top_to: Top) -> Top:
 
     As pycaffe's caffe.coord_map.crop: crop_param gets axis 2 and the offset (one number where both axes have the same). Raises
     CaffeError where the tops are not connected, differ in scale, or the offset would be negative or no integer.
+
+    >>> from caffe import layers as L
+    >>> from caffe.coord_map import crop
+    >>> data = L.Input(shape={"dim": [1, 3, 20, 20]})
+    >>> scores = L.Convolution(data, kernel_size=3, pad=10, num_output=2)
+    >>> crop(scores, data).fn.params["crop_param"]
+    {'axis': 2, 'offset': [9]}
     """
     offsets = crop_offsets(*_as_crop(top_from, top_to))
     offset = list(offsets if offsets[0] != offsets[1] else offsets[:1])

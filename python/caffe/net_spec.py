@@ -205,6 +205,14 @@ class NetSpec:
     """A network under construction: assign tops (or layers that have none) to its attributes or items, in order.
 
     `n['score-fr'] = ...` serves names that are no identifiers. Assigning a name again replaces the earlier top.
+
+    >>> import caffe
+    >>> from caffe import layers as L
+    >>> n = caffe.NetSpec()
+    >>> n.data = L.Input(shape={"dim": [1, 3, 20, 20]})
+    >>> n.score = L.Convolution(n.data, kernel_size=3, num_output=2)
+    >>> [(layer.name, layer.type) for layer in n.to_proto().layer]
+    [('data', 'Input'), ('score', 'Convolution')]
     """
 
     def __init__(self) -> None:

@@ -84,6 +84,14 @@ class DenseCRF:
 
     Raises:
         ValueError: a number is below 1.
+
+    >>> import numpy as np
+    >>> from crfasrnn.densecrf import DenseCRF
+    >>> crf = DenseCRF(4, 2)  # four points, two labels
+    >>> crf.setUnaryEnergy(np.array([[0.1, 0.1, 0.9, 2.0], [2.0, 2.0, 0.8, 0.1]], np.float32))
+    >>> crf.addPairwiseEnergy(np.array([[0.0, 0.1, 0.2, 50.0]], np.float32), compat=3)
+    >>> np.argmax(crf.inference(5), axis=0).tolist()  # the third is like the first two
+    [0, 0, 0, 1]
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
@@ -246,6 +254,19 @@ class DenseCRF2D(DenseCRF):
         w: width in pixels. Mind the order.
         h: height in pixels.
         nlabels: labels.
+
+    >>> import numpy as np
+    >>> from crfasrnn.densecrf import DenseCRF2D
+    >>> from crfasrnn.utils import unary_from_labels
+    >>> image = np.zeros((8, 8, 3), np.uint8)
+    >>> image[:, 4:] = 200
+    >>> labels = np.repeat([[1, 1, 1, 1, 2, 2, 2, 2]], 8, 0)
+    >>> labels[3, 2] = 2  # a speck
+    >>> crf = DenseCRF2D(8, 8, 2)
+    >>> crf.setUnaryEnergy(unary_from_labels(labels, 2, gt_prob=0.7))
+    >>> crf.addPairwiseBilateral(sxy=8, srgb=13, rgbim=image, compat=5)
+    >>> np.argmax(crf.inference(5), axis=0).reshape(8, 8)[3].tolist()
+    [0, 0, 0, 0, 1, 1, 1, 1]
     """
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:

@@ -25,6 +25,12 @@ def unary_from_labels(labels: npt.ArrayLike, n_labels: int, gt_prob: float, zero
 
     Raises:
         ValueError: an argument is outside its range, or a label is.
+
+    >>> import numpy as np
+    >>> from crfasrnn.utils import unary_from_labels
+    >>> np.exp(-unary_from_labels(np.array([[1, 2, 0]]), 2, gt_prob=0.8)).round(2)  # 0: not known
+    array([[0.8, 0.2, 0.5],
+           [0.2, 0.8, 0.5]], dtype=float32)
     """
     if not 0 < gt_prob < 1:
         raise ValueError(f"gt_prob must be in (0, 1), got {gt_prob}")
@@ -57,6 +63,13 @@ def unary_from_softmax(sm: npt.ArrayLike, scale: float | None = None, clip: floa
 
     Raises:
         ValueError: scale is outside (0, 1].
+
+    >>> import numpy as np
+    >>> from crfasrnn.utils import unary_from_softmax
+    >>> probabilities = np.array([[[0.5, 0.9]], [[0.5, 0.1]]], np.float32)  # two classes, one row of two pixels
+    >>> unary_from_softmax(probabilities).round(2)
+    array([[0.69, 0.11],
+           [0.69, 2.3 ]], dtype=float32)
     """
     probabilities = np.asarray(sm)
     count = probabilities.shape[0]
@@ -92,6 +105,11 @@ def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Ar
 
     Raises:
         ValueError: sdims and shape have different lengths.
+
+    >>> from crfasrnn.utils import create_pairwise_gaussian
+    >>> create_pairwise_gaussian(sdims=(2, 2), shape=(2, 3))
+    array([[0. , 0. , 0. , 0.5, 0.5, 0.5],
+           [0. , 0.5, 1. , 0. , 0.5, 1. ]], dtype=float32)
     """
     if len(sdims) != len(shape):
         raise ValueError(f"there must be one standard deviation per axis, got {len(sdims)} for {len(shape)}")
@@ -115,6 +133,14 @@ def create_pairwise_bilateral(
 
     Raises:
         ValueError: sdims or schan do not fit the image.
+
+    >>> import numpy as np
+    >>> from crfasrnn.utils import create_pairwise_bilateral
+    >>> grey = np.array([[[10], [30]]])
+    >>> create_pairwise_bilateral(sdims=(2, 2), schan=(5,), img=grey, chdim=2)
+    array([[0. , 0. ],
+           [0. , 0.5],
+           [2. , 6. ]], dtype=float32)
     """
     image = np.asarray(img, np.float32)
     channels = image[None] if chdim == -1 else np.moveaxis(image, chdim, 0)

@@ -44,6 +44,15 @@ class Net(NetGraph):
     level, stages: for the layers' include and exclude rules.
 
     Raises CaffeError if a file, a layer or a blob is wrong; the message says which.
+
+    >>> import caffe
+    >>> _ = open("tiny.prototxt", "w").write('''
+    ... layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }
+    ... layer { name: "sum" type: "Reduction" bottom: "data" top: "sum" reduction_param { axis: 1 } }''')
+    >>> net = caffe.Net("tiny.prototxt", caffe.TEST)
+    >>> net.blobs["data"].data[...] = [[1, 2], [3, 4]]
+    >>> net.forward()["sum"]
+    array([10.], dtype=float32)
     """
 
     def __init__(

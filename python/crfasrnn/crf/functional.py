@@ -40,6 +40,12 @@ class Kernel:
 
     With a gradient for a theta or for features, all iterations are unrolled in torch, which takes several times as long as the
     compiled operator; the gradient is that of the Gaussian, not of the lattice (see crfasrnn.crf.kernel_gradients).
+
+    >>> import torch
+    >>> from crfasrnn.crf import Kernel
+    >>> depth = torch.rand(1, 1, 8, 8)
+    >>> Kernel(theta_position=3.0), Kernel(20.0, depth, 0.1).normalization
+    (Kernel(theta_position=3.0, features=None, theta_features=1.0, normalization='after', learn_features=False), 'after')
     """
 
     theta_position: float | Sequence[float] | Tensor | None = None
@@ -74,6 +80,13 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
 
     Raises:
         ValueError: shapes or dtypes do not fit, or features are NaN, infinite, or too large to be resolved.
+
+    >>> import torch
+    >>> from crfasrnn.crf import permutohedral_filter
+    >>> far_apart = torch.tensor([[0.0, 0.0], [0.0, 0.0], [90.0, 90.0]])
+    >>> sums = permutohedral_filter(torch.tensor([[1.0], [2.0], [4.0]]), far_apart)
+    >>> bool(sums[0] == sums[1] < sums[2])  # points at one place see each other's values, 1 + 2 < 4
+    True
     """
     if values.ndim != 2 or features.ndim != 2 or values.shape[0] != features.shape[0]:
         raise ValueError(
@@ -138,6 +151,17 @@ def mean_field(
             image holds NaN or infinite values (on CUDA devices such an image's scores are NaN: see crfasrnn.crf.operator_cuda).
 
     Under torch.autocast half-precision inputs are computed, and returned, in float32.
+
+    >>> import torch
+    >>> from crfasrnn.crf import mean_field
+    >>> unary = torch.zeros(1, 2, 8, 8)
+    >>> unary[0, 1, 2:6, 2:6] = 1.0
+    >>> unary[0, 1, 3, 3] = -0.1  # one pixel of doubt
+    >>> image, eye = torch.full((1, 3, 8, 8), 128.0), torch.eye(2)
+    >>> thetas = {"theta_alpha": 8.0, "theta_beta": 3.0, "theta_gamma": 1.0}
+    >>> scores = mean_field(unary, unary, image, 3 * eye, 5 * eye, -eye, iterations=5, **thetas)
+    >>> scores.shape, int(unary[0, :, 3, 3].argmax()), int(scores[0, :, 3, 3].argmax())
+    (torch.Size([1, 2, 8, 8]), 0, 1)
     """
     unary, q0, image, spatial_weights, bilateral_weights, compatibility = at_full_precision(
         unary, q0, image, spatial_weights, bilateral_weights, compatibility
@@ -187,6 +211,14 @@ def mean_field_kernels(
     Raises:
         ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or features
             are NaN, infinite, or too large to be resolved (on CUDA devices the scores become NaN: see crfasrnn.crf.operator_cuda).
+
+    >>> import torch
+    >>> from crfasrnn.crf import Kernel, mean_field_kernels
+    >>> unary, depth = torch.randn(1, 3, 6, 7), torch.rand(1, 1, 6, 7)
+    >>> kernels = [Kernel(theta_position=2.0), Kernel(theta_position=9.0, features=depth, theta_features=0.1)]
+    >>> weights = [3 * torch.eye(3), 5 * torch.eye(3)]
+    >>> mean_field_kernels(unary, unary, kernels, weights, -torch.eye(3), iterations=5).shape
+    torch.Size([1, 3, 6, 7])
     """
     if not kernels or len(kernels) != len(weights):
         raise ValueError(

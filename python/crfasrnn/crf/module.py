@@ -23,6 +23,10 @@ class Spatial:
         theta: standard deviation in pixels, one number or one per axis in the order x, y(, z).
         weight: what the weights of all classes start from (3 in the released network).
         normalization: "after" (the paper's weighted mean), "before", "symmetric" or "none".
+
+    >>> from crfasrnn.crf import Spatial
+    >>> Spatial(theta=2.0)
+    Spatial(theta=2.0, weight=3.0, normalization='after')
     """
 
     theta: float | tuple[float, ...] = 3.0
@@ -39,6 +43,10 @@ class Bilateral:
         theta_beta: standard deviation of the colours in units of the image; 3 goes with values of 0 to 255.
         weight: what the weights of all classes start from (5 in the released network).
         normalization: as for Spatial.
+
+    >>> from crfasrnn.crf import Bilateral
+    >>> Bilateral(theta_alpha=60.0)
+    Bilateral(theta_alpha=60.0, theta_beta=3.0, weight=5.0, normalization='after')
     """
 
     theta_alpha: float | tuple[float, ...] = 160.0
@@ -57,6 +65,12 @@ class Features:
         name: which entry of `extra` has the channels.
         weight: what the weights of all classes start from.
         normalization: as for Spatial.
+
+    >>> import torch
+    >>> from crfasrnn.crf import CrfRnn, Features
+    >>> crf = CrfRnn(3, kernels=[Features(theta=0.1, theta_position=20.0, name="depth")])
+    >>> crf(torch.randn(1, 3, 6, 7), extra={"depth": torch.rand(1, 1, 6, 7)}).shape
+    torch.Size([1, 3, 6, 7])
     """
 
     theta: float | tuple[float, ...]
@@ -105,6 +119,15 @@ class CrfRnn(nn.Module):
 
     Raises:
         ValueError: an option is not one of these.
+
+    >>> import torch
+    >>> from crfasrnn import CrfRnn
+    >>> crf = CrfRnn(num_classes=21)
+    >>> scores, image = torch.randn(2, 21, 12, 16, requires_grad=True), 255 * torch.rand(2, 3, 12, 16)
+    >>> refined = crf(scores, image)
+    >>> refined.logsumexp(1).sum().backward()
+    >>> refined.shape, scores.grad.shape, sorted(crf.state_dict())
+    (torch.Size([2, 21, 12, 16]), torch.Size([2, 21, 12, 16]), ['compatibility', 'weights.0', 'weights.1'])
     """
 
     def __init__(
