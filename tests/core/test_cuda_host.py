@@ -6,10 +6,7 @@ device. tests/core/test_cuda.py runs the device's build where there is a device.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,54 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.cuda_host import ALL, arguments, both_passes, core, draw
 from support.reference_data import golden_cases
 from torch import Tensor
 
 from crfasrnn.crf import operator_cuda as cuda_op
 from crfasrnn.crf.call import Call
 from crfasrnn.crf.operator import filter_op, mean_field_backward_op, mean_field_op
-
-core: Any = pytest.importorskip(
-    "crfasrnn._cuda_host", reason="only editable installs build the CUDA source for the host: pip install -e ."
-)
-
-ALL = [True] * 4
-
-
-def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
-def arguments(
-    batch: int,
-    classes: int,
-    height: int,
-    width: int,
-    normalization: int = 2,
-    mask: bool = False,
-    dtype: torch.dtype = torch.float32,
-    keep_state: bool = True,
-    iterations: int = 3,
-    activation: int = 0,
-) -> list[Any]:
-    """Of the operator: a spatial, a bilateral and a kernel of one channel that the batch shares; full random matrices."""
-    like: dict[str, Any] = {"dtype": dtype}
-    image = draw(batch, 3, height, width, seed=1, **like) * 20
-    depth = draw(1, 1, height, width, seed=2, **like)
-    features = [image.new_empty(1, 0, height, width), image, depth]
-    scale = 1 / classes**0.5
-    weights, mu = draw(3, classes, classes, seed=3, **like) * scale, draw(classes, classes, seed=4, **like) * scale
-    taken = draw(batch, height, width, seed=5) > -0.5 if mask else None
-    unary, q0 = draw(batch, classes, height, width, seed=6, **like), draw(batch, classes, height, width, seed=7, **like)
-    thetas = [2.0, 8.0, 0.0], [3.0, 8.0, 0.0], [1.0, 15.0, 0.1]
-    return [unary, q0, features, weights, mu, taken, *thetas, [normalization] * 3, iterations, keep_state, activation]
-
-
-def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:
-    """Scores and all gradients by the host's build."""
-    scores, state = cuda_op.forward(core, Call(*args))
-    grad = draw(*scores.shape, seed=8, dtype=scores.dtype) if grad is None else grad
-    return [scores, *cuda_op.backward(core, Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=ALL))]
 
 
 def both_passes_of_cpu(args: list[Any]) -> list[Tensor]:
@@ -77,9 +33,6 @@ def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float)
     for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
         assert a.shape == b.shape
         assert (a - b).abs().max() <= tolerance * max(float(b.abs().max()), 1e-30), i
-
-
-# ------------------------------------------------------------------------------------------- the original's numbers
 
 
 def error(actual: Tensor, expected: np.ndarray) -> float:
@@ -121,9 +74,6 @@ def test_golden_filter(path: Path) -> None:
     for reverse, name in ((False, "out"), (True, "out_reverse")):
         out = cuda_op.permutohedral_filter(core, values, features, reverse)[:points]
         assert error(out, case[name].T) < 1e-5
-
-
-# ------------------------------------------------------------------------------------------- beside the CPU's operator
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=["32", "64"])
@@ -216,40 +166,6 @@ def test_activations_and_untied_iterations_equal_the_formula(untied: bool, activ
     assert_close(both_passes(args, grad), [truth.detach(), *torch.autograd.grad(truth, leaves, grad)], 1e-11)
 
 
-def test_one_gradient_alone_is_that_of_all() -> None:
-    args = arguments(2, 5, 8, 9, normalization=3)
-    _, *expected = both_passes(args)
-    for i in range(4):
-        scores, state = cuda_op.forward(core, Call(*args))
-        wanted, grad = [j == i for j in range(4)], draw(*scores.shape, seed=8)
-        results = cuda_op.backward(core, Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=wanted))
-        assert torch.equal(results[i], expected[i])
-        assert all(result.numel() == 0 for j, result in enumerate(results) if j != i)
-
-
-def test_without_state_the_scores_are_the_same() -> None:
-    args = arguments(2, 5, 8, 9)
-    with_state, _ = cuda_op.forward(core, Call(*args))
-    without, state = cuda_op.forward(core, Call(*args[:-2], False, 0))
-    assert torch.equal(with_state, without)
-    assert state.untyped_storage().nbytes() == 1
-
-
-def test_half_precision_is_computed_in_float32() -> None:
-    args = arguments(1, 4, 8, 9)
-    low = [t.bfloat16() if isinstance(t, Tensor) and t.is_floating_point() else t for t in args]
-    low[2] = [f.bfloat16() for f in args[2]]
-    exact = [t.float() if isinstance(t, Tensor) and t.is_floating_point() else t for t in low]
-    exact[2] = [f.float() for f in low[2]]
-    grad = draw(1, 4, 8, 9, seed=8).bfloat16()
-    for actual, expected in zip(both_passes(low, grad), both_passes(exact, grad.float())):
-        assert actual.dtype == torch.bfloat16
-        assert torch.equal(actual, expected.bfloat16())
-
-
-# ------------------------------------------------------------------------------------------------ order and memory
-
-
 def test_order_of_the_items_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a device items run in any order: a job that reads what another item of it writes would give other bits."""
     args = arguments(2, 5, 24, 25, mask=True, normalization=3)
@@ -302,33 +218,6 @@ def test_memory(shape: tuple[int, ...], keep_state: bool) -> None:
     cuda_op.permutohedral_filter(core, draw(30, 5), draw(30, 3), True)
 
 
-# ---------------------------------------------------------------------------------------------------- bad input
-
-
-def spoiled(value: float) -> list[Any]:
-    args = arguments(3, 4, 8, 9)
-    args[2][1][1, 2, 3, 4] = value
-    return args
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
-def test_bad_features_spoil_their_image_alone(value: float) -> None:
-    clean = both_passes(arguments(3, 4, 8, 9))[0]
-    scores = both_passes(spoiled(value))[0]
-    assert torch.isnan(scores[1]).all()
-    assert torch.equal(scores[[0, 2]], clean[[0, 2]])
-
-
-@pytest.mark.parametrize(("value", "words"), [(float("nan"), "image 1 .*NaN or infinite"), (1e30, "larger standard")])
-def test_checked_mode_says_what_is_wrong(value: float, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_op, "checked", True)
-    both_passes(arguments(1, 4, 8, 9))
-    with pytest.raises(ValueError, match=words):
-        cuda_op.forward(core, Call(*spoiled(value)))
-    with pytest.raises(ValueError, match=words.replace("image 1", "image 0")):
-        cuda_op.permutohedral_filter(core, draw(3, 1), torch.full((3, 2), value), False)
-
-
 def test_nan_score_stays_in_its_image() -> None:
     args = arguments(2, 3, 8, 9)
     clean = cuda_op.forward(core, Call(*args))[0]
@@ -361,15 +250,6 @@ def test_everything_masked() -> None:
         assert torch.equal(result, torch.zeros_like(result))
 
 
-def test_empty_batch() -> None:
-    args = arguments(1, 3, 8, 9)
-    args[0], args[1] = args[0][:0], args[1][:0]
-    scores, d_unary, d_q0, d_weights, d_mu = both_passes(args)
-    assert scores.shape == d_unary.shape == d_q0.shape == (0, 3, 8, 9)
-    assert torch.equal(d_weights, torch.zeros(3, 3, 3))
-    assert torch.equal(d_mu, torch.zeros(3, 3))
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -396,36 +276,9 @@ def test_too_many_points_are_refused_before_memory_is_asked_for() -> None:
         field.forward_memory(False)
 
 
-def test_a_copied_state_is_refused() -> None:
-    args = arguments(1, 3, 8, 9)
-    _, state = cuda_op.forward(core, Call(*args))
-    with pytest.raises(RuntimeError, match="state of this mean_field call is gone"):
-        cuda_op.backward(
-            core, Call(*args).gradient_call()._replace(grad=torch.zeros(1, 3, 8, 9), state=state.clone(), wanted=ALL)
-        )
-
-
 def test_memory_of_the_spatial_kernel_is_bounded_by_its_grid() -> None:
     """500 x 500 pixels, theta 3: 32,592 vertices, room for less than a tenth of the 750,000 corners."""
     spatial = core.Field32(1, 21, 500, 500, 10, [(0, 0, False, 3.0, 3.0, 1.0, 2)], 1, 0)
     _, workspace = spatial.forward_memory(False)
     q_and_scores = 2 * 500 * 500 * 24 * 4
     assert workspace < q_and_scores + 80e6
-
-
-# -------------------------------------------------------------------------------------------------- the real module
-
-
-def test_an_installation_without_cuda_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "crfasrnn._cuda", None)
-    with pytest.raises(RuntimeError, match=r"built without CUDA .*CRFRNN_CUDA=ON"):
-        cuda_op.load_core()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_the_module_loads_without_a_driver_and_names_what_fails() -> None:
-    if not importlib.util.find_spec("crfasrnn._cuda"):
-        pytest.skip("this installation was built without nvcc")
-    device_core = cuda_op.load_core()
-    with pytest.raises(RuntimeError, match="failed: "):
-        cuda_op.forward(device_core, Call(*arguments(1, 3, 8, 9)))

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from support.datasets import make_sbd, make_voc
+from support.crfasrnn.datasets import make_sbd, make_voc
+from support.crfasrnn.training import own_pictures
 from support.reference_data import REPOSITORY
-from support.training import own_pictures
 
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image

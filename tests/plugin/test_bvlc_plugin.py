@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import skimage.data
-from support.mean_field_net import COMMON, NET
+from support.crfasrnn.mean_field_net import COMMON, NET
 from support.reference_data import REPOSITORY, TESTS, golden_cases
 
 import caffe

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.caffe_logs import assert_same, golden_log, messages
+from support.caffe.caffe_logs import assert_same, golden_log, messages
 from support.commands import caffe
 
 from caffe import mode

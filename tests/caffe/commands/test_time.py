@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.caffe_logs import assert_same, golden_log, messages
+from support.caffe.caffe_logs import assert_same, golden_log, messages
 from support.commands import caffe
 
 

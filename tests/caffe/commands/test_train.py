@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.caffe_logs import assert_same, golden_log, messages
+from support.caffe.caffe_logs import assert_same, golden_log, messages
 from support.commands import caffe
 from support.reference_data import shared_path
 

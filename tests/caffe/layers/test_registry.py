@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.plugins import install, run
+from support.caffe.plugins import install, run
 
 import caffe
 from caffe.errors import CaffeError

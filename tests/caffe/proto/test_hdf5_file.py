@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from support.model_files import GOLDEN, all_files, same, same_layers
+from support.caffe.model_files import GOLDEN, all_files, same, same_layers
 
 from caffe.errors import CaffeError
 from caffe.proto import hdf5_file, model_file

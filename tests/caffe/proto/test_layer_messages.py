@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.plugins import install, run
+from support.caffe.plugins import install, run
 
 import caffe
 from caffe import layers as L

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.model_files import GOLDEN, TINY, all_files, as_array, message, parsed, same, same_layers
+from support.caffe.model_files import GOLDEN, TINY, all_files, as_array, message, parsed, same, same_layers
 from support.reference_data import PEAK_KIB, shared_path
 
 from caffe.errors import CaffeError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.plugins import install, run
+from support.caffe.plugins import install, run
 from support.reference_data import REPOSITORY
 
 from caffe.proto import plugins

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.model_files import GOLDEN, TINY, all_files, as_array, same
+from support.caffe.model_files import GOLDEN, TINY, all_files, as_array, same
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, solver_state

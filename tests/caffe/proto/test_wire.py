@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.model_files import message
+from support.caffe.model_files import message
 
 from caffe.proto import caffe_pb2, wire
 

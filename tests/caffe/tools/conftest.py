@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.image_sets import write_photos
+from support.caffe.image_sets import write_photos
 
 Main = Callable[[list[str]], int]
 

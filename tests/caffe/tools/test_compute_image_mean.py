@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.image_sets import convert, datums
+from support.caffe.image_sets import convert, datums
 from support.reference_data import shared_path
 
 import caffe

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.image_sets import convert
+from support.caffe.image_sets import convert
 
 import caffe
 from caffe.tools import convert_imageset

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.image_sets import convert, datums
+from support.caffe.image_sets import convert, datums
 
 import caffe
 from caffe.tools import extract_features

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.commands import crfasrnn, failure, run
-from support.datasets import (
+from support.crfasrnn.datasets import (
     labels_of,
     photograph,
 )

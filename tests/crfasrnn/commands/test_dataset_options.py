@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.commands import refusal, run
-from support.datasets import (
+from support.crfasrnn.datasets import (
     HEIGHT,
     WIDTH,
     instances,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.commands import crfasrnn, failure, refusal, run
-from support.datasets import (
+from support.crfasrnn.datasets import (
     HEIGHT,
     WIDTH,
     labels_of,
     make_voc,
 )
-from support.models import save_net, scores
+from support.crfasrnn.models import save_net, scores
 
 from crfasrnn import Segmenter
 from crfasrnn.evaluation import metrics

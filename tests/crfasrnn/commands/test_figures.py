@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from support.commands import status
-from support.figures import text_log, two_methods
+from support.crfasrnn.figures import text_log, two_methods
 
 from crfasrnn.crf.module import CrfRnn
 from crfasrnn.pictures.label_maps import voc_palette

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.commands import status
+from support.crfasrnn.training import write_trunk
 from support.reference_data import REPOSITORY
-from support.training import write_trunk
 
 from caffe.proto.model_file import read_model, write_model_hdf5
 from caffe.proto.text import read_net

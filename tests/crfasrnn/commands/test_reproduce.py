@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.commands import status
-from support.reproduction import miniature_voc, settings_of
+from support.crfasrnn.reproduction import miniature_voc, settings_of
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 from support.commands import crfasrnn, failure
-from support.models import Files, save_net, with_crf
+from support.crfasrnn.models import Files, save_net, with_crf
 
 from crfasrnn import Segmenter
 from crfasrnn.pictures.label_maps import read_labels

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.commands import status
-from support.training import WIDTH, own_pictures
+from support.crfasrnn.training import WIDTH, own_pictures
 
 from crfasrnn.figures.curves import read_curves
 from crfasrnn.pictures.label_maps import read_labels

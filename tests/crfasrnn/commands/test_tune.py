@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.datasets import discs
+from support.crfasrnn.datasets import discs
 
 from crfasrnn.commands.main import main
 from crfasrnn.pictures.label_maps import read_labels

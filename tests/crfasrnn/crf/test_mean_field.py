@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -16,15 +14,18 @@ import mean_field_in_plain_torch as plain
 import numpy as np
 import pytest
 import torch
+from support.crfasrnn.mean_field import THETAS, error, example, image_features, run, with_gradients
 from support.reference_data import golden_cases
 from torch import Tensor
 
 from crfasrnn.crf.functional import mean_field, permutohedral_filter
-from crfasrnn.crf.operator import live_state_bytes
 
 Filter = Callable[[Tensor], Tensor]
-THETAS = {"theta_alpha": 8.0, "theta_beta": 15.0, "theta_gamma": 2.0}
+
+
 GOLDEN = golden_cases("meanfield")
+
+
 NAMES = ("d_unary", "d_Q0", "d_spatial", "d_bilateral", "d_compat")
 
 
@@ -43,14 +44,6 @@ def formula(
     return scores
 
 
-def image_features(image: Tensor, theta_alpha: float, theta_beta: float, theta_gamma: float) -> tuple[Tensor, Tensor]:
-    """Spatial (pixels, 2) and bilateral (pixels, 2 + K) features of one image (K, H, W)."""
-    y, x = torch.meshgrid(torch.arange(image.shape[1]), torch.arange(image.shape[2]), indexing="ij")
-    position = torch.stack([x.flatten(), y.flatten()], 1).to(image.dtype)
-    colour = image.flatten(1).T
-    return position / theta_gamma, torch.cat([position / theta_alpha, colour / theta_beta], 1)
-
-
 def padded_lattice(features: Tensor) -> Filter:
     """The lattice filter as the original has it: its points padded to a multiple of 4 with points at the origin."""
     points = len(features)
@@ -64,49 +57,12 @@ def padded_lattice(features: Tensor) -> Filter:
     return apply
 
 
-def example(
-    batch: int = 1, classes: int = 3, height: int = 6, width: int = 7, channels: int = 3, **options: Any
-) -> tuple[list[Tensor], Tensor]:
-    """Random [unary, q0, spatial, bilateral, compatibility] with full asymmetric matrices, and an image."""
-    rng = torch.Generator().manual_seed(batch + 10 * classes + 100 * height + 1000 * width)
-    options = {"generator": rng, "dtype": torch.float64} | options
-    inputs = [
-        torch.randn(batch, classes, height, width, **options),
-        torch.randn(batch, classes, height, width, **options),
-        torch.eye(classes, dtype=options["dtype"]) * 2 + torch.randn(classes, classes, **options) * 0.3,
-        torch.eye(classes, dtype=options["dtype"]) * 3 + torch.randn(classes, classes, **options) * 0.3,
-        -torch.eye(classes, dtype=options["dtype"]) + torch.randn(classes, classes, **options) * 0.3,
-    ]
-    return inputs, torch.rand(batch, channels, height, width, **options) * 60
-
-
-def run(inputs: Sequence[Tensor], image: Tensor, iterations: int = 3, **thetas: float) -> Tensor:
-    unary, q0, *weights = inputs
-    return mean_field(unary, q0, image, *weights, iterations=iterations, **(THETAS | thetas))
-
-
-def with_gradients(
-    inputs: Sequence[Tensor], image: Tensor, iterations: int = 3, **thetas: float
-) -> tuple[Tensor, list[Tensor]]:
-    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-    out = run(leaves, image, iterations, **thetas)
-    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
-    return out.detach(), list(torch.autograd.grad(out, leaves, weights))
-
-
-def error(actual: Tensor, expected: np.ndarray) -> float:
-    return float(np.abs(actual.detach().numpy() - expected).max() / max(float(np.abs(expected).max()), 1e-30))
-
-
 def load(path: Path) -> tuple[Any, dict[str, Any], list[Tensor], Tensor]:
     case = np.load(path)
     meta = json.loads(str(case["meta"]))
     inputs = [torch.from_numpy(case[key]) for key in ("unary", "Q0", "spatial", "bilateral", "compat")]
     thetas = {key: meta[key] for key in THETAS}
     return case, {"iterations": meta["T"], **thetas}, inputs, torch.from_numpy(case["image"])
-
-
-# ------------------------------------------------------------------------------------------- the original's numbers
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
@@ -165,9 +121,6 @@ def test_golden_without_vector_instructions() -> None:
     assert done.returncode == 0, done.stdout
 
 
-# ------------------------------------------------------------------------------------------------ independent truths
-
-
 @pytest.mark.parametrize(("height", "width", "classes"), [(6, 7, 3), (17, 19, 5), (24, 24, 9)])
 def test_equals_formula_on_explicit_matrices(height: int, width: int, classes: int) -> None:
     """Forward and all gradients, against autograd through the formula with the lattice's filters as dense matrices."""
@@ -221,9 +174,6 @@ def test_gradient_of_one_input_alone(wanted: int) -> None:
     out = run(inputs, image)
     out.backward(torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape))
     assert torch.equal(inputs[wanted].grad, expected[wanted])  # type: ignore[arg-type]
-
-
-# --------------------------------------------------------------------------------- batches, threads, sizes, classes
 
 
 def test_batch_of_different_images_equals_single_images() -> None:
@@ -338,19 +288,6 @@ def test_nan_score_shows_in_its_image_only() -> None:
     assert torch.equal(out[1], clean[1])
 
 
-# ------------------------------------------------------------------------------------------------ state and autograd
-
-
-def test_no_state_without_gradients() -> None:
-    inputs, image = example()
-    assert run(inputs, image).grad_fn is None
-    inputs[2].requires_grad_()
-    with torch.no_grad():
-        assert run(inputs, image).grad_fn is None
-    with torch.inference_mode():
-        assert run(inputs, image).shape == inputs[0].shape
-
-
 def test_image_gets_no_gradient() -> None:
     inputs, image = example()
     image.requires_grad_()
@@ -358,76 +295,6 @@ def test_image_gets_no_gradient() -> None:
     inputs[0].requires_grad_()
     run(inputs, image).sum().backward()
     assert image.grad is None
-
-
-def test_state_is_freed_by_backward_unless_retained() -> None:
-    inputs, image = example()
-    inputs[0].requires_grad_()
-    gc.collect()
-    assert live_state_bytes() == 0
-    out = run(inputs, image)
-    assert out.grad_fn is not None
-    assert live_state_bytes() > 0
-    out.sum().backward(retain_graph=True)
-    first = inputs[0].grad.clone()  # type: ignore[union-attr]
-    out.sum().backward()
-    assert torch.equal(inputs[0].grad, 2 * first)  # type: ignore[arg-type]
-    gc.collect()
-    assert live_state_bytes() == 0
-    with pytest.raises(RuntimeError, match="second time"):
-        out.sum().backward()
-
-
-def test_denormals_count_as_zero_inside_and_not_outside() -> None:
-    """Scores so far apart that probabilities are denormal, in whatever mode and number of threads: the same bits."""
-    inputs, image = example(height=40, width=40, dtype=torch.float32)
-    inputs[0] *= 40
-    features = image_features(image[0], *THETAS.values())[1]
-    results, tiny, small = [], torch.full((1600, 3), 1e-38), torch.full((1600, 3), 1e-34)
-    before = torch.get_num_threads()
-    try:
-        for flush in (False, True):
-            torch.set_flush_denormal(flush)
-            for threads in (1, 2):
-                torch.set_num_threads(threads)
-                out, gradients = with_gradients(inputs, image, 5)
-                results.append([out, *gradients])
-                assert not permutohedral_filter(tiny, features).any()
-                assert permutohedral_filter(small, features).all()
-                assert bool((tiny * 0.5).any()) is not flush
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other))
-    exact = run([tensor.double() for tensor in inputs], image.double(), 5)
-    assert error(results[0][0], exact.numpy()) < 1e-5
-
-
-def test_an_iteration_keeps_its_q_and_the_vertices() -> None:
-    inputs, image = example(height=40, width=40)  # several blocks, which share vertices
-    inputs[0].requires_grad_()
-    vertices = sum(len(plain.Lattice(features).vertices) for features in plain.image_features(image[0], **THETAS))
-    bytes_at = {}
-    for iterations in (1, 3):
-        out = run(inputs, image, iterations)
-        bytes_at[iterations] = live_state_bytes()
-        del out
-        gc.collect()
-    assert bytes_at[3] - bytes_at[1] == 2 * (1600 + vertices) * 8 * 8  # rows of three float64, padded to eight
-
-
-def test_state_does_not_see_later_changes() -> None:
-    """Solvers write weights in place; the gradient belongs to the values the forward pass saw."""
-    inputs, image = example()
-    _, expected = with_gradients(inputs, image)
-    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-    out = run(leaves, image)
-    with torch.no_grad():
-        for leaf in leaves:
-            leaf.zero_()
-    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
-    assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(out, leaves, weights), expected))
 
 
 def test_non_contiguous_inputs_and_shared_q0() -> None:
@@ -438,82 +305,6 @@ def test_non_contiguous_inputs_and_shared_q0() -> None:
     strided = unary.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     transposed = [weight.T.contiguous().T for weight in inputs[2:]]
     assert torch.equal(run([strided, strided, *transposed], image.flip(3).flip(3)), expected)
-
-
-def _in_child(queue: Any) -> None:
-    inputs, image = example(1, 3, 40, 41)
-    queue.put(run(inputs, image).numpy())
-
-
-def test_works_in_a_forked_process() -> None:
-    """As in a DataLoader's worker: the parent's threads do not exist there."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        inputs, image = example(1, 3, 40, 41)
-        expected = run(inputs, image)
-        context = multiprocessing.get_context("fork")
-        queue = context.Queue()
-        child = context.Process(target=_in_child, args=(queue,))
-        child.start()
-        assert np.array_equal(queue.get(timeout=60), expected.numpy())
-        child.join(60)
-        assert child.exitcode == 0
-    finally:
-        torch.set_num_threads(before)
-
-
-# ------------------------------------------------------------------------------------------------------------ errors
-
-
-def replaced(index: int, tensor: Tensor) -> list[Tensor]:
-    inputs, _ = example()
-    inputs[index] = tensor
-    return inputs
-
-
-@pytest.mark.parametrize(
-    ("inputs", "image", "message"),
-    [
-        (example()[0], torch.zeros(1, 3, 6, 8).double(), r"\(1, 3, 6, 8\) but unary \(1, 3, 6, 7\): height and width"),
-        (example()[0], torch.zeros(2, 3, 6, 7).double(), r"\(2, 3, 6, 7\) but unary \(1, 3, 6, 7\): there must be one"),
-        (example()[0], torch.zeros(3, 6, 7).double(), "image must be"),
-        (example()[0], torch.zeros(1, 15, 6, 7).double(), "1 to 14 channels"),
-        (example()[0], torch.zeros(1, 3, 6, 7), r"use image.to\(unary.dtype\)"),
-        (replaced(0, torch.zeros(3, 6, 7).double()), example()[1], r"unary must be \(N, C, H, W\)"),
-        (replaced(1, torch.zeros(1, 3, 6, 8).double()), example()[1], r"q0 has shape \(1, 3, 6, 8\) but unary"),
-        (replaced(2, torch.zeros(3).double()), example()[1], r"spatial_weights has shape \(3,\).*\(1, 1, 3, 3\)"),
-        (replaced(3, torch.zeros(4, 4).double()), example()[1], r"bilateral_weights has shape \(4, 4\)"),
-        (replaced(4, torch.zeros(1, 3, 3).double()), example()[1], r"compatibility has shape \(1, 3, 3\)"),
-        (replaced(0, torch.zeros(1, 3, 6, 7, device="meta")), example()[1], "on a CPU or CUDA device"),
-        (example()[0], torch.full((1, 3, 6, 7), torch.nan).double(), "NaN or infinite"),
-        (example()[0], torch.full((1, 3, 6, 7), torch.inf).double(), "NaN or infinite"),
-    ],
-)
-def test_shape_errors(inputs: list[Tensor], image: Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        run(inputs, image)
-
-
-@pytest.mark.parametrize("iterations", [0, -1, 1.5, True])
-def test_iterations_must_be_positive(iterations: Any) -> None:
-    inputs, image = example()
-    with pytest.raises(ValueError, match="iterations must be an integer of at least 1"):
-        run(inputs, image, iterations=iterations)
-
-
-@pytest.mark.parametrize("name", list(THETAS))
-@pytest.mark.parametrize("value", [0.0, -3.0, float("nan"), float("inf")])
-def test_thetas_must_be_positive(name: str, value: float) -> None:
-    inputs, image = example()
-    with pytest.raises(ValueError, match=f"{name} must be finite and greater than 0"):
-        run(inputs, image, **{name: value})
-
-
-def test_tiny_thetas_say_what_is_wrong() -> None:
-    inputs, image = example()
-    with pytest.raises(ValueError, match="use larger standard deviations"):
-        run(inputs, image, theta_beta=1e-12)
 
 
 def test_empty_batch() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as peer
-from support.datasets import (
+from support.crfasrnn.datasets import (
     instances,
     make_coco,
     only_labels,

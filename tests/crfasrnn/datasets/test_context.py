@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from scipy.io import savemat
-from support.datasets import (
+from support.crfasrnn.datasets import (
     HEIGHT,
     WIDTH,
     labels_of,

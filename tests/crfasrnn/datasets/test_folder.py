@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.datasets import (
+from support.crfasrnn.datasets import (
     labels_of,
     make_folder,
     photograph,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.datasets import (
+from support.crfasrnn.datasets import (
     labels_of,
     make_sbd,
     make_voc,

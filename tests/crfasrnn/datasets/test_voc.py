@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.datasets import (
+from support.crfasrnn.datasets import (
     HEIGHT,
     WIDTH,
     labels_of,

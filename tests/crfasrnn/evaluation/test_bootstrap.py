@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from support.datasets import pictures
+from support.crfasrnn.datasets import pictures
 from support.fuzz import SETTINGS, damaged, one_error_or_a_result
 
 from caffe.errors import CaffeError

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
-from support.datasets import pictures
+from support.crfasrnn.datasets import pictures
 
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions

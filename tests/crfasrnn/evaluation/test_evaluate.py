@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.datasets import two_pictures
-from support.models import Threshold
+from support.crfasrnn.datasets import two_pictures
+from support.crfasrnn.models import Threshold
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import numbered_classes

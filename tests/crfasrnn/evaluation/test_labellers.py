@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.datasets import labels_of, make_folder, two_pictures
-from support.models import Threshold
+from support.crfasrnn.datasets import labels_of, make_folder, two_pictures
+from support.crfasrnn.models import Threshold
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOC_CLASSES, Classes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
-from support.datasets import pictures as noisy_pictures
+from support.crfasrnn.datasets import pictures as noisy_pictures
 from support.reference_data import shared_path
 
 from crfasrnn.evaluation import metrics

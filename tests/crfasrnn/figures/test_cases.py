@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from support.figures import RIGHT, two_methods
+from support.crfasrnn.figures import RIGHT, two_methods
 
 from caffe.errors import CaffeError
 from crfasrnn.evaluation.labellers import saved_labels

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from support.figures import text_log
+from support.crfasrnn.figures import text_log
 
 from caffe.errors import CaffeError
 from crfasrnn.figures.curves import Curves, draw_training, read_curves, read_events, seconds, smoothed, speed

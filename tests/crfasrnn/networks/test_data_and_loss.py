@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from support.training import databases
+from support.crfasrnn.training import databases
 
 import caffe
 from caffe.net_spec import NetSpec

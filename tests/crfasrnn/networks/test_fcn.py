@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.prototxts import committed, coordinate_maps, layer
+from support.crfasrnn.prototxts import committed, coordinate_maps, layer
 
 PUBLISHED = [
     *("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.prototxts import PROTOTXT, layer, parse
+from support.crfasrnn.prototxts import PROTOTXT, layer, parse
 
 from crfasrnn.networks import prototxts
 

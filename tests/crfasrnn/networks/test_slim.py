@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.prototxts import committed, coordinate_maps, layer
+from support.crfasrnn.prototxts import committed, coordinate_maps, layer
 
 from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L

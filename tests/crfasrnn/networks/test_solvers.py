@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.prototxts import committed, layer
+from support.crfasrnn.prototxts import committed, layer
 
 from crfasrnn.networks import prototxts, solvers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from support.training import write_trunk
+from support.crfasrnn.training import write_trunk
 
 import caffe
 from caffe.errors import CaffeError

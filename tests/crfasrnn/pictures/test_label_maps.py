@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 from hypothesis import given
 from PIL import Image
-from support.datasets import labels_of
+from support.crfasrnn.datasets import labels_of
 from support.fuzz import SETTINGS, damaged, one_error_or_a_result
 
 from caffe.errors import CaffeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.datasets import discs
+from support.crfasrnn.datasets import discs
 
 from crfasrnn.postprocessing.search import Sample
 

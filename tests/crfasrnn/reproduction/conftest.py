@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import status
-from support.reproduction import first_call, miniature_voc
+from support.crfasrnn.reproduction import first_call, miniature_voc
 
 from crfasrnn.commands.reproduce import STOPPED
 

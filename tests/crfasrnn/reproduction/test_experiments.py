@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from support.reproduction import settings_of
+from support.crfasrnn.reproduction import settings_of
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support.reproduction import table_of
+from support.crfasrnn.reproduction import table_of
 
 from caffe.errors import CaffeError
 from crfasrnn.reproduction.report import markdown, write_docs

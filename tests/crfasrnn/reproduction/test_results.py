@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reproduction import table_of
+from support.crfasrnn.reproduction import table_of
 
 from crfasrnn.evaluation.bootstrap import Comparison, ImageConfusions, compare
 from crfasrnn.reproduction.results import Difference, Row, to_json

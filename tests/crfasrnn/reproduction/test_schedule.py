@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.reproduction import settings_of
+from support.crfasrnn.reproduction import settings_of
 
 from crfasrnn.reproduction.experiments import LONGER, job
 from crfasrnn.reproduction.schedule import lines

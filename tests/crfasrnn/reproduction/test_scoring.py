@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reproduction import CLASSES
+from support.crfasrnn.reproduction import CLASSES
 
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.pictures.label_maps import read_labels

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.reproduction import CLASSES, settings_of
+from support.crfasrnn.reproduction import CLASSES, settings_of
 
 from caffe.errors import CaffeError
 from crfasrnn.reproduction.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from google.protobuf import text_format
-from support.training import WIDTH, piece
+from support.crfasrnn.training import WIDTH, piece
 
 from caffe.proto.model_file import read_model, write_model_hdf5
 from crfasrnn.networks import recipes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 from support.commands import status
-from support.reproduction import CLASSES, LISTS, table_of
+from support.crfasrnn.reproduction import CLASSES, LISTS, table_of
 
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.reproduction.experiments import ABLATIONS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.commands import status
-from support.reproduction import CLASSES, LISTS, settings_of
+from support.crfasrnn.reproduction import CLASSES, LISTS, settings_of
 
 from crfasrnn.datasets.databases import IMAGES, read_database
 from crfasrnn.reproduction.experiments import LONGER

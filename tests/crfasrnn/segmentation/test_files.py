@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.datasets import photograph
-from support.models import save_net, with_crf
+from support.crfasrnn.datasets import photograph
+from support.crfasrnn.models import save_net, with_crf
 
 from caffe.errors import CaffeError
 from crfasrnn import Segmenter

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from support.models import Files, save_net, scores, with_crf
+from support.crfasrnn.models import Files, save_net, scores, with_crf
 from support.reference_data import REPOSITORY
 
 import caffe

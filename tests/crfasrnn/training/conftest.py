@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.training import databases, quiet, slim
+from support.crfasrnn.training import databases, quiet, slim
 
 from caffe.logs.glog import logger
 from crfasrnn.training.train import train

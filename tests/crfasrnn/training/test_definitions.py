@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
-from support.training import slim
+from support.crfasrnn.training import slim
 
 from caffe.proto import caffe_pb2
 from crfasrnn.classes import numbered_classes, read_classes

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from support.training import quiet, slim
+from support.crfasrnn.training import quiet, slim
 
 import caffe
 from caffe.errors import CaffeError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.training import own_pictures, slim
+from support.crfasrnn.training import own_pictures, slim
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import Classes, numbered_classes, write_classes

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
-from support.training import quiet, slim, weights_of
+from support.crfasrnn.training import quiet, slim, weights_of
 
 import caffe
 from caffe.proto.model_file import write_model_hdf5

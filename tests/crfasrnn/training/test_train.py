@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from support.training import quiet, same, slim, weights_of
+from support.crfasrnn.training import quiet, same, slim, weights_of
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2

@@ -15,7 +15,7 @@ from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.reproduction.settings import Settings
-from support.training import WIDTH, piece
+from support.crfasrnn.training import WIDTH, piece
 
 CLASSES = (0, 8, 15)
 NAMES = [f"i{number:02}" for number in range(12)]

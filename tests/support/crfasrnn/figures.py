@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crfasrnn.datasets import Dataset, folder
 from crfasrnn.pictures.label_maps import write_labels
-from support.datasets import labels_of, photograph
+from support.crfasrnn.datasets import labels_of, photograph
 
 # Columns out of 16 that the last method gets right where the first one gets half of them: its gain rises with the number.
 RIGHT = {"e": 16, "b": 13, "g": 11, "a": 9, "c": 6, "d": 3, "f": 0}
