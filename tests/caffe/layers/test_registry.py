@@ -9,7 +9,7 @@ from support.caffe.plugins import install, run
 
 import caffe
 from caffe.errors import CaffeError
-from caffe.layers.neuron import ReLU
+from caffe.layers.activation import ReLU
 from caffe.layers.registry import layer_class, layer_type_list, register_layer, unknown_type_message
 
 
