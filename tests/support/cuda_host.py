@@ -1,4 +1,4 @@
-"""What tests of cuda_host share."""
+"""Calls of the CUDA source's build for the host, and of the CPU's operator."""
 
 from __future__ import annotations
 

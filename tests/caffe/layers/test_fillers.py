@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import text_format
 from support.reference_data import shared_path
 
+import caffe
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
@@ -74,3 +75,35 @@ def test_shapes_without_axes_are_filled() -> None:
 def test_unsuitable_fillers_say_why(shape: tuple[int, ...], spec: str, message: str) -> None:
     with pytest.raises(CaffeError, match=message):
         filled(shape, spec)
+
+
+pytestmark = pytest.mark.usefixtures("compute")
+
+
+@pytest.mark.parametrize(
+    ("layer", "index", "shape"),
+    [
+        ('type: "Convolution" convolution_param { num_output: 2 kernel_size: 2 bias_filler FILLER }', 1, (2,)),
+        (
+            'type: "Convolution" convolution_param { num_output: 2 kernel_size: 2 weight_filler FILLER }',
+            0,
+            (2, 3, 2, 2),
+        ),
+        ('type: "Deconvolution" convolution_param { num_output: 2 kernel_size: 2 bias_filler FILLER }', 1, (2,)),
+        ('type: "InnerProduct" inner_product_param { num_output: 2 weight_filler FILLER }', 0, (2, 75)),
+        ('type: "InnerProduct" inner_product_param { num_output: 2 bias_filler FILLER }', 1, (2,)),
+        ('type: "Embed" embed_param { num_output: 2 input_dim: 4 weight_filler FILLER }', 0, (4, 2)),
+        ('type: "Embed" embed_param { num_output: 2 input_dim: 4 bias_filler FILLER }', 1, (2,)),
+        ('type: "PReLU" prelu_param { filler FILLER }', 0, (3,)),
+        ('type: "Bias" bias_param { filler FILLER }', 0, (3,)),
+        ('type: "Scale" scale_param { filler FILLER }', 0, (3,)),
+        ('type: "Scale" scale_param { bias_term: true bias_filler FILLER }', 1, (3,)),
+    ],
+)
+def test_fillers_fill_the_parameter_they_are_for(layer: str, index: int, shape: tuple[int, ...]) -> None:
+    text = f"""layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 1 dim: 3 dim: 5 dim: 5 }} }} }}
+      layer {{ name: "l" bottom: "x" top: "y" {layer.replace("FILLER", '{ type: "constant" value: 7 }')} }}"""
+    net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TEST)
+    for k, blob in enumerate(net.params["l"]):
+        assert (blob.data == 7).all() == (k == index)
+    assert net.params["l"][index].shape == shape

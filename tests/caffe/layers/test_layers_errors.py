@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
-from google.protobuf import text_format
+from support.caffe.layer_errors import IMAGE, net_with
 
 import caffe
-from caffe.proto import caffe_pb2
 
 pytestmark = pytest.mark.usefixtures("compute")
 
 
-def build(shapes: list[tuple[int, ...]], layer: str, tops: str = 'top: "y"', phase: int = caffe.TEST) -> caffe.Net:
-    dims = [" ".join(f"dim: {n}" for n in shape) for shape in shapes]
-    inputs = "".join(
-        f'layer {{ name: "in{i}" type: "Input" top: "in{i}" input_param {{ shape {{ {dim} }} }} }} '
-        for i, dim in enumerate(dims)
-    )
-    bottoms = " ".join(f'bottom: "in{i}"' for i in range(len(shapes)))
-    text = f'{inputs} layer {{ name: "wrong" {bottoms} {tops} {layer} }}'
-    return caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), phase)
-
-
-IMAGE = (1, 4, 6, 6)
 CASES: list[tuple[list[tuple[int, ...]], str, str]] = [
     ([IMAGE], 'type: "Convolution" convolution_param { kernel_size: 3 }', "num_output"),
     (
@@ -117,97 +101,5 @@ CASES: list[tuple[list[tuple[int, ...]], str, str]] = [
 @pytest.mark.parametrize(("shapes", "layer", "message"), CASES, ids=[message[:30] for _, _, message in CASES])
 def test_wrong_nets_say_what_is_wrong_and_where(shapes: list[tuple[int, ...]], layer: str, message: str) -> None:
     with pytest.raises(caffe.CaffeError, match=message) as error:
-        build(shapes, layer)
+        net_with(shapes, layer)
     assert "wrong" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "points", ["slice_point: 5", "slice_point: 4", "slice_point: 1 slice_point: 2", "slice_dim: 1 axis: 1", ""]
-)
-def test_slices_that_do_not_exist(points: str) -> None:
-    with pytest.raises(caffe.CaffeError, match=r"wrong.*(slice|divide)"):
-        build([(1, 4 if points else 3, 6)], f'type: "Slice" slice_param {{ {points} }}', 'top: "a" top: "b"')
-
-
-def test_weights_do_not_fit_another_number_of_channels() -> None:
-    for layer, message in (
-        (
-            'type: "Convolution" convolution_param { num_output: 3 kernel_size: 3 }',
-            "incompatible with convolution kernel: 5 channels",
-        ),
-        (
-            'type: "InnerProduct" inner_product_param { num_output: 3 }',
-            "Input size incompatible with inner product parameters",
-        ),
-        ('type: "BatchNorm"', "has 5 channels, the statistics are for 4"),
-        ('type: "Scale"', "dimension mismatch"),
-    ):
-        net = build([IMAGE], layer)
-        net.blobs["in0"].reshape(1, 5, 6, 6)
-        with pytest.raises(caffe.CaffeError, match=message):
-            net.reshape()
-
-
-@pytest.mark.parametrize(
-    ("layer", "label", "message"),
-    [
-        ('type: "SoftmaxWithLoss"', 3, r"label 3 at position \(1, 2\) .*not in 0..2; no ignore_label is set"),
-        (
-            'type: "SoftmaxWithLoss" loss_param { ignore_label: 255 }',
-            -1,
-            r"label -1 at position \(1, 2\) .*not the ignore label 255",
-        ),
-        ('type: "SoftmaxWithLoss"', np.nan, r"label nan at position \(1, 2\)"),
-        ('type: "Accuracy"', 7, r"label 7 at position \(1, 2\)"),
-    ],
-)
-def test_labels_outside_the_classes_are_named(layer: str, label: float, message: str) -> None:
-    net = build([(2, 3, 4), (2, 4)], layer)
-    net.blobs["in1"].data[1, 2] = label
-    with pytest.raises(caffe.CaffeError, match=message):
-        net.forward()
-
-
-def test_indices_out_of_range_are_refused() -> None:
-    reindex = build([(2, 3), (1,)], 'type: "BatchReindex"')
-    reindex.blobs["in1"].data[...] = 2
-    with pytest.raises(caffe.CaffeError, match=r"2..2 are not within 0..1"):
-        reindex.forward()
-    embed = build([(2,)], 'type: "Embed" embed_param { num_output: 2 input_dim: 3 }')
-    embed.blobs["in0"].data[...] = -1
-    with pytest.raises(caffe.CaffeError, match=r"-1..-1 are not within 0..2"):
-        embed.forward()
-
-
-def python_net(module: str, layer: str) -> caffe.Net:
-    return build([(2, 3)], f'type: "Python" python_param {{ module: "{module}" layer: "{layer}" param_str: "2.5" }}')
-
-
-def test_python_layers_are_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "times_layer_module.py").write_text(
-        "import caffe\n"
-        "class Times(caffe.Layer):\n"
-        "    def setup(self, bottom, top):\n"
-        "        self.factor = float(self.param_str)\n"
-        "    def reshape(self, bottom, top):\n"
-        "        top[0].reshape(*bottom[0].data.shape)\n"
-        "    def forward(self, bottom, top):\n"
-        "        top[0].data[...] = self.factor * bottom[0].data\n"
-        "class NoLayer:\n"
-        "    pass\n"
-    )
-    (tmp_path / "broken_layer_module.py").write_text("1 / 0\n")
-    monkeypatch.chdir(tmp_path)
-    net = python_net("times_layer_module", "Times")
-    net.blobs["in0"].data[...] = 2
-    net.forward()
-    assert (net.blobs["y"].data == 5).all()
-    for module, layer, message in (
-        ("times_layer_module", "Absent", "has no class 'Absent'"),
-        ("times_layer_module", "NoLayer", "must be a subclass of caffe.Layer"),
-        ("absent_layer_module", "X", "cannot import module 'absent_layer_module'"),
-        ("broken_layer_module", "X", "division by zero"),
-        ("", "X", "must give module and layer"),
-    ):
-        with pytest.raises(caffe.CaffeError, match=f"layer 'wrong'.*{message}"):
-            python_net(module, layer)

@@ -1,4 +1,4 @@
-"""What tests of crfasrnn/losses share."""
+"""Scores and labels for losses."""
 
 from __future__ import annotations
 

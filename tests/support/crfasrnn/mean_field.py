@@ -1,4 +1,4 @@
-"""What tests of crfasrnn/mean_field share."""
+"""Inputs for mean_field, and what to compare its results with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of crfasrnn/mean_field_kernels share."""
+"""Inputs for mean_field_kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of crfasrnn/module share."""
+"""Scenes for the module CrfRnn."""
 
 from __future__ import annotations
 

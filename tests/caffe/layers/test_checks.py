@@ -1,4 +1,4 @@
-"""A label that is no class, in a real database: the message names the layer, the value and the entry it came from."""
+"""Labels that are no class: the message names the layer, the value and where it came from."""
 
 from __future__ import annotations
 
@@ -7,10 +7,34 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from support.caffe.layer_errors import net_with
 
 import caffe
 from caffe.errors import CaffeError
 from caffe.io import array_to_datum
+
+pytestmark = pytest.mark.usefixtures("compute")
+
+
+@pytest.mark.parametrize(
+    ("layer", "label", "message"),
+    [
+        ('type: "SoftmaxWithLoss"', 3, r"label 3 at position \(1, 2\) .*not in 0..2; no ignore_label is set"),
+        (
+            'type: "SoftmaxWithLoss" loss_param { ignore_label: 255 }',
+            -1,
+            r"label -1 at position \(1, 2\) .*not the ignore label 255",
+        ),
+        ('type: "SoftmaxWithLoss"', np.nan, r"label nan at position \(1, 2\)"),
+        ('type: "Accuracy"', 7, r"label 7 at position \(1, 2\)"),
+    ],
+)
+def test_labels_outside_the_classes_are_named(layer: str, label: float, message: str) -> None:
+    net = net_with([(2, 3, 4), (2, 4)], layer)
+    net.blobs["in1"].data[1, 2] = label
+    with pytest.raises(caffe.CaffeError, match=message):
+        net.forward()
+
 
 NET = """
 layer {{ name: "data" type: "Data" top: "data" data_param {{ source: "{0}/images" backend: LMDB batch_size: 1 }} }}

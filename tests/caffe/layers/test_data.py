@@ -1,4 +1,4 @@
-"""Data, ImageData, MemoryData, HDF5Data and HDF5Output on real databases and files, and against genuine Caffe's batches."""
+"""Data, ImageData and MemoryData on real databases and files, and against genuine Caffe's batches."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import threading
 from pathlib import Path
 
 import cv2
-import h5py
 import lmdb
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from support.caffe.data_layers import EXTRAS, build
+from support.caffe.layer_options import RANDOM
 from support.reference_data import shared_path
 
-import caffe.layers  # noqa: F401  # registers the built-in types
+import caffe
+import caffe.layers  # registers the built-in types
 from caffe import mode
 from caffe.errors import CaffeError
 from caffe.net.net import Net
@@ -23,11 +25,38 @@ from caffe.proto import caffe_pb2
 
 pytestmark = pytest.mark.usefixtures("compute")
 
-EXTRAS = ("golden", "extras")
+
+@pytest.mark.parametrize(
+    "option", ["transform_param { force_color: true }", "data_param { SOURCE force_encoded_color: true }"]
+)
+def test_grey_datums_become_colour_images(option: str, tmp_path: Path) -> None:
+    image = RANDOM.integers(0, 256, (5, 6), np.uint8)
+    datum = caffe_pb2.Datum(encoded=True, data=cv2.imencode(".png", image)[1].tobytes())
+    with lmdb.open(str(tmp_path)) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"0", datum.SerializeToString())
+    source = f'source: "{tmp_path}" batch_size: 1'
+    option = option.replace("SOURCE", source) if "SOURCE" in option else f"{option} data_param {{ {source} }}"
+    text = f'layer {{ name: "d" type: "Data" top: "x" {option} }}'
+    net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TEST)
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["x"].data[0], np.stack([image] * 3))
 
 
-def build(prototxt: str, phase: int = mode.TEST) -> Net:
-    return Net(text_format.Parse(prototxt, caffe_pb2.NetParameter()), phase)
+def test_rand_skip_of_images_starts_within_its_bound(tmp_path: Path) -> None:
+    for k in range(6):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((2, 2, 3), k, np.uint8))
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{k}.png {k}\n" for k in range(6)))
+    text = f'''layer {{ name: "d" type: "ImageData" top: "x" top: "y"
+      image_data_param {{ source: "{tmp_path}/list.txt" rand_skip: 4 batch_size: 3 }} }}'''
+    starts = set()
+    for seed in range(25):
+        caffe.set_random_seed(seed)
+        net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
+        net.forward()
+        first = int(net.blobs["y"].data[0])
+        assert net.blobs["y"].data.tolist() == [first, (first + 1) % 6, (first + 2) % 6]
+        starts.add(first)
+    assert starts == {0, 1, 2, 3}
 
 
 def write_lmdb(folder: Path, datums: list[caffe_pb2.Datum]) -> Path:
@@ -71,16 +100,6 @@ def test_data_gives_the_batches_of_genuine_caffe(name: str, monkeypatch: pytest.
             net.forward()
             for top in expected.files:
                 np.testing.assert_allclose(net.blobs[top].data, expected[top][batch], rtol=1e-6, atol=1e-6)
-
-
-def test_hdf5data_gives_the_batches_of_genuine_caffe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(shared_path(*EXTRAS))
-    net = Net("hdf5data.prototxt", mode.TEST)
-    with np.load("hdf5data.npz") as expected:
-        for batch in range(len(expected["x"])):
-            net.forward()
-            for top in expected.files:
-                np.testing.assert_array_equal(net.blobs[top].data, expected[top][batch])
 
 
 def test_data_reads_in_order_and_wraps_round(tmp_path: Path) -> None:
@@ -289,59 +308,3 @@ def test_memorydata_refuses_what_does_not_fit() -> None:
     ):
         with pytest.raises(CaffeError, match=message):
             net.set_input_arrays(data, labels)
-
-
-def hdf5_net(listing: Path, options: str = "batch_size: 2", tops: str = 'top: "x" top: "y"') -> Net:
-    return build(f'layer {{ name: "h" type: "HDF5Data" {tops} hdf5_data_param {{ source: "{listing}" {options} }} }}')
-
-
-def hdf5_files(folder: Path) -> Path:
-    for name, begin, rows in (("a.h5", 0, 3), ("b.h5", 3, 2)):
-        with h5py.File(folder / name, "w") as file:
-            file["x"] = np.arange(begin, begin + rows, dtype=np.float64)[:, None] * [1, 10]
-            file["y"] = np.arange(begin, begin + rows, dtype=np.int32)
-    listing = folder / "list.txt"
-    listing.write_text("".join(f"{folder / name}\n" for name in ("a.h5", "b.h5")))
-    return listing
-
-
-def test_hdf5data_shuffles_rows_but_shows_each_once_a_round(tmp_path: Path) -> None:
-    mode.set_random_seed(1)
-    net = hdf5_net(hdf5_files(tmp_path), "batch_size: 5 shuffle: true")
-    rounds = []
-    for _ in range(8):
-        net.forward()
-        rounds.append(tuple(net.blobs["y"].data))
-        np.testing.assert_array_equal(net.blobs["x"].data[:, 1], 10 * net.blobs["y"].data)
-    assert all(sorted(rows) == [0, 1, 2, 3, 4] for rows in rounds)
-    assert len(set(rounds)) > 1
-
-
-def test_hdf5data_names_what_is_missing(tmp_path: Path) -> None:
-    listing = hdf5_files(tmp_path)
-    with pytest.raises(CaffeError, match=r"a\.h5' has no dataset 'z'; it has x, y"):
-        hdf5_net(listing, tops='top: "z"')
-    with pytest.raises(CaffeError, match=r"nowhere\.txt"):
-        hdf5_net(tmp_path / "nowhere.txt")
-    listing.write_text(f"{tmp_path / 'nowhere.h5'}\n")
-    with pytest.raises(CaffeError, match=r"nowhere\.h5"):
-        hdf5_net(listing)
-    with h5py.File(tmp_path / "uneven.h5", "w") as file:
-        file["x"], file["y"] = np.zeros((3, 2)), np.zeros(2)
-    listing.write_text(f"{tmp_path / 'uneven.h5'}\n")
-    with pytest.raises(CaffeError, match=r"uneven\.h5.*as many|uneven\.h5.*same number of rows"):
-        hdf5_net(listing)
-
-
-def test_hdf5output_appends_what_hdf5data_reads(tmp_path: Path) -> None:
-    target = tmp_path / "out.h5"
-    net = build(
-        f"""layer {{ name: "h" type: "HDF5Data" top: "x" top: "y"
-              hdf5_data_param {{ source: "{hdf5_files(tmp_path)}" batch_size: 2 }} }}
-            layer {{ name: "o" type: "HDF5Output" bottom: "x" bottom: "y" hdf5_output_param {{ file_name: "{target}" }} }}"""
-    )
-    net.forward()
-    net.forward()
-    with h5py.File(target) as file:
-        np.testing.assert_array_equal(file["data"], np.arange(4)[:, None] * [1, 10])
-        np.testing.assert_array_equal(file["label"], np.arange(4))
