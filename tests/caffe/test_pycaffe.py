@@ -73,18 +73,6 @@ def test_blobs_by_number(path: str) -> None:
     assert net._blobs[net._top_ids(1)[0]] is net.blobs["fit"]
 
 
-def test_legacy_shapes_of_blobs() -> None:
-    blob = caffe.Blob((2, 3))
-    assert (blob.num, blob.channels, blob.height, blob.width, blob.count) == (2, 3, 1, 1, 6)
-    blob.reshape(1, 2, 3, 4, 5)
-    assert blob.count == 120
-    with pytest.raises(RuntimeError, match="legacy accessors"):
-        _ = blob.num
-    for shape in ((-1,), (1,) * 33, (2**16, 2**16)):
-        with pytest.raises(RuntimeError, match="Cannot reshape"):
-            blob.reshape(*shape)
-
-
 @pytest.fixture
 def own_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_solver_count", None)

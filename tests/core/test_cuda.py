@@ -80,7 +80,7 @@ def test_golden(path: Path) -> None:
     thetas = {name: meta[name] for name in THETAS}
     top = mean_field(*leaves[:2], image, *leaves[2:], iterations=meta["T"], **thetas)
     top.backward(torch.from_numpy(case["top_diff"]).cuda())
-    # Image sizes that are no multiple of 4: see tests/crfasrnn/crf/test_mean_field.py.
+    # Image sizes that are no multiple of 4: see tests/crfasrnn/mean_field/test_mean_field.py.
     odd = image.shape[2] * image.shape[3] % 4 != 0
     assert error(top, case["top"]) < (1e-2 if odd else 1e-4)
     for leaf, name in zip(leaves, names):

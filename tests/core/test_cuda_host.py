@@ -50,7 +50,7 @@ def test_golden(path: Path) -> None:
     scales = position, position, [1.0, meta["theta_beta"]]
     args = [unary, q0, features, weights, mu.reshape(mu.shape[-2:]), None, *scales, [2, 2], meta["T"], True, 0]
     top, d_unary, d_q0, d_weights, d_mu = both_passes(args, torch.from_numpy(case["top_diff"]))
-    # Image sizes that are no multiple of 4: see tests/crfasrnn/crf/test_mean_field.py.
+    # Image sizes that are no multiple of 4: see tests/crfasrnn/mean_field/test_mean_field.py.
     odd = image.shape[2] * image.shape[3] % 4 != 0
     assert error(top, case["top"]) < (1e-2 if odd else 1e-4)
     gradients = {

@@ -1,0 +1,61 @@
+"""Weights from files: by name, checked before anything is written; upsampling where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.caffe.nets import CONV
+
+import caffe
+from caffe.errors import CaffeError
+
+pytestmark = pytest.mark.usefixtures("compute")
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str, name: str = "net.prototxt") -> str:
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_weights_round_trip_and_mismatches(write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = caffe.Net(write(CONV), caffe.TEST)
+    for suffix, save in ((".caffemodel", source.save), (".caffemodel.h5", source.save_hdf5)):
+        save(str(tmp_path / f"w{suffix}"))
+        other = caffe.Net(write(CONV), str(tmp_path / f"w{suffix}"), caffe.TEST)
+        for name in source.params:
+            for ours, theirs in zip(source.params[name], other.params[name]):
+                np.testing.assert_array_equal(ours.data, theirs.data)
+    wrong = write(CONV.replace("num_output: 4", "num_output: 5"), "wrong.prototxt")
+    words = "Cannot copy param 0 weights from layer 'conv'; shape mismatch.  Source param shape is 4 3 3 3 \\(108\\); target"
+    with pytest.raises(CaffeError, match=words):
+        caffe.Net(wrong, str(tmp_path / "w.caffemodel"), caffe.TEST)
+    nobody = write(CONV.replace('name: "conv"', 'name: "c"').replace('name: "a"', 'name: "b"'), "nobody.prototxt")
+    with pytest.raises(CaffeError, match="no layer of this file is in the net"):
+        caffe.Net(nobody, str(tmp_path / "w.caffemodel"), caffe.TEST)
+    renamed = write(CONV.replace('name: "a"', 'name: "new"'), "renamed.prototxt")
+    with caplog.at_level("WARNING", "caffe"):
+        caffe.Net(renamed, str(tmp_path / "w.caffemodel"), caffe.TEST)
+    assert "has no weights for: new" in caplog.text
+
+
+def test_zero_deconvolution_becomes_diagonal_bilinear(write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = CONV + (
+        'layer { name: "up" type: "Deconvolution" bottom: "a" top: "up" '
+        "convolution_param { num_output: 2 kernel_size: 4 stride: 2 pad: 1 bias_term: false } }"
+    )
+    source = caffe.Net(write(CONV), caffe.TEST)
+    source.save(str(tmp_path / "w.caffemodel"))
+    with caplog.at_level("WARNING", "caffe"):
+        net = caffe.Net(write(text, "up.prototxt"), str(tmp_path / "w.caffemodel"), caffe.TEST)
+    assert "all-zero weights" in caplog.text
+    ramp = np.array([0.25, 0.75, 0.75, 0.25])
+    weight = net.params["up"][0].data
+    np.testing.assert_allclose(weight[0, 0], np.outer(ramp, ramp))
+    assert not weight[0, 1].any()
