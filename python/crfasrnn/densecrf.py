@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crfasrnn import _core
+from crfasrnn.crf.options import are_thetas
 
 Array = npt.NDArray[Any]
 
@@ -309,7 +310,7 @@ class DenseCRF2D(DenseCRF):
         if image.ndim != 3 or image.shape[:2] != self._grid or image.shape[2] < 1:
             raise ValueError(f"Bad shape for pairwise bilateral (Need {(*self._grid, 3)}, got {image.shape})")
         deviations = np.asarray(srgb, np.float32)
-        if deviations.shape not in ((), image.shape[2:]) or not (np.isfinite(deviations) & (deviations > 0)).all():
+        if deviations.shape not in ((), image.shape[2:]) or not are_thetas(deviations.ravel()):
             raise ValueError(f"srgb must be positive, one number or {image.shape[2]}, got {srgb!r}")
         channels = np.ascontiguousarray(np.moveaxis(image.astype(np.float32) / deviations, 2, 0))
         self._add(channels, _pair(sxy), compat, kernel, normalization)
@@ -317,7 +318,7 @@ class DenseCRF2D(DenseCRF):
 
 def _pair(sxy: float | Sequence[float]) -> tuple[float, float]:
     values = np.broadcast_to(np.asarray(sxy, np.float64), 2) if np.ndim(sxy) == 0 else np.asarray(sxy, np.float64)
-    if values.shape != (2,) or not (np.isfinite(values) & (values > 0)).all():
+    if values.shape != (2,) or not are_thetas(values):
         raise ValueError(f"sxy must be positive, one number or (x, y), got {sxy!r}")
     return float(values[0]), float(values[1])
 

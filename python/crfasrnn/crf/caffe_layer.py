@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -52,7 +51,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
             raise CaffeError(f"layer '{self.name}': num_iterations must be at least 1.")
         for field in ("theta_alpha", "theta_beta", "theta_gamma"):
             value = getattr(self._options, field)
-            if not (math.isfinite(value) and value > 0):
+            if not options.are_thetas([value]):
                 raise CaffeError(f"layer '{self.name}': {field} must be a positive number, not {value}.")
         if len(bottom[0]) != 4:
             raise CaffeError(f"layer '{self.name}': {self._blob(0)} must be N x C x H x W, not {bottom[0]}.")

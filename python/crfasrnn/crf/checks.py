@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
+
+from crfasrnn.crf import options
 
 # By type of device. Half precision is computed in float32.
 DTYPES = {
@@ -31,7 +31,7 @@ def check_iterations(iterations: int) -> None:
 def check_theta(name: str, theta: float | Tensor) -> None:
     """Raise ValueError unless a standard deviation is finite and positive."""
     values = theta.detach().flatten().tolist() if isinstance(theta, Tensor) else [theta]
-    if not all(math.isfinite(value) and value > 0 for value in values):
+    if not options.are_thetas(values):
         raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
 
 

@@ -6,7 +6,8 @@ A word is written "per_class" in Python, "per-class" on the command line and PER
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ ACTIVATIONS = ("softmax", "relu")
 # What a kernel is multiplied by, D being the diagonal of its responses to ones: nothing, D^-1 on the right, D^-1 on the left
 # (the paper's weighted mean), D^-1/2 on both sides.
 NORMALIZATIONS = ("none", "before", "after", "symmetric")
+
+
+def are_thetas(values: Iterable[float]) -> bool:
+    """Whether all can be standard deviations of a kernel: finite and greater than 0."""
+    return all(math.isfinite(value) and value > 0 for value in values)
 
 
 def check(name: str, word: str, words: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
+from crfasrnn.crf.options import are_thetas
 from crfasrnn.densecrf import DenseCRF2D
 
 _LIMIT = 1 << 20  # bytes of a settings file
@@ -36,7 +37,7 @@ class CrfSettings:
     def __post_init__(self) -> None:
         for name, values, count in (("spatial", self.spatial, 2), ("bilateral", self.bilateral, 3)):
             numbers = len(values) == count and all(isinstance(value, int | float) for value in values)
-            if not numbers or not all(math.isfinite(v) for v in values) or min(values[:-1]) <= 0 or values[-1] < 0:
+            if not numbers or not are_thetas(values[:-1]) or not 0 <= values[-1] < math.inf:
                 raise CaffeError(
                     f"{name} needs {count - 1} positive standard deviation(s) and a weight of at least 0, not {values}"
                 )

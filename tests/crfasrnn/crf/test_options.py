@@ -43,6 +43,12 @@ def test_matrices(sets: tuple[int, ...]) -> None:
         assert options.compatibility_matrix(full, kept) is full
 
 
+def test_thetas_are_finite_and_positive() -> None:
+    assert options.are_thetas([1e-30, 3, 1e30])
+    for value in (0.0, -1.0, float("nan"), float("inf")):
+        assert not options.are_thetas([1.0, value])
+
+
 def test_commands_get_the_words_without_torch() -> None:
     program = "import sys, crfasrnn.crf.options; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"
