@@ -118,16 +118,16 @@ class Layer:
         return any(self.propagate_down) or any(self.param_propagate_down)
 
 
-def _place(values: torch.Tensor) -> torch.Tensor:
-    """A tensor of the same shape that has memory for one element: a place in autograd's graph, not a value."""
+def _leaf(values: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same shape that has memory for one element: a leaf of autograd's graph, not a value."""
     return values.new_empty_strided(values.shape, (0,) * values.dim())
 
 
-class _Entry(torch.autograd.Function):
-    """The values as a function of a place, with gradient one: what nobody needs for backward is not kept by the graph."""
+class _FromLeaf(torch.autograd.Function):
+    """The values as a function of a leaf, with gradient one: what nobody needs for backward is not kept by the graph."""
 
     @staticmethod
-    def forward(ctx: Any, place: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, leaf: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         return values.view_as(values)
 
     @staticmethod
@@ -135,7 +135,7 @@ class _Entry(torch.autograd.Function):
         return grads[0], None
 
 
-class _Exit(torch.autograd.Function):
+class _ToDiff(torch.autograd.Function):
     """A scalar as a function of a top's values, whose gradient with respect to these is the top's diff.
 
     Handing diffs to autograd.grad costs 32 MB: it imports sympy to compare their shapes.
@@ -151,29 +151,37 @@ class _Exit(torch.autograd.Function):
         return ctx.top.grad.view(ctx.shape), None
 
 
-class _Tape(NamedTuple):
-    """A recorded forward: places of the bottoms, the parameters themselves, exits of the tops."""
+class _RecordedCall(NamedTuple):
+    """A forward that autograd has seen, to be differentiated when the tops' diffs are there.
 
-    bottoms: list[torch.Tensor]
+        leaf of bottom 0 --_FromLeaf--+
+        leaf of bottom 1 --_FromLeaf--+--> compute --> top 0 --_ToDiff--> end 0
+        parameters -------------------+           --> top 1 --_ToDiff--> end 1
+
+    The leaves stand for the bottoms in the graph without their values. The gradient of an end with respect to its top is that top's
+    diff, so that the gradients of all ends with respect to leaves and parameters are the layer's backward step.
+    """
+
+    leaves: list[torch.Tensor]
     params: list[torch.Tensor]
-    exits: list[torch.Tensor]
+    ends: list[torch.Tensor]
 
 
-class _Target(NamedTuple):
+class _Wanted(NamedTuple):
     """What to differentiate by, and the blob whose diff takes the gradient or, with `accumulate`, adds it."""
 
-    place: torch.Tensor
+    leaf: torch.Tensor
     blob: Blob
     accumulate: bool
 
 
-def _bottom_targets(tape: _Tape, bottom: Sequence[Blob], propagate_down: Sequence[bool]) -> list[_Target]:
-    flagged = zip(tape.bottoms, bottom, propagate_down)
-    return [_Target(place, blob, False) for place, blob, flag in flagged if flag and place.requires_grad]
+def _wanted_of_bottoms(call: _RecordedCall, bottom: Sequence[Blob], propagate_down: Sequence[bool]) -> list[_Wanted]:
+    flagged = zip(call.leaves, bottom, propagate_down)
+    return [_Wanted(leaf, blob, False) for leaf, blob, flag in flagged if flag and leaf.requires_grad]
 
 
-def _param_targets(tape: _Tape, blobs: Sequence[Blob]) -> list[_Target]:
-    return [_Target(param, blob, True) for param, blob in zip(tape.params, blobs) if param.requires_grad]
+def _wanted_of_params(call: _RecordedCall, blobs: Sequence[Blob]) -> list[_Wanted]:
+    return [_Wanted(param, blob, True) for param, blob in zip(call.params, blobs) if param.requires_grad]
 
 
 class TorchLayer(Layer):
@@ -184,7 +192,7 @@ class TorchLayer(Layer):
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
         super().__init__(layer_param, phase)
-        self._tape: _Tape | None = None
+        self._call: _RecordedCall | None = None
         # What a layer with cheap_forward read, until backward computes from it again.
         self._read: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None
 
@@ -219,7 +227,7 @@ class TorchLayer(Layer):
         inputs = [self._input(b, top) for b in bottom]
         params = [p.tensor for p in self.blobs]
         if self.will_run_backward and not self.cheap_forward:
-            self._tape, outputs = self._recorded(inputs, params, top)
+            self._call, outputs = self._recorded(inputs, params, top)
         else:
             self._read = (inputs, params) if self.will_run_backward else None
             with torch.no_grad():
@@ -229,55 +237,57 @@ class TorchLayer(Layer):
 
     def _recorded(
         self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor], top: Sequence[Blob]
-    ) -> tuple[_Tape, Sequence[torch.Tensor]]:
-        places = [_place(x).requires_grad_(flag) for x, flag in zip(inputs, self.propagate_down)]
+    ) -> tuple[_RecordedCall, Sequence[torch.Tensor]]:
+        leaves = [_leaf(x).requires_grad_(flag) for x, flag in zip(inputs, self.propagate_down)]
         weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
         with torch.enable_grad():
-            outputs = self.compute([_Entry.apply(*pair) for pair in zip(places, inputs)], weights)
-            return _Tape(places, weights, [_Exit.apply(*pair) for pair in zip(outputs, top)]), outputs
+            outputs = self.compute([_FromLeaf.apply(*pair) for pair in zip(leaves, inputs)], weights)
+            return _RecordedCall(leaves, weights, [_ToDiff.apply(*pair) for pair in zip(outputs, top)]), outputs
 
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
-        in_place = blob.viewed and any(blob is t for t in top)
-        return blob.tensor.clone() if in_place and self.will_run_backward else blob.tensor
+        in_leaf = blob.viewed and any(blob is t for t in top)
+        return blob.tensor.clone() if in_leaf and self.will_run_backward else blob.tensor
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
-        tape = self._taped(top)
-        self._differentiate(tape, _bottom_targets(tape, bottom, propagate_down) + _param_targets(tape, self.blobs))
+        call = self._recorded_call(top)
+        self._differentiate(
+            call, _wanted_of_bottoms(call, bottom, propagate_down) + _wanted_of_params(call, self.blobs)
+        )
 
     def backward_bottoms(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         """The half of `backward` that the layers below wait for."""
-        tape = self._taped(top)
-        self._differentiate(tape, _bottom_targets(tape, bottom, propagate_down))
+        call = self._recorded_call(top)
+        self._differentiate(call, _wanted_of_bottoms(call, bottom, propagate_down))
 
     def backward_params(self, top: Sequence[Blob]) -> None:
         """The other half."""
-        tape = self._taped(top)
-        self._differentiate(tape, _param_targets(tape, self.blobs))
+        call = self._recorded_call(top)
+        self._differentiate(call, _wanted_of_params(call, self.blobs))
 
-    def _taped(self, top: Sequence[Blob]) -> _Tape:
+    def _recorded_call(self, top: Sequence[Blob]) -> _RecordedCall:
         if self._read is not None:
             return self._recorded(*self._read, top)[0]
-        if self._tape is None:
+        if self._call is None:
             raise CaffeError(f"layer '{self.name}': backward needs a forward first.")
-        return self._tape
+        return self._call
 
-    def _differentiate(self, tape: _Tape, targets: Sequence[_Target]) -> None:
-        exits = [part for part in tape.exits if part.requires_grad]
-        if not exits or not targets:
+    def _differentiate(self, call: _RecordedCall, targets: Sequence[_Wanted]) -> None:
+        ends = [part for part in call.ends if part.requires_grad]
+        if not ends or not targets:
             return
-        places = [target.place for target in targets]
-        grads = torch.autograd.grad(exits, places, retain_graph=True, allow_unused=True)
-        for grad, (place, blob, accumulate) in zip(grads, targets):
+        leaves = [target.leaf for target in targets]
+        grads = torch.autograd.grad(ends, leaves, retain_graph=True, allow_unused=True)
+        for grad, (leaf, blob, accumulate) in zip(grads, targets):
             if not accumulate:
-                blob.grad = place.new_zeros(place.shape) if grad is None else grad
+                blob.grad = leaf.new_zeros(leaf.shape) if grad is None else grad
             elif grad is not None and blob.has_grad:
                 blob.grad.add_(grad)
             elif grad is not None:
                 blob.grad = grad
 
     def release(self) -> None:
-        self._tape = self._read = None
+        self._call = self._read = None
 
 
 class LossLayer(TorchLayer):
