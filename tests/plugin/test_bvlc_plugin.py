@@ -197,7 +197,7 @@ def trained(genuine: Genuine, tmp_path_factory: pytest.TempPathFactory) -> tuple
     run(*STOCK, "slim.prototxt", "net.prototxt", cwd=folder)
     for name in ("start", "ours", "genuine"):
         (folder / f"{name}_solver.prototxt").write_text(SOLVER.format(name=name))
-    tests = {"PYTHONPATH": str(TESTS)}
+    tests = {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "plugin")])}
     run(sys.executable, "-c", "import test_bvlc_plugin as test; test.write_start()", cwd=folder, env=tests)
     # As a snapshot, because this Caffe's `train` takes no notice of -weights.
     start = ("-snapshot", "start_iter_0.solverstate")
