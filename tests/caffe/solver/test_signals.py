@@ -23,10 +23,14 @@ def test_a_signal_asks_once_and_the_last_counts() -> None:
 
 
 def test_without_effect_a_signal_does_what_it_did() -> None:
-    with Signals({"SIGINT": CONTINUE}) as asked:
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        assert asked() == CONTINUE
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with Signals({"SIGINT": CONTINUE}) as asked:
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            assert asked() == CONTINUE
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_handlers_come_back_after_an_error() -> None:
