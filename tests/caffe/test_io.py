@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.reference_data import TESTS
+from support.reference_data import FILES
 
 import caffe
 from caffe import io
@@ -16,8 +16,6 @@ from caffe.errors import CaffeError
 from caffe.io import Transformer, oversample
 from caffe.proto import caffe_pb2
 
-GOLDEN = TESTS / "golden" / "files"
-
 
 def test_blobs_there_and_back() -> None:
     array = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
@@ -25,9 +23,9 @@ def test_blobs_there_and_back() -> None:
     assert list(blob.shape.dim) == [2, 3, 4]
     assert np.array_equal(io.blobproto_to_array(blob), array)
     assert np.array_equal(io.blobproto_to_array(blob, return_diff=True), -array)
-    mean = caffe_pb2.BlobProto.FromString((GOLDEN / "mean.binaryproto").read_bytes())
+    mean = caffe_pb2.BlobProto.FromString((FILES / "mean.binaryproto").read_bytes())
     assert io.blobproto_to_array(mean).shape == (1, 3, 4, 5)
-    assert np.array_equal(io.blobproto_to_array(mean)[0], np.load(GOLDEN / "mean.npy").reshape(3, 4, 5))
+    assert np.array_equal(io.blobproto_to_array(mean)[0], np.load(FILES / "mean.npy").reshape(3, 4, 5))
     double = caffe_pb2.BlobProto(double_data=[0.1], shape={"dim": [1]})
     assert io.blobproto_to_array(double).tolist() == [0.1]
 

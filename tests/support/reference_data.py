@@ -10,6 +10,8 @@ import pytest
 TESTS = Path(__file__).resolve().parent.parent
 REPOSITORY = TESTS.parent
 SHARED = Path(os.environ.get("CRFASRNN_SHARED", REPOSITORY.parent / "shared"))
+# Small copies that are always there.
+EXTRAS, FILES = (TESTS / "golden" / folder for folder in ("extras", "files"))
 
 
 def shared_path(*parts: str) -> Path:

@@ -23,7 +23,7 @@ from caffe.fastpath.border import StagePlan, plan_axis
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.convolution import HUGE_WEIGHTS, WIDE, Convolution
 from caffe.layers.pooling import Pooling
-from caffe.layers.window import Window
+from caffe.layers.window import Window, Windows
 from caffe.net.graph import NetGraph
 from caffe.proto import caffe_pb2
 
@@ -39,13 +39,16 @@ class Step:
     index: int
     layer: TorchLayer
     exits: list[str] = field(default_factory=list)
+    windows: Windows | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.windows = self.layer.windows_of(self.layer.layer_param)
 
     def window(self, axis: int, padded: bool) -> Window:
         """What the layer does along rows (0) or columns (1); `padded`: its padding is part of its input."""
-        windows = self.layer.windows_of(self.layer.layer_param)
-        if windows is None:
+        if self.windows is None:
             return Window(1)
-        return replace(windows[axis], pad=0) if padded else windows[axis]
+        return replace(self.windows[axis], pad=0) if padded else self.windows[axis]
 
 
 class LayerChain:

@@ -88,7 +88,7 @@ def diagonal_bilinear(layers: Sequence[Layer]) -> None:
     Caffe's own bilinear filler would fill every pair of channels, and the sum of all classes would come out for each.
     """
     for layer in layers:
-        if layer.type != "Deconvolution" or not layer.blobs or len(layer.blobs[0].shape) != 4:
+        if not layer.transposes_windows or not layer.blobs or len(layer.blobs[0].shape) != 4:
             continue
         weight = layer.blobs[0]
         if bool(weight.tensor.any()):

@@ -14,7 +14,7 @@ import caffe
 from caffe import mode
 from caffe.data.mean import read_mean as read_binaryproto
 from caffe.errors import CaffeError
-from caffe.files import write_bytes
+from caffe.files import ARRAY_FILE_ERRORS, write_bytes
 from caffe.io import load_image
 from caffe.tools.flags import run_tool
 
@@ -120,7 +120,7 @@ def read_array(path: str) -> np.ndarray:
     """The array of numbers in an .npy file. Raises CaffeError if there is none."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, *ARRAY_FILE_ERRORS) as error:
         raise CaffeError(f"{path}: cannot be read as an .npy array: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
         raise CaffeError(f"{path}: is not an array of numbers")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,11 +12,10 @@ from typing import IO
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import atomic_path
+from caffe.files import ARRAY_FILE_ERRORS, atomic_path
 
 MAX_BYTES = 4 << 30  # of a file's arrays
 # What reading a damaged .npz raises.
-_DAMAGES = (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             return {name: content[name] for name in names}
     except OSError as problem:
         raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
-    except _DAMAGES as problem:
+    except ARRAY_FILE_ERRORS as problem:
         raise CaffeError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem
 
 

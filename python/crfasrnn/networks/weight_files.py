@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.files import ARRAY_FILE_ERRORS
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
 
 _LARGEST = np.finfo(np.float16).max
@@ -21,7 +22,7 @@ def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     try:
         with np.load(name, allow_pickle=False) as file:
             arrays = {key: file[key].astype(np.float32) for key in file.files}
-    except (OSError, ValueError, AttributeError) as problem:
+    except (OSError, AttributeError, *ARRAY_FILE_ERRORS) as problem:
         raise CaffeError(f"cannot read weights {name!r}: {problem}") from problem
     layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
     if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):

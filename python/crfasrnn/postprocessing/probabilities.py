@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import atomic_path
+from caffe.files import ARRAY_FILE_ERRORS, atomic_path
 
 MAX_CLASSES = 254
 _LIMIT = 1 << 33  # bytes of one array
@@ -23,7 +22,7 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
     name = os.fspath(path)
     try:
         array = _only_array(name) if Path(name).suffix.lower() == ".npz" else np.load(name, "r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as problem:
+    except (OSError, *ARRAY_FILE_ERRORS) as problem:
         raise CaffeError(f"cannot read probabilities {name!r}: {problem}") from problem
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind != "f" or not array.size:
         found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"

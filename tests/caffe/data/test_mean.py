@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reference_data import TESTS
+from support.reference_data import FILES
 
 from caffe.data.mean import read_mean
 from caffe.errors import CaffeError
 from caffe.io import array_to_blobproto
-
-FILES = TESTS / "golden" / "files"
 
 
 def test_a_mean_of_caffes_tools() -> None:

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 import caffe
 
 pytestmark = pytest.mark.usefixtures("compute")
-
-
-@pytest.fixture
-def write(tmp_path: Path):
-    def write(text: str, name: str = "net.prototxt") -> str:
-        path = tmp_path / name
-        path.write_text(text)
-        return str(path)
-
-    return write
 
 
 def test_rules_choose_layers_by_phase_and_stage(write) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from support.caffe.nets import CONV
@@ -11,16 +9,6 @@ from support.caffe.nets import CONV
 import caffe
 
 pytestmark = pytest.mark.usefixtures("compute")
-
-
-@pytest.fixture
-def write(tmp_path: Path):
-    def write(text: str, name: str = "net.prototxt") -> str:
-        path = tmp_path / name
-        path.write_text(text)
-        return str(path)
-
-    return write
 
 
 def test_forward_against_numpy(write) -> None:

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 import caffe
 from caffe.errors import CaffeError
 
 pytestmark = pytest.mark.usefixtures("compute")
-
-
-@pytest.fixture
-def write(tmp_path: Path):
-    def write(text: str, name: str = "net.prototxt") -> str:
-        path = tmp_path / name
-        path.write_text(text)
-        return str(path)
-
-    return write
 
 
 def test_shared_parameters_are_one(write) -> None:

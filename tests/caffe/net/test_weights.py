@@ -14,16 +14,6 @@ from caffe.errors import CaffeError
 pytestmark = pytest.mark.usefixtures("compute")
 
 
-@pytest.fixture
-def write(tmp_path: Path):
-    def write(text: str, name: str = "net.prototxt") -> str:
-        path = tmp_path / name
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
 def test_weights_round_trip_and_mismatches(write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = caffe.Net(write(CONV), caffe.TEST)
     for suffix, save in ((".caffemodel", source.save), (".caffemodel.h5", source.save_hdf5)):

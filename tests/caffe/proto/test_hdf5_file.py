@@ -8,7 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from support.caffe.model_files import GOLDEN, all_files, same, same_layers
+from support.caffe.model_files import all_files, same, same_layers
+from support.reference_data import FILES
 
 from caffe.errors import CaffeError
 from caffe.proto import hdf5_file, model_file
@@ -49,7 +50,7 @@ def test_small_files_and_names_with_slashes(tmp_path: Path) -> None:
 
 
 def test_a_cut_file_is_an_error(tmp_path: Path) -> None:
-    content, path = (GOLDEN / "tiny_sgd_hdf5_iter_10.caffemodel.h5").read_bytes(), tmp_path / "cut.h5"
+    content, path = (FILES / "tiny_sgd_hdf5_iter_10.caffemodel.h5").read_bytes(), tmp_path / "cut.h5"
     path.write_bytes(content)
     for length in reversed(range(0, len(content), 29)):
         os.truncate(path, length)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.caffe.plugins import install, run
+from support.caffe.prototxts import error_of
 
 import caffe
 from caffe import layers as L
@@ -52,12 +53,6 @@ layer {
   permute_param { order: [2, 0] order: 1 check: NONE offset { value: 0.5 } }
 }
 """
-
-
-def error_of(content: str) -> str:
-    with pytest.raises(text.PrototxtError) as caught:
-        text.parse_net(content, source="net.prototxt")
-    return str(caught.value)
 
 
 def test_a_prototxt_is_read_computed_and_written_back(tmp_path: Path) -> None:

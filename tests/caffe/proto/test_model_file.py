@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.caffe.model_files import GOLDEN, TINY, all_files, as_array, message, parsed, same, same_layers
-from support.reference_data import PEAK_KIB, shared_path
+from support.caffe.model_files import TINY, all_files, as_array, message, parsed, same, same_layers
+from support.reference_data import FILES, PEAK_KIB, shared_path
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, model_file
@@ -63,7 +63,7 @@ def test_writing_gives_caffes_own_bytes(path: Path, tmp_path: Path) -> None:
 
 def test_the_v1_file_equals_the_v2_file() -> None:
     new = {layer.name: layer for layer in model_file.read_model(TINY)}
-    old = model_file.read_model(GOLDEN / "tiny_init_V1_legacyshape.caffemodel")
+    old = model_file.read_model(FILES / "tiny_init_V1_legacyshape.caffemodel")
     assert [layer.type for layer in old] == ["Convolution", "Convolution", "Deconvolution", "Convolution"]
     for layer in old:
         for a, b in zip(layer.blobs, new[layer.name].blobs):
@@ -119,10 +119,10 @@ def test_fields_around_the_parameters_and_our_marker(tmp_path: Path) -> None:
 
 
 def test_mean_files(tmp_path: Path) -> None:
-    mean = model_file.read_blob_proto(GOLDEN / "mean.binaryproto")
-    assert same(mean, np.load(GOLDEN / "mean.npy").reshape(mean.shape))
+    mean = model_file.read_blob_proto(FILES / "mean.binaryproto")
+    assert same(mean, np.load(FILES / "mean.npy").reshape(mean.shape))
     model_file.write_blob_proto(tmp_path / "mean", mean)
-    assert (tmp_path / "mean").read_bytes() == (GOLDEN / "mean.binaryproto").read_bytes()
+    assert (tmp_path / "mean").read_bytes() == (FILES / "mean.binaryproto").read_bytes()
     model_file.write_blob_proto(tmp_path / "mean", mean[0])
     assert same(model_file.read_blob_proto(tmp_path / "mean"), mean[0])
     mnist = shared_path("caffemodels", "mean_binaryproto", "mnist_mean.binaryproto")
@@ -187,8 +187,8 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "Git LFS",
         b"\n<!DOCTYPE html><html>\xc3\xa9</html>": "is a web page",
         message(1, b"\x01net"): "holds no layers",
-        (GOLDEN / "mean.binaryproto").read_bytes(): "field 1 at byte 0 has wire type 0",
-        (GOLDEN / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes(): "not a caffemodel",
+        (FILES / "mean.binaryproto").read_bytes(): "field 1 at byte 0 has wire type 0",
+        (FILES / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes(): "not a caffemodel",
         b"\x89HDF\r\n\x1a\n" + bytes(100): "HDF5",
     }
     for content, words in cases.items():

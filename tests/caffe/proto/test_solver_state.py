@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.caffe.model_files import GOLDEN, TINY, all_files, as_array, same
+from support.caffe.model_files import TINY, all_files, as_array, same
+from support.reference_data import FILES
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, solver_state
@@ -48,12 +49,12 @@ def test_hdf5_states(path: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_states(tmp_path: Path) -> None:
-    for source, words in ((TINY, "not a solver state"), (GOLDEN / "mean.binaryproto", "not a solver state")):
+    for source, words in ((TINY, "not a solver state"), (FILES / "mean.binaryproto", "not a solver state")):
         with pytest.raises(CaffeError, match=words):
             solver_state.read_solver_state(source)
     with pytest.raises(CaffeError, match="has no number 'iter'"):
-        solver_state.read_solver_state(GOLDEN / "tiny_sgd_hdf5_iter_10.caffemodel.h5")
-    content = (GOLDEN / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes()
+        solver_state.read_solver_state(FILES / "tiny_sgd_hdf5_iter_10.caffemodel.h5")
+    content = (FILES / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes()
     (tmp_path / "cut").write_bytes(content)
     for length in reversed(range(len(content))):
         os.truncate(tmp_path / "cut", length)
@@ -65,7 +66,7 @@ def test_wrong_states(tmp_path: Path) -> None:
 
 
 def test_a_cut_hdf5_file_is_an_error(tmp_path: Path) -> None:
-    content, path = (GOLDEN / "tiny_sgd_hdf5_iter_10.solverstate.h5").read_bytes(), tmp_path / "cut.h5"
+    content, path = (FILES / "tiny_sgd_hdf5_iter_10.solverstate.h5").read_bytes(), tmp_path / "cut.h5"
     path.write_bytes(content)
     for length in reversed(range(0, len(content), 29)):
         os.truncate(path, length)

@@ -10,18 +10,11 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
-from support.reference_data import TESTS
+from support.caffe.prototxts import error_of
+from support.reference_data import EXTRAS
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, text
-
-EXTRAS = TESTS / "golden" / "extras"
-
-
-def error_of(content: str) -> str:
-    with pytest.raises(text.PrototxtError) as caught:
-        text.parse_net(content, source="net.prototxt")
-    return str(caught.value)
 
 
 def test_everything_caffe_accepts() -> None:

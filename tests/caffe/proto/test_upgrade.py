@@ -5,19 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.reference_data import TESTS
+from support.caffe.prototxts import upgraded
+from support.reference_data import EXTRAS
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, text, upgrade
-
-EXTRAS = TESTS / "golden" / "extras"
-
-
-def upgraded(content: str) -> Any:
-    return text.parse_net(content, source="net.prototxt")
 
 
 def logged(path: Path) -> list[tuple[str, str]]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
+from support.caffe.prototxts import upgraded
 
 from caffe.errors import CaffeError
-from caffe.proto import text, upgrade_v0
-
-
-def upgraded(content: str) -> Any:
-    return text.parse_net(content, source="net.prototxt")
+from caffe.proto import upgrade_v0
 
 
 def test_padding_layers_that_cannot_be_merged() -> None:

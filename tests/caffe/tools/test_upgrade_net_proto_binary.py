@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reference_data import TESTS
+from support.reference_data import FILES
 
 from caffe.proto import caffe_pb2, model_file
 from caffe.tools import upgrade_net_proto_binary
-
-FILES = TESTS / "golden" / "files"
 
 
 def test_old_weights_are_upgraded_with_their_net(tmp_path: Path) -> None:

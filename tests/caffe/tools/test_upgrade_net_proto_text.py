@@ -6,12 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.reference_data import TESTS
+from support.reference_data import EXTRAS
 
 from caffe.proto import text
 from caffe.tools import upgrade_net_proto_text
-
-EXTRAS = TESTS / "golden" / "extras"
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.reference_data import TESTS
+from support.reference_data import EXTRAS
 
 from caffe.tools import upgrade_solver_proto_text
-
-EXTRAS = TESTS / "golden" / "extras"
 
 
 def test_old_solvers_are_written_as_caffe_writes_them(tmp_path: Path) -> None:

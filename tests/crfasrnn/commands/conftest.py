@@ -6,15 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
+from support.crfasrnn.models import CAT, PERSON
 
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
-
-CAT = np.ascontiguousarray(skimage.data.cat()[:120, :160, ::-1])
-
-
-PERSON = np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300, ::-1])
 
 
 @pytest.fixture

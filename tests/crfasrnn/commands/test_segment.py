@@ -10,18 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 from support.commands import crfasrnn, failure
-from support.crfasrnn.models import Files, save_net, with_crf
+from support.crfasrnn.models import CAT, PERSON, Files, save_net, with_crf
 
 from crfasrnn import Segmenter
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image, write_image
-
-CAT = np.ascontiguousarray(skimage.data.cat()[:120, :160, ::-1])
-
-
-PERSON = np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300, ::-1])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.crfasrnn.datasets import discs
 
 from crfasrnn.commands.main import main
 from crfasrnn.pictures.label_maps import read_labels
@@ -15,12 +14,6 @@ from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.search import Sample
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_softmax
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> list[Sample]:
-    """Six pictures of a disc, with probabilities that are right where the noise lets them."""
-    return discs(tmp_path)
 
 
 def test_command(samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
+from support.caffe.prototxts import upgraded
 from support.reference_data import REPOSITORY
 
-from caffe.proto import caffe_pb2, text, upgrade
+from caffe.proto import caffe_pb2, upgrade
 from crfasrnn.crf.dialects import PLUGIN_TYPE
-
-
-def upgraded(content: str) -> Any:
-    return text.parse_net(content, source="net.prototxt")
 
 
 def test_the_forks_2015_dialect() -> None:

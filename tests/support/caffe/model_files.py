@@ -10,17 +10,16 @@ import pytest
 
 from caffe.proto import caffe_pb2, wire
 from caffe.proto.model_file import LayerBlobs
-from support.reference_data import SHARED, TESTS
+from support.reference_data import FILES, SHARED
 
-GOLDEN = TESTS / "golden" / "files"
-TINY = GOLDEN / "tiny_init.caffemodel"
+TINY = FILES / "tiny_init.caffemodel"
 
 
 def all_files(pattern: str) -> list[Any]:
     """The small copies, and every file of that kind that genuine Caffe wrote for us."""
     folders = [SHARED / "golden" / "files", *sorted((SHARED / "caffemodels").glob("*"))]
-    more = [path for folder in folders for path in sorted(folder.glob(pattern)) if not (GOLDEN / path.name).exists()]
-    return [pytest.param(path, id=path.name) for path in [*sorted(GOLDEN.glob(pattern)), *more]]
+    more = [path for folder in folders for path in sorted(folder.glob(pattern)) if not (FILES / path.name).exists()]
+    return [pytest.param(path, id=path.name) for path in [*sorted(FILES.glob(pattern)), *more]]
 
 
 def parsed(path: Path) -> Any:

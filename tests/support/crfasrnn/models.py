@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 
 import caffe
 from caffe.net_spec import NetSpec, Top
@@ -13,6 +14,10 @@ from caffe.net_spec import layers as L
 from crfasrnn.classes import Classes
 from crfasrnn.networks import crfrnn
 from crfasrnn.segmentation.segmenter import Segmentation
+
+# Small photographs, BGR.
+CAT = np.ascontiguousarray(skimage.data.cat()[:120, :160, ::-1])
+PERSON = np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300, ::-1])
 
 Files = tuple[Path, Path]
 
