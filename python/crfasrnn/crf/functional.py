@@ -21,8 +21,14 @@ from crfasrnn.crf.checks import (
     check_tensors,
     check_theta,
 )
-from crfasrnn.crf.kernel_gradients import FilterWithFeatures, unrolled_mean_field
+from crfasrnn.crf.kernel_gradients import FilterWithFeatures, LinearFilter
 from crfasrnn.crf.operator import filter_op, run_mean_field
+from crfasrnn.crf.unrolled import constant_lattice, has_tangent, in_transform, unrolled_mean_field
+
+_NO_TRANSFORM = (
+    "there is no derivative of {} in forward mode and in transforms of torch.func: use torch.autograd (backward), "
+    "or tensors without gradient"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +60,18 @@ class Kernel:
     normalization: str = "after"
     learn_features: bool = False
 
+    def _learning(self) -> list[Tensor]:
+        """The tensors to which a derivative may flow."""
+        thetas = (self.theta_position, self.theta_features)
+        return [t for t in (*thetas, self.features if self.learn_features else None) if isinstance(t, Tensor)]
+
     def learns(self) -> bool:
         """Whether a theta or the features want a gradient."""
-        thetas = (self.theta_position, self.theta_features)
-        wanting = [t for t in thetas if isinstance(t, Tensor)] + ([self.features] if self.learn_features else [])
-        return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in wanting)
+        return torch.is_grad_enabled() and any(t.requires_grad for t in self._learning())
+
+    def has_tangent(self) -> bool:
+        """Whether a theta or the features have a derivative in forward mode."""
+        return any(has_tangent(t) for t in self._learning())
 
 
 def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = False) -> Tensor:
@@ -95,7 +108,14 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
         )
     values, features = at_full_precision(values, features)
     check_tensors(values=values, features=features)
-    if features.requires_grad and torch.is_grad_enabled():
+    learns = (features.requires_grad and torch.is_grad_enabled()) or has_tangent(features)
+    transformed = in_transform() or has_tangent(values) or has_tangent(features)
+    if learns and transformed:
+        raise NotImplementedError(_NO_TRANSFORM.format("the features"))
+    if transformed:
+        planes: Tensor = LinearFilter.apply(values.T[:, None], constant_lattice(features.T[:, None]), reverse)
+        return planes[:, 0].T
+    if learns:
         filtered: Tensor = FilterWithFeatures.apply(values, features, reverse)
         return filtered
     return filter_op(values, features, reverse)
@@ -124,7 +144,9 @@ def mean_field(
         scores = unary - compatibility M
 
     where K_s is a Gaussian over (x, y) / theta_gamma and K_b one over (x, y) / theta_alpha and colour / theta_beta.
-    The result is the last scores, not soft-maxed. Differentiable (once) with respect to everything but the image.
+    The result is the last scores, not soft-maxed. Differentiable with respect to everything but the image: once by autograd
+    (backward), and at any order by torch.func.grad, jvp, jacfwd, hessian and vmap and in forward mode, several times slower
+    (see crfasrnn.crf.unrolled).
 
     Args:
         unary: (N, C, H, W) scores (negative energies), float32 or float64 (on CUDA devices also float16 and bfloat16, computed
@@ -206,7 +228,7 @@ def mean_field_kernels(
             pixels get what they would get without these. None keeps all.
 
     Returns:
-        (N, C, *S) scores as from mean_field, differentiable (once) with respect to unary, q0, weights and compatibility.
+        (N, C, *S) scores as from mean_field, differentiable as there with respect to unary, q0, weights and compatibility.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or features
@@ -296,6 +318,8 @@ def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
             check_theta(f"{name}: theta_position", theta)
     elif features is None:
         raise ValueError(f"{name} compares nothing: give theta_position, features, or both")
+    if kernel.has_tangent():
+        raise NotImplementedError(_NO_TRANSFORM.format(f"{name}'s thetas and features"))
     learns = kernel.learns()
     position, theta_features = kernel.theta_position, kernel.theta_features
     if not learns:
@@ -335,7 +359,11 @@ def _run(
     )
     stacked = torch.stack(matrices)
     normalization = [options.NORMALIZATIONS.index(kernel.normalization) for kernel in kernels]
-    if any(kernel.learns() for kernel in kernels):
+    learns = any(kernel.learns() for kernel in kernels)
+    transformed = in_transform() or any(map(has_tangent, (unary, q0, stacked, mu)))
+    if learns and transformed:
+        raise NotImplementedError(_NO_TRANSFORM.format("kernels' thetas and features"))
+    if learns or transformed:
         return unrolled_mean_field(
             unary,
             q0,
@@ -361,7 +389,9 @@ def _run(
         theta=[float(kernel.theta_features) for kernel in kernels],
         normalization=normalization,
         iterations=iterations,
-        keep_state=torch.is_grad_enabled() and any(t.requires_grad for t in (unary, q0, stacked, mu)),
+        keep_state=torch.is_grad_enabled()
+        and not torch.jit.is_tracing()
+        and any(t.requires_grad for t in (unary, q0, stacked, mu)),
         activation=options.ACTIVATIONS.index(activation),
     )
     return run_mean_field(call)

@@ -1,4 +1,4 @@
-"""Mean field with gradients for the kernels themselves: their standard deviations (theta) and what they compare.
+"""The lattice filter with derivatives of its values, and of the kernels themselves: standard deviations and what they compare.
 
 The lattice filter is not the function to differentiate here. It is piecewise linear in the features, and its pieces are small:
 with the paper's theta_gamma of 3 a change of theta by one percent moves the far corner of a 500-pixel image over more than one
@@ -10,20 +10,19 @@ have the wrong sign). The gradient of the Gaussian is known in closed form, thou
 
 which the lattice computes as well as it computes everything else. This is what flows to the features, and through them by torch
 to the thetas; gradients to the values stay the exact transpose of the filter.
-
-Iterations are unrolled in torch here, several times slower than the compiled operator, which is used wherever no kernel learns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from crfasrnn import _core
-from crfasrnn.crf.operator import filter_op
+from crfasrnn.crf.operator import differentiable_once, filter_op, is_recorded
 
 # out = n^-ALPHA K(n^-BETA v) with n = K(1), by the index of crfasrnn.crf.options.NORMALIZATIONS.
 _ALPHA = (0.0, 0.0, 1.0, 0.5)
@@ -38,15 +37,19 @@ class Lattice:
     def __init__(self, features: Tensor) -> None:
         self.features = features.detach().contiguous()
         self._kernel: Any = None
-        if features.device.type == "cpu":
+        if features.device.type == "cpu" and not is_recorded():
             bits = "32" if features.dtype == torch.float32 else "64"
             source = getattr(_core, "KernelSource" + bits)(self.features[None], 0.0, 0.0, 1.0, 0)
             self._kernel = getattr(_core, "GaussianKernel" + bits)(source, *features.shape[1:], torch.get_num_threads())
-        self.response = self(torch.ones_like(self.features[:1]), False)
+
+    @cached_property
+    def response(self) -> Tensor:
+        """The filter of ones, (1, H, W)."""
+        return self(torch.ones_like(self.features[:1]), False)
 
     def __call__(self, values: Tensor, transpose: bool) -> Tensor:
         values = values.contiguous()
-        if self._kernel is None:
+        if self._kernel is None or is_recorded():
             rows = filter_op(values.flatten(1).T, self.features.flatten(1).T, transpose)
             return rows.T.reshape(values.shape)
         out = torch.empty_like(values)
@@ -70,8 +73,41 @@ def pair_gradient(run: Filter, features: Tensor, left: Tensor, right: Tensor) ->
     return torch.stack(parts)
 
 
+class LinearFilter(torch.autograd.Function):
+    """The filter of values (C, H, W) by a Lattice, or its transpose: with derivatives of any order, forward and backward."""
+
+    @staticmethod
+    def forward(values: Tensor, lattice: Any, transpose: bool) -> Tensor:
+        return lattice(values, transpose)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Any, bool], output: Tensor) -> None:
+        _, ctx.lattice, ctx.transpose = inputs
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return LinearFilter.apply(grad, ctx.lattice, not ctx.transpose), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # type: ignore[override]
+        return LinearFilter.apply(tangent, ctx.lattice, ctx.transpose)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, values: Tensor, lattice: Any, transpose: bool) -> tuple[Tensor, int]:
+        """Channels are filtered independently: what is mapped over becomes more of them."""
+        mapped = values.movedim(in_dims[0], 0)
+        filtered = LinearFilter.apply(mapped.flatten(0, 1), lattice, transpose)
+        return filtered.reshape(mapped.shape), 0
+
+
+def normalized_filter(values: Tensor, lattice: Any, normalization: int) -> Tensor:
+    """The normalised filter of values (C, H, W); no derivative flows to the features."""
+    after, before = _factors(lattice.response, normalization)
+    return after * LinearFilter.apply(before * values, lattice, False)
+
+
 class GaussianFilter(torch.autograd.Function):
-    """The normalised filter of values (C, H, W) at features (d, H, W), with the gradients described above."""
+    """As normalized_filter, at features (d, H, W) that get the gradients described above."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, features: Tensor, lattice: Any, normalization: int) -> Tensor:
@@ -82,7 +118,7 @@ class GaussianFilter(torch.autograd.Function):
         return after * lattice(before * values, False)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         lattice, normalization = ctx.lattice, ctx.normalization
         (values,) = ctx.saved_tensors
@@ -114,7 +150,7 @@ class FilterWithFeatures(torch.autograd.Function):
         return filter_op(values, features, reverse)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
         values, features = ctx.saved_tensors
         d_values = filter_op(grad, features, not ctx.reverse) if ctx.needs_input_grad[0] else None
@@ -131,51 +167,3 @@ def _factors(response: Tensor, normalization: int) -> tuple[Tensor, Tensor]:
     """What multiplies after and before the filter; the addend keeps points that nobody reaches, as in the compiled core."""
     n = response + 1e-20
     return n ** -_ALPHA[normalization], n ** -_BETA[normalization]
-
-
-def unrolled_mean_field(
-    unary: Tensor,
-    q0: Tensor,
-    coordinates: Sequence[Tensor],
-    weights: Tensor,
-    compatibility: Tensor,
-    *,
-    normalizations: Sequence[int],
-    iterations: int,
-    activate: Callable[[Tensor], Tensor],
-    mask: Tensor | None = None,
-    make_lattice: Callable[[Tensor], Any] = Lattice,
-) -> Tensor:
-    """Scores as crfasrnn.crf.mean_field_kernels, differentiable in everything.
-
-    unary, q0: (N, C, H, W); coordinates: per kernel (N or 1, d, H, W) in standard deviations; weights: (kernels, C, C) or
-    (kernels, iterations, C, C); compatibility: the same without kernels; mask: (N, H, W) bool or None. activate makes Q (C, H, W)
-    of scores.
-    """
-    images = []
-    for n in range(len(unary)):
-        taken = None if mask is None else mask[n]
-        scores, start = _points(unary[n], taken), _points(q0[n], taken)
-        if not scores.numel():
-            images.append(unary[n] * 0)
-            continue
-        features = [_points(c[n if len(c) > 1 else 0], taken) for c in coordinates]
-        lattices = [make_lattice(f) for f in features]
-        message, result = start, scores
-        for t in range(iterations):
-            q = activate(message)
-            w, mu = (m[..., t, :, :] if compatibility.ndim == 3 else m for m in (weights, compatibility))
-            mixed = sum(
-                torch.einsum("ij,jhw->ihw", w[k], GaussianFilter.apply(q, features[k], lattices[k], normalizations[k]))
-                for k in range(len(features))
-            )
-            message = result = scores - torch.einsum("ij,jhw->ihw", mu, mixed)
-        if taken is not None:
-            result = torch.zeros_like(unary[n]).masked_scatter(taken, result)
-        images.append(result)
-    return torch.stack(images) if images else unary * 0
-
-
-def _points(planes: Tensor, mask: Tensor | None) -> Tensor:
-    """Planes (C, H, W), or the points that the mask keeps as (C, 1, points)."""
-    return planes if mask is None else planes[:, mask][:, None]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,43 @@ FILTER_SCHEMA = "(Tensor values, Tensor features, bool reverse) -> Tensor"
 
 STATE_IS_GONE = (
     "the state of this mean_field call is gone: its saved tensor was copied (by a saved-tensor hook such as "
-    "torch.autograd.graph.save_on_cpu?), and a copy does not carry it"
+    "torch.autograd.graph.save_on_cpu?), and a copy does not carry it; or torch.jit.trace recorded the call, and what it "
+    "records is inference alone"
 )
+
+
+class _Once(torch.autograd.Function):
+    """The identity on a gradient, and an error where it is differentiated with respect to what it depends on."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *depends_on: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        raise NotImplementedError(
+            "CRF inference can be differentiated by autograd once, and this asks for a derivative of its gradient: "
+            "torch.func.grad, hessian and jvp give it (with the iterations unrolled in torch, several times slower)"
+        )
+
+
+def differentiable_once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward whose gradients raise an error where they are differentiated.
+
+    ctx.saved_tensors ends with tensors by which the inputs are reached. torch's own once_differentiable reaches only the incoming
+    gradient: for a loss that is linear in the scores, second derivatives with it are zero in silence.
+    """
+
+    @wraps(backward)
+    def once(ctx: Any, *grads: Any) -> Any:
+        with torch.no_grad():
+            results = backward(ctx, *grads)
+        if not torch.is_grad_enabled():
+            return results
+        depends_on = [t for t in (*grads, *ctx.saved_tensors) if isinstance(t, Tensor)]
+        return tuple(_Once.apply(r, *depends_on) if isinstance(r, Tensor) else r for r in results)
+
+    return once
 
 
 class _StateBytes(np.ndarray):
@@ -123,8 +159,8 @@ def _(*arguments: Any) -> Gradients:
     return _wanted(call, call.grad.new_empty)
 
 
-def _save(ctx: Any, call: Call, output: Results) -> None:
-    ctx.save_for_backward(output[1])
+def _save(ctx: Any, call: Call, output: Results, root: Tensor | None = None) -> None:
+    ctx.save_for_backward(output[1], root)
     ctx.call = call.gradient_call()
     ctx.mark_non_differentiable(output[1])
 
@@ -133,11 +169,12 @@ def _gradients(
     ctx: Any, grad: Tensor, needs: Sequence[bool], compute: Callable[[GradientCall], Gradients]
 ) -> list[Any]:
     """Those of DIFFERENTIABLE, None where they are not needed."""
-    (state,) = ctx.saved_tensors
+    state, _ = ctx.saved_tensors
     results = compute(ctx.call._replace(grad=grad, state=state, wanted=list(needs)))
     return [d if needed else None for d, needed in zip(results, needs)]
 
 
+@differentiable_once
 def _library_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     needs = [ctx.needs_input_grad[Call._fields.index(name)] for name in DIFFERENTIABLE]
     found = dict(zip(DIFFERENTIABLE, _gradients(ctx, grad, needs, lambda call: mean_field_backward_op(*call))))
@@ -159,31 +196,35 @@ class _EagerMeanField(torch.autograd.Function):
     """The operator called without torch.library, whose first call imports torch's compiler: a second and more."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *differentiable: Tensor) -> Tensor:
-        """differentiable: the call's own tensors, which autograd sees only as arguments."""
+    def forward(ctx: Any, call: Call, root: Tensor | None, *differentiable: Tensor) -> Tensor:
+        """root: see _root. differentiable: the call's own tensors, which autograd sees only as arguments."""
         ctx.device = call.unary.device.type
         output = KERNELS[ctx.device][0](call)
-        _save(ctx, call, output)
+        _save(ctx, call, output, root)
         return output[0]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        return (None, *_gradients(ctx, grad, ctx.needs_input_grad[1:], KERNELS[ctx.device][1]))
+        return (None, None, *_gradients(ctx, grad, ctx.needs_input_grad[2:], KERNELS[ctx.device][1]))
+
+
+def _root(tensors: Sequence[Tensor]) -> Tensor:
+    """No elements, and in autograd's graph a child of all the tensors: reaches them without keeping their memory."""
+    return torch.cat([tensor.reshape(-1)[:0] for tensor in tensors])
+
+
+def is_recorded() -> bool:
+    """Whether torch records its operators, by compiler, tracer or dispatch mode: what is computed beside them would be lost."""
+    return bool(torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack())
 
 
 def run_mean_field(call: Call) -> Tensor:
     """The scores by the operator, or the same without torch.library where nobody could tell the difference."""
     inputs = [getattr(call, name) for name in DIFFERENTIABLE]
     plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in (*inputs, *call.features))
-    if (
-        plain
-        and call.unary.device.type in KERNELS
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and not torch._C._len_torch_dispatch_stack()
-    ):
-        scores: Tensor = _EagerMeanField.apply(call, *inputs)
+    if plain and call.unary.device.type in KERNELS and not is_recorded():
+        scores: Tensor = _EagerMeanField.apply(call, _root(inputs) if call.keep_state else None, *inputs)
         return scores
     return mean_field_op(*call)[0]
 

@@ -6,29 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from support.crfasrnn.brute_force import BruteForce
 from torch import Tensor
 
 from crfasrnn import CrfRnn
 from crfasrnn.crf.functional import Kernel, mean_field_kernels, permutohedral_filter
-from crfasrnn.crf.kernel_gradients import GaussianFilter, unrolled_mean_field
+from crfasrnn.crf.kernel_gradients import GaussianFilter
 from crfasrnn.crf.module import Bilateral, Features, Spatial
 from crfasrnn.crf.options import NORMALIZATIONS
-
-
-class BruteForce:
-    """In place of a Lattice: the Gaussian over all pairs of points."""
-
-    def __init__(self, features: Tensor) -> None:
-        self.features = features.detach()
-        at = self.features.flatten(1).T
-        self.matrix = torch.exp(-0.5 * torch.cdist(at, at) ** 2)
-        self.response = self(torch.ones_like(self.features[:1]), False)
-
-    def __call__(self, values: Tensor, transpose: bool) -> Tensor:
-        return (values.flatten(1) @ (self.matrix if transpose else self.matrix.T)).view(values.shape)
-
-    def double(self) -> BruteForce:
-        return self
+from crfasrnn.crf.unrolled import unrolled_mean_field
 
 
 def smooth(seed: int, channels: int, height: int, width: int, cell: int = 6) -> Tensor:
@@ -46,40 +32,6 @@ def test_filter_gradients_are_those_of_the_gaussian(normalization: int) -> None:
         return GaussianFilter.apply(values, features, BruteForce(features), normalization)
 
     assert torch.autograd.gradcheck(run, (values, features))
-
-
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("untied", [False, True])
-def test_unrolled_mean_field_gradcheck(masked: bool, untied: bool) -> None:
-    """All inputs at once: unary, Q0, features, thetas and parameters."""
-    torch.manual_seed(0)
-    unary, q0 = (torch.randn(2, 3, 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    colours = torch.randn(2, 2, 2, 3, dtype=torch.float64, requires_grad=True)
-    log_theta = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
-    sets = (2,) if untied else ()
-    weights = torch.randn(2, *sets, 3, 3, dtype=torch.float64, requires_grad=True)
-    mu = torch.randn(*sets, 3, 3, dtype=torch.float64, requires_grad=True)
-    mask = torch.tensor([[[True, True, False], [True, False, True]]] * 2) if masked else None
-    grid = torch.stack(torch.meshgrid(torch.arange(2.0), torch.arange(3.0), indexing="ij")).double()[None]
-
-    def run(unary: Tensor, q0: Tensor, colours: Tensor, log_theta: Tensor, weights: Tensor, mu: Tensor) -> Tensor:
-        both = torch.cat([grid.expand(2, -1, -1, -1), colours], 1) / log_theta[1].exp()
-        coordinates = [grid / log_theta[0].exp(), both]
-        softmax = lambda scores: scores.softmax(0)  # noqa: E731
-        return unrolled_mean_field(
-            unary,
-            q0,
-            coordinates,
-            weights,
-            mu,
-            normalizations=[2, 3],
-            iterations=2,
-            activate=softmax,
-            mask=mask,
-            make_lattice=BruteForce,
-        )
-
-    assert torch.autograd.gradcheck(run, (unary, q0, colours, log_theta, weights, mu))
 
 
 def photograph() -> Tensor:
