@@ -22,8 +22,8 @@ STRATA = {
         errors files mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
         classifier detector | solver | caffe | tools commands cli | pycaffe __main__""",
     "crfasrnn": """
-        _core _cuda claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module | networks figures
-        postprocessing | training | reproduction | crfasrnn | commands | __main__""",
+        _core _cuda arguments claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module
+        | networks figures postprocessing | training | reproduction | crfasrnn | commands | __main__""",
 }
 
 # Modules that import from the right of them all the same, and why.

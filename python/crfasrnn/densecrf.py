@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crfasrnn import _core
+from crfasrnn.arguments import array, integer
 from crfasrnn.crf.options import are_thetas
 
 Array = npt.NDArray[Any]
@@ -54,7 +55,7 @@ class Unary:
     """Unary energies for DenseCRF.setUnary: (nlabels, nvar) float32 in `energies`."""
 
     def __init__(self, energies: npt.ArrayLike) -> None:
-        self.energies: Array = np.array(energies, np.float32)
+        self.energies: Array = array("energies", energies).copy()
 
 
 class ConstUnary(Unary):
@@ -68,7 +69,7 @@ class LogisticUnary(Unary):
     """
 
     def __init__(self, L: npt.ArrayLike, f: npt.ArrayLike) -> None:
-        weights, features = np.asarray(L, np.float32), np.asarray(f, np.float32)
+        weights, features = array("L", L), array("f", f)
         if weights.ndim != 2 or features.ndim != 2 or weights.shape[1] != len(features):
             raise ValueError(f"LogisticUnary needs (nlabels, d) and (d, nvar), got {weights.shape}, {features.shape}")
         super().__init__(weights @ features)
@@ -84,7 +85,7 @@ class DenseCRF:
         nlabels: labels, at least 1.
 
     Raises:
-        ValueError: a number is below 1.
+        TypeError, ValueError: a number is none, not whole, or below 1.
 
     >>> import numpy as np
     >>> from crfasrnn.densecrf import DenseCRF
@@ -96,14 +97,12 @@ class DenseCRF:
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
-        self._init((1, nvar), nlabels)
+        self._init((1, integer("nvar", nvar, 1)), nlabels)
 
     def _init(self, grid: tuple[int, int], nlabels: int) -> None:
-        if min(*grid, nlabels) < 1:
-            raise ValueError(f"a CRF needs at least one variable and one label, got {grid[0] * grid[1]} and {nlabels}")
         self._grid = grid
-        self._labels = int(nlabels)
-        self._variables = int(grid[0] * grid[1])
+        self._labels = integer("nlabels", nlabels, 1)
+        self._variables = grid[0] * grid[1]
         self._unary: Array = np.zeros((self._labels, self._variables), np.float32)
         self._kernels: list[_core.GaussianKernel32] = []
         self._compatibilities: list[Array] = []  # energies, label by label
@@ -113,7 +112,7 @@ class DenseCRF:
 
         Raises ValueError for another shape, and for NaN or -inf; +inf excludes a label.
         """
-        energy = np.ascontiguousarray(u, np.float32)
+        energy = array("u", u)
         if energy.shape != self._unary.shape:
             raise ValueError(f"Bad shape for unary energy (Need {self._unary.shape}, got {energy.shape})")
         bad = np.isnan(energy) | (energy == -np.inf)
@@ -154,7 +153,7 @@ class DenseCRF:
         Raises:
             ValueError: a shape does not fit, or a feature is NaN, infinite, or too large to be resolved.
         """
-        at = np.ascontiguousarray(features, np.float32)
+        at = array("features", features)
         if at.ndim != 2 or at.shape[1] != self._variables:
             raise ValueError(f"Bad shape for pairwise energy (Need (?, {self._variables}), got {at.shape})")
         self._add(at, (0.0, 0.0), compat, kernel, normalization)
@@ -168,14 +167,15 @@ class DenseCRF:
         normalization: NormalizationType | int,
     ) -> None:
         KernelType(kernel)
+        normalized = int(NormalizationType(normalization))
         energies = self._energies(compat)
         planes = None if features is None else features.reshape(1, -1, *self._grid)
-        source = _core.KernelSource32(planes, *theta, 1.0, int(NormalizationType(normalization)))
+        source = _core.KernelSource32(planes, *theta, 1.0, normalized)
         self._kernels.append(_core.GaussianKernel32(source, *self._grid, _threads()))
         self._compatibilities.append(energies)
 
     def _energies(self, compat: float | npt.ArrayLike) -> Array:
-        given: Array = np.asarray(compat, np.float32)
+        given: Array = array("compat", compat)
         shapes: list[tuple[int, ...]] = [(), (self._labels,), (self._labels, self._labels)]
         if given.shape not in shapes:
             raise ValueError(f"compat must be a number, {shapes[1]} or {shapes[2]}, got an array of {given.shape}")
@@ -188,10 +188,9 @@ class DenseCRF:
     def inference(self, niter: int) -> Array:
         """Q after `niter` iterations from softmax(-U): probabilities (nlabels, nvar), float32.
 
-        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is negative.
+        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is negative or not whole, TypeError if it is no number.
         """
-        if niter < 0:
-            raise ValueError(f"the number of iterations must not be negative, got {niter}")
+        niter = integer("niter", niter)
         scores: Array = -self._unary
         if niter > 0 and self._kernels:
             unary = scores.reshape(1, self._labels, *self._grid)
@@ -204,7 +203,7 @@ class DenseCRF:
                 np.eye(self._labels, dtype=np.float32)[None],
                 None,
                 out,
-                int(niter),
+                niter,
                 0,  # soft-max
                 False,
                 _threads(),
@@ -242,7 +241,7 @@ class DenseCRF:
         return self._compatibilities[k] @ out.reshape(self._labels, -1)
 
     def _checked(self, Q: Array) -> Array:
-        q = np.ascontiguousarray(Q, np.float32)
+        q = array("Q", Q)
         if q.shape != self._unary.shape:
             raise ValueError(f"Q must be {self._unary.shape}, got {q.shape}")
         return q
@@ -271,7 +270,7 @@ class DenseCRF2D(DenseCRF):
     """
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:
-        self._init((h, w), nlabels)
+        self._init((integer("h", h, 1), integer("w", w, 1)), nlabels)
 
     def addPairwiseGaussian(
         self,
@@ -306,18 +305,19 @@ class DenseCRF2D(DenseCRF):
         Raises:
             ValueError: a standard deviation is not positive, and as addPairwiseEnergy.
         """
-        image = np.asarray(rgbim)
+        image = array("rgbim", rgbim)
         if image.ndim != 3 or image.shape[:2] != self._grid or image.shape[2] < 1:
             raise ValueError(f"Bad shape for pairwise bilateral (Need {(*self._grid, 3)}, got {image.shape})")
-        deviations = np.asarray(srgb, np.float32)
+        deviations = array("srgb", srgb)
         if deviations.shape not in ((), image.shape[2:]) or not are_thetas(deviations.ravel()):
             raise ValueError(f"srgb must be positive, one number or {image.shape[2]}, got {srgb!r}")
-        channels = np.ascontiguousarray(np.moveaxis(image.astype(np.float32) / deviations, 2, 0))
+        channels = np.ascontiguousarray(np.moveaxis(image / deviations, 2, 0))
         self._add(channels, _pair(sxy), compat, kernel, normalization)
 
 
 def _pair(sxy: float | Sequence[float]) -> tuple[float, float]:
-    values = np.broadcast_to(np.asarray(sxy, np.float64), 2) if np.ndim(sxy) == 0 else np.asarray(sxy, np.float64)
+    values = array("sxy", sxy, np.float64)
+    values = np.broadcast_to(values, 2) if values.ndim == 0 else values
     if values.shape != (2,) or not are_thetas(values):
         raise ValueError(f"sxy must be positive, one number or (x, y), got {sxy!r}")
     return float(values[0]), float(values[1])

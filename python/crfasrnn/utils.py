@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crfasrnn.arguments import array, integer, number
+
 Array = npt.NDArray[Any]
 
 
@@ -32,11 +34,12 @@ def unary_from_labels(labels: npt.ArrayLike, n_labels: int, gt_prob: float, zero
     array([[0.8, 0.2, 0.5],
            [0.2, 0.8, 0.5]], dtype=float32)
     """
+    gt_prob, n_labels = number("gt_prob", gt_prob), integer("n_labels", n_labels)
     if not 0 < gt_prob < 1:
         raise ValueError(f"gt_prob must be in (0, 1), got {gt_prob}")
     if n_labels < 2:
         raise ValueError(f"there must be at least 2 labels, got {n_labels}")
-    flat = np.asarray(labels).ravel().astype(np.int64)
+    flat = array("labels", labels, np.int64).ravel()
     unsure = flat == 0 if zero_unsure else np.zeros(flat.shape, bool)
     chosen = flat - 1 if zero_unsure else flat
     wrong = ~unsure & ((chosen < 0) | (chosen >= n_labels))
@@ -71,7 +74,7 @@ def unary_from_softmax(sm: npt.ArrayLike, scale: float | None = None, clip: floa
     array([[0.69, 0.11],
            [0.69, 2.3 ]], dtype=float32)
     """
-    probabilities = np.asarray(sm)
+    probabilities = array("sm", sm, None)
     count = probabilities.shape[0]
     if scale is not None:
         if not 0 < scale <= 1:
@@ -114,7 +117,7 @@ def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Ar
     if len(sdims) != len(shape):
         raise ValueError(f"there must be one standard deviation per axis, got {len(sdims)} for {len(shape)}")
     positions = np.indices(tuple(shape), np.float32).reshape(len(shape), -1)
-    return positions / np.asarray(sdims, np.float32)[:, None]
+    return positions / array("sdims", sdims)[:, None]
 
 
 def create_pairwise_bilateral(
@@ -142,9 +145,9 @@ def create_pairwise_bilateral(
            [0. , 0.5],
            [2. , 6. ]], dtype=float32)
     """
-    image = np.asarray(img, np.float32)
+    image = array("img", img)
     channels = image[None] if chdim == -1 else np.moveaxis(image, chdim, 0)
-    deviations = np.asarray(schan, np.float32)
+    deviations = array("schan", schan)
     if deviations.shape not in ((), (len(channels),)):
         raise ValueError(f"schan must be one number or {len(channels)}, one per channel, got {deviations.shape}")
     positions = create_pairwise_gaussian(sdims, channels.shape[1:])

@@ -155,7 +155,7 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: densecrf.DenseCRF(0, 2), "at least one variable and one label"),
+        (lambda: densecrf.DenseCRF(0, 2), "nvar must be an integer of at least 1"),
         (
             lambda: made().setUnaryEnergy(np.zeros((2, 12))),
             r"Bad shape for unary energy \(Need \(3, 12\), got \(2, 12\)\)",
@@ -176,7 +176,7 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
         ),
         (lambda: densecrf.LogisticUnary(np.zeros((3, 2)), np.zeros((3, 12))), r"needs \(nlabels, d\) and \(d, nvar\)"),
         (lambda: made().setUnary(densecrf.ConstUnary(np.zeros((2, 12)))), "Bad shape for unary energy"),
-        (lambda: made().inference(-1), "must not be negative"),
+        (lambda: made().inference(-1), "niter must be an integer of at least 0"),
         (lambda: made().klDivergence(np.zeros((3, 11))), r"Q must be \(3, 12\)"),
         (lambda: utils.unary_from_labels([0, 5], 4, 0.5), "label 5 is not one of 1 to 4"),
         (lambda: utils.unary_from_labels([0, 1], 4, 1.0), r"gt_prob must be in \(0, 1\)"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from crfasrnn.arguments import integer, number
 from crfasrnn.crf import options
 
 # By type of device. Half precision is computed in float32.
@@ -14,25 +17,36 @@ DTYPES = {
 }
 
 
-def at_full_precision(*tensors: Tensor) -> list[Tensor]:
-    """Under autocast half-precision tensors as float32: exponentials and long sums need it."""
-    device = tensors[0].device.type
+def check_is_tensor(name: str, value: Any) -> None:
+    """Raise TypeError unless it is a tensor."""
+    if not isinstance(value, Tensor):
+        kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+        raise TypeError(f"{name} must be a torch.Tensor, not {kind}")
+
+
+def at_full_precision(**tensors: Tensor) -> list[Tensor]:
+    """Under autocast half-precision tensors as float32: exponentials and long sums need it. TypeError for what is no tensor."""
+    for name, tensor in tensors.items():
+        check_is_tensor(name, tensor)
+    found = list(tensors.values())
+    device = found[0].device.type
     if device not in DTYPES or not torch.is_autocast_enabled(device):
-        return list(tensors)
-    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+        return found
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in found]
 
 
-def check_iterations(iterations: int) -> None:
-    """Raise ValueError unless it is an integer of at least 1."""
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
+def check_iterations(iterations: Any) -> int:
+    """As an int; raise TypeError or ValueError unless it is an integer of at least 1."""
+    return integer("iterations", iterations, 1)
 
 
-def check_theta(name: str, theta: float | Tensor) -> None:
-    """Raise ValueError unless a standard deviation is finite and positive."""
-    values = theta.detach().flatten().tolist() if isinstance(theta, Tensor) else [theta]
+def check_theta(name: str, theta: Any) -> float | Tensor:
+    """A float, or the tensor (scalar or one per axis) as it is; raise ValueError unless finite and positive, TypeError for else."""
+    found = theta if isinstance(theta, Tensor) else number(name, theta)
+    values = found.detach().flatten().tolist() if isinstance(found, Tensor) else [found]
     if not options.are_thetas(values):
         raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")
+    return found
 
 
 def check_tensors(**tensors: Tensor) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crfasrnn.arguments import has_axes
 from crfasrnn.crf import operator_cuda, options  # noqa: F401  # operator_cuda makes the operators work on CUDA tensors
 from crfasrnn.crf.call import Call
 from crfasrnn.crf.checks import (
     at_full_precision,
+    check_is_tensor,
     check_iterations,
     check_matrices,
     check_mean_field,
@@ -101,12 +103,12 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
     >>> bool(sums[0] == sums[1] < sums[2])  # points at one place see each other's values, 1 + 2 < 4
     True
     """
+    values, features = at_full_precision(values=values, features=features)
     if values.ndim != 2 or features.ndim != 2 or values.shape[0] != features.shape[0]:
         raise ValueError(
             f"values must be (N, C) and features (N, d) with the same N, "
             f"got {tuple(values.shape)} and {tuple(features.shape)}"
         )
-    values, features = at_full_precision(values, features)
     check_tensors(values=values, features=features)
     learns = (features.requires_grad and torch.is_grad_enabled()) or has_tangent(features)
     transformed = in_transform() or has_tangent(values) or has_tangent(features)
@@ -186,16 +188,22 @@ def mean_field(
     (torch.Size([1, 2, 8, 8]), 0, 1)
     """
     unary, q0, image, spatial_weights, bilateral_weights, compatibility = at_full_precision(
-        unary, q0, image, spatial_weights, bilateral_weights, compatibility
+        unary=unary,
+        q0=q0,
+        image=image,
+        spatial_weights=spatial_weights,
+        bilateral_weights=bilateral_weights,
+        compatibility=compatibility,
     )
-    check_iterations(iterations)
+    iterations = check_iterations(iterations)
     check_mean_field(unary, q0, image, iterations, spatial_weights, bilateral_weights, compatibility)
     options.check("activation", activation, options.ACTIVATIONS)
-    thetas = {"theta_alpha": theta_alpha, "theta_beta": theta_beta, "theta_gamma": theta_gamma}
-    for name, theta in thetas.items():
+    alpha, beta, gamma = (
         check_theta(name, theta)
+        for name, theta in (("theta_alpha", theta_alpha), ("theta_beta", theta_beta), ("theta_gamma", theta_gamma))
+    )
     # The original has no gradient of the image either, and nets ask for one when they force backward.
-    pair = [Kernel(theta_gamma), Kernel(theta_alpha, image.detach(), theta_beta)]
+    pair = [Kernel(gamma), Kernel(alpha, image.detach(), beta)]
     matrices = [spatial_weights, bilateral_weights]
     return _run(unary, q0, pair, matrices, compatibility, iterations=iterations, activation=activation)
 
@@ -246,13 +254,14 @@ def mean_field_kernels(
         raise ValueError(
             f"there must be one weight for each of at least one kernel, got {len(kernels)} and {len(weights)}"
         )
-    unary, q0, compatibility, *weights = at_full_precision(unary, q0, compatibility, *weights)
-    named = {f"weights[{k}]": w for k, w in enumerate(weights)} | {"compatibility": compatibility}
+    given = {f"weights[{k}]": w for k, w in enumerate(weights)}
+    unary, q0, compatibility, *weights = at_full_precision(unary=unary, q0=q0, compatibility=compatibility, **given)
+    named = dict(zip(given, weights)) | {"compatibility": compatibility}
     check_tensors(unary=unary, q0=q0, **named)
     if unary.ndim < 3 or 0 in unary.shape[1:]:
         raise ValueError(f"unary must be (N, C, *S) with nothing empty but N, got {tuple(unary.shape)}")
     check_q0(unary, q0)
-    check_iterations(iterations)
+    iterations = check_iterations(iterations)
     options.check("activation", activation, options.ACTIVATIONS)
     check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
@@ -306,30 +315,33 @@ def _per_axis(theta: float | Sequence[float] | Tensor, axes: int) -> tuple[Any, 
     return (float(theta),) * axes if isinstance(theta, (int, float)) else tuple(float(t) for t in theta)
 
 
+def _checked_position(name: str, theta: Any, axes: int) -> list[float | Tensor]:
+    """One theta for each axis; raises as check_theta, and ValueError for another number of them."""
+    each = theta if has_axes(theta) else [theta] * axes
+    if len(each) != axes:
+        raise ValueError(f"{name} has {len(each)} numbers, but unary has {axes} axes")
+    return [check_theta(name, one) for one in each]
+
+
 def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
     """The kernel with features that fit the scores; detached, and with numbers for thetas, where nothing is learned."""
     name, grid, features = f"kernels[{k}]", tuple(unary.shape[2:]), kernel.features
     options.check(f"{name}: normalization", kernel.normalization, options.NORMALIZATIONS)
-    if kernel.theta_position is not None:
-        thetas = _per_axis(kernel.theta_position, len(grid))
-        if len(thetas) != len(grid):
-            raise ValueError(f"{name}: theta_position has {len(thetas)} numbers, but unary has {len(grid)} axes")
-        for theta in thetas:
-            check_theta(f"{name}: theta_position", theta)
-    elif features is None:
+    if kernel.theta_position is None and features is None:
         raise ValueError(f"{name} compares nothing: give theta_position, features, or both")
     if kernel.has_tangent():
         raise NotImplementedError(_NO_TRANSFORM.format(f"{name}'s thetas and features"))
     learns = kernel.learns()
-    position, theta_features = kernel.theta_position, kernel.theta_features
-    if not learns:
-        if isinstance(position, Tensor):
-            position = tuple(float(t) for t in _per_axis(position, len(grid)))
-        theta_features = float(theta_features)
+    position = kernel.theta_position
+    if position is not None:
+        each = _checked_position(f"{name}: theta_position", position, len(grid))
+        position = position if learns and isinstance(position, Tensor) else tuple(map(float, each))
     if features is None:
-        return replace(kernel, theta_position=position, theta_features=theta_features, learn_features=False)
-    check_theta(f"{name}: theta_features", kernel.theta_features)
-    (features,) = at_full_precision(features if kernel.learn_features else features.detach())
+        return replace(kernel, theta_position=position, theta_features=1.0, learn_features=False)
+    theta_features = check_theta(f"{name}: theta_features", kernel.theta_features)
+    theta_features = theta_features if learns else float(theta_features)
+    check_is_tensor(f"{name}.features", features)
+    (features,) = at_full_precision(features=features if kernel.learn_features else features.detach())
     check_tensors(unary=unary, **{f"{name}.features": features})
     if features.ndim != unary.ndim or features.shape[0] not in (1, unary.shape[0]) or tuple(features.shape[2:]) != grid:
         raise ValueError(

@@ -7,7 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from crfasrnn.arguments import number
 from crfasrnn.classes import VOID
+from crfasrnn.crf.checks import check_is_tensor
 
 
 def robust_log_likelihood(
@@ -42,6 +44,9 @@ def robust_log_likelihood(
     >>> round(float(robust_log_likelihood(scores, labels, robustness=0.01)), 2)
     2.3
     """
+    robustness = number("robustness", robustness)
+    check_is_tensor("scores", scores)
+    check_is_tensor("labels", labels)
     if not (math.isfinite(robustness) and robustness >= 0):
         raise ValueError(f"robustness must be a number of at least 0, got {robustness}")
     if reduction not in ("mean", "sum", "none"):

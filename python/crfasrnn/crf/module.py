@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from caffe.errors import CaffeError
+from crfasrnn.arguments import array, has_axes, integer, number
 from crfasrnn.crf import caffemodel, options
+from crfasrnn.crf.checks import check_is_tensor, check_iterations
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
 
 
@@ -143,8 +146,8 @@ class CrfRnn(nn.Module):
         learn_bandwidths: bool = False,
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        num_classes = integer("num_classes", num_classes, 1)
+        iterations = check_iterations(iterations)
         if not kernels or not all(isinstance(kernel, (Spatial, Bilateral, Features)) for kernel in kernels):
             raise ValueError(f"kernels must be at least one of Spatial, Bilateral and Features, got {kernels!r}")
         options.check("weights", weights, options.WEIGHTS)
@@ -158,7 +161,7 @@ class CrfRnn(nn.Module):
         self._kind_of_compatibility = compatibility
         self.weights = nn.ParameterList([nn.Parameter(self._start(kernel.weight)) for kernel in kernels])
         self.log_thetas = nn.ParameterList(
-            [nn.Parameter(torch.tensor(t).log()) for kernel in kernels for t in _thetas(kernel)]
+            [nn.Parameter(torch.tensor(array("theta", t)).log()) for kernel in kernels for t in _thetas(kernel)]
             if learn_bandwidths
             else []
         )
@@ -170,7 +173,7 @@ class CrfRnn(nn.Module):
             self.compatibility = nn.Parameter(potts)
 
     def _start(self, weight: float) -> Tensor:
-        matrix = float(weight) * torch.eye(self.num_classes).repeat(*self._sets, 1, 1).reshape(
+        matrix = number("weight", weight) * torch.eye(self.num_classes).repeat(*self._sets, 1, 1).reshape(
             *self._sets, -1, self.num_classes
         )
         return options.kernel_parameters(matrix, self._shape_of_weights).clone()
@@ -210,6 +213,7 @@ class CrfRnn(nn.Module):
         Raises:
             ValueError: a kernel's image or channels are missing, or as crfasrnn.crf.mean_field_kernels.
         """
+        check_is_tensor("unary", unary)
         if unary.ndim < 3 or unary.shape[1] != self.num_classes:
             raise ValueError(f"unary must be (N, {self.num_classes}, ...), got {tuple(unary.shape)}")
         kernels = [
@@ -238,16 +242,19 @@ class CrfRnn(nn.Module):
         if isinstance(kernel, Bilateral):
             if image is None:
                 raise ValueError(f"{kernel} needs an image: forward(unary, image)")
+            check_is_tensor("image", image)
             return Kernel(thetas[0], image.to(unary.dtype), thetas[1], kernel.normalization)
         channels = extra.get(kernel.name) if isinstance(extra, Mapping) else extra
         if channels is None:
             raise ValueError(f"{kernel} needs its channels: forward(unary, image, extra={{{kernel.name!r}: ...}})")
+        check_is_tensor("extra", channels)
         channels = channels.detach().to(unary.dtype)
         position = thetas[1] if len(thetas) > 1 else None
-        if isinstance(kernel.theta, (int, float)):
+        if not has_axes(kernel.theta):
             return Kernel(position, channels, thetas[0], kernel.normalization)
-        count = len(kernel.theta)
-        if channels.ndim < 3 or channels.shape[1] != count or not min(kernel.theta, default=0) > 0:
+        each = [number("theta", theta) for theta in np.atleast_1d(kernel.theta)]
+        count = len(each)
+        if channels.ndim < 3 or channels.shape[1] != count or not options.are_thetas(each):
             raise ValueError(
                 f"{kernel} must have a positive theta for each channel, and {kernel.name!r} is {tuple(channels.shape)}"
             )

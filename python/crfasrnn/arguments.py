@@ -1,0 +1,77 @@
+"""Numbers as callers have them: Python's, NumPy's, or in arrays and tensors without axes; errors name the argument."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def _plain(name: str, value: Any, wanted: str) -> int | float:
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__} ({_shortened(value)})")
+    return value if isinstance(value, int) else float(value)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def number(name: str, value: Any) -> float:
+    """The argument as a float, which may be NaN or infinite.
+
+    Raises:
+        TypeError: it is no number; bool, strings and arrays with axes are none.
+
+    >>> import numpy as np
+    >>> number("theta", np.float32(3)), number("theta", np.array(2))
+    (3.0, 2.0)
+    """
+    try:
+        return float(_plain(name, value, "a number"))
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a number: {_shortened(value)}") from None
+
+
+def integer(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """The argument as an int; floats that are whole are accepted, as a division gives them.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not whole, or not within the bounds.
+
+    >>> integer("w", 48 / 2)
+    24
+    """
+    bounds = f"of at least {least}" if most is None else f"of {least} to {most}"
+    plain = _plain(name, value, f"an integer {bounds}")
+    whole = isinstance(plain, int) or plain.is_integer()
+    if not whole or plain < least or (most is not None and plain > most):
+        raise ValueError(f"{name} must be an integer {bounds}, got {_shortened(value)}")
+    return int(plain)
+
+
+def has_axes(value: Any) -> bool:
+    """Whether it is a sequence, array or tensor of numbers rather than one number."""
+    return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0
+
+
+def array(name: str, value: Any, dtype: npt.DTypeLike | None = np.float32) -> npt.NDArray[Any]:
+    """The argument as an array of that dtype (None: its own), C-contiguous; not copied where it is one already.
+
+    Raises:
+        TypeError: it holds something else than numbers.
+        ValueError: its parts have different lengths.
+    """
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}") from None
+    if found.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of numbers, not {type(value).__name__} ({_shortened(value)})")
+    return np.asarray(found, dtype, order="C")
