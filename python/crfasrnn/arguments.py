@@ -29,6 +29,7 @@ def number(name: str, value: Any) -> float:
         TypeError: it is no number; bool, strings and arrays with axes are none.
 
     >>> import numpy as np
+    >>> from crfasrnn.arguments import number
     >>> number("theta", np.float32(3)), number("theta", np.array(2))
     (3.0, 2.0)
     """
@@ -45,6 +46,7 @@ def integer(name: str, value: Any, least: int = 0, most: int | None = None) -> i
         TypeError: it is no number.
         ValueError: it is not whole, or not within the bounds.
 
+    >>> from crfasrnn.arguments import integer
     >>> integer("w", 48 / 2)
     24
     """

@@ -7,15 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from caffe.errors import CaffeError
-from crfasrnn.arguments import array, has_axes, integer, number
+from crfasrnn.arguments import has_axes, integer, number
 from crfasrnn.crf import caffemodel, options
-from crfasrnn.crf.checks import check_is_tensor, check_iterations
+from crfasrnn.crf.checks import check_is_tensor, check_iterations, check_theta
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
+
+
+def _keep_numbers(kernel: Any, *thetas: str) -> None:
+    """Make what a kernel was given for its thetas and weight floats, or tuples of them; raise as check_theta."""
+    for name in thetas:
+        theta = getattr(kernel, name)
+        if theta is not None:
+            kept = tuple(float(check_theta(name, one)) for one in (theta if has_axes(theta) else [theta]))
+            object.__setattr__(kernel, name, kept if has_axes(theta) else kept[0])
+    object.__setattr__(kernel, "weight", number("weight", kernel.weight))
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,9 @@ class Spatial:
     theta: float | tuple[float, ...] = 3.0
     weight: float = 3.0
     normalization: str = "after"
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, "theta")
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,9 @@ class Bilateral:
     theta_beta: float = 3.0
     weight: float = 5.0
     normalization: str = "after"
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, "theta_alpha", "theta_beta")
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,9 @@ class Features:
     name: str = "extra"
     weight: float = 1.0
     normalization: str = "after"
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, "theta", "theta_position")
 
 
 KernelSpec = Spatial | Bilateral | Features
@@ -161,7 +179,7 @@ class CrfRnn(nn.Module):
         self._kind_of_compatibility = compatibility
         self.weights = nn.ParameterList([nn.Parameter(self._start(kernel.weight)) for kernel in kernels])
         self.log_thetas = nn.ParameterList(
-            [nn.Parameter(torch.tensor(array("theta", t)).log()) for kernel in kernels for t in _thetas(kernel)]
+            [nn.Parameter(torch.tensor(t).log()) for kernel in kernels for t in _thetas(kernel)]
             if learn_bandwidths
             else []
         )
@@ -173,7 +191,7 @@ class CrfRnn(nn.Module):
             self.compatibility = nn.Parameter(potts)
 
     def _start(self, weight: float) -> Tensor:
-        matrix = number("weight", weight) * torch.eye(self.num_classes).repeat(*self._sets, 1, 1).reshape(
+        matrix = weight * torch.eye(self.num_classes).repeat(*self._sets, 1, 1).reshape(
             *self._sets, -1, self.num_classes
         )
         return options.kernel_parameters(matrix, self._shape_of_weights).clone()
@@ -250,13 +268,11 @@ class CrfRnn(nn.Module):
         check_is_tensor("extra", channels)
         channels = channels.detach().to(unary.dtype)
         position = thetas[1] if len(thetas) > 1 else None
-        if not has_axes(kernel.theta):
+        if isinstance(kernel.theta, float):
             return Kernel(position, channels, thetas[0], kernel.normalization)
-        each = [number("theta", theta) for theta in np.atleast_1d(kernel.theta)]
-        count = len(each)
-        if channels.ndim < 3 or channels.shape[1] != count or not options.are_thetas(each):
+        if channels.ndim < 3 or channels.shape[1] != len(kernel.theta):
             raise ValueError(
-                f"{kernel} must have a positive theta for each channel, and {kernel.name!r} is {tuple(channels.shape)}"
+                f"{kernel} must have a theta for each channel, and {kernel.name!r} is {tuple(channels.shape)}"
             )
         per_channel = torch.as_tensor(thetas[0], dtype=unary.dtype, device=unary.device)
         scaled = channels / per_channel.view(1, -1, *[1] * (channels.ndim - 2))
