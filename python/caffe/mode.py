@@ -5,6 +5,8 @@ torch is imported where something is to be computed, so that command lines know 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
 TRAIN = 0
 TEST = 1
 PRECISIONS = ("float32", "bf16")
+
+
+def _compute_alone() -> None:
+    """In a child made by fork, where torch would wait for ever for the threads of its OpenMP, which stayed in the parent."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_compute_alone)
 
 _device: torch.device | None = None  # the CPU, before anybody asks
 _gpu_id = 0

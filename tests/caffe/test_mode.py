@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -81,3 +85,51 @@ def test_a_seed_repeats_every_draw() -> None:
 
 def test_a_generator_stays_the_same() -> None:
     assert mode.generator() is mode.generator(torch.device("cpu"))
+
+
+CHILDREN = """
+import multiprocessing, torch
+import caffe
+
+NET = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 90 dim: 80 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 24 kernel_size: 3 weight_filler { type: "constant" value: 0.1 } } }
+layer { name: "scale" type: "Power" bottom: "conv" top: "scale" power_param { scale: 2 shift: 1 } }
+'''
+
+def total(net=None):
+    if net is None:
+        with open("net.prototxt", "w") as file:
+            file.write(NET)
+        net = caffe.Net("net.prototxt", caffe.TEST)
+    net.blobs["data"].data[...] = 1
+    return float(net.forward()["scale"].sum())
+
+class Totals(torch.utils.data.Dataset):
+    def __init__(self, net):
+        self.net = net
+    def __len__(self):
+        return 2
+    def __getitem__(self, index):
+        return total(self.net)
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    results = [total()]
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    results.append(total(net))
+    results += torch.utils.data.DataLoader(Totals(net), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    for method in ("fork", "forkserver", "spawn"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            results.append(pool.apply(total))
+    print(len(results), len(set(map(float, results))))
+"""
+
+
+def test_children_compute_what_the_parent_does(tmp_path: Path) -> None:
+    """Those made by fork have none of the threads that torch's OpenMP would wait for."""
+    (tmp_path / "children.py").write_text(CHILDREN)
+    command = [sys.executable, "children.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split() == ["7", "1"], done.stderr

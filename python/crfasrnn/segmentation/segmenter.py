@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,8 @@ class Segmenter:
         "native"), as the released demo does.
     precision: "float32", or "bf16" for a trunk (the convolutions below the scores) in bfloat16, see caffe.inference.Inference.
 
+    One Segmenter may be used by several threads, which take turns; in children made by fork it computes with one thread.
+
     Raises CaffeError if a file is missing, damaged, or does not fit the others.
 
     >>> import numpy as np
@@ -80,6 +83,7 @@ class Segmenter:
         self.pad = pad
         self.net = caffe.Net(str(files.prototxt), str(files.weights), caffe.TEST)
         self._inference = Inference(self.net, precision)
+        self._turn = threading.Lock()  # the net has one set of blobs
         self.input, self.output = _ends(self.net, str(files.prototxt))
         channels = self.net.blobs[self.output].shape[1]
         self.classes = files.classes or numbered_classes(channels)
@@ -93,11 +97,17 @@ class Segmenter:
 
         probabilities: also return them, brought to the photograph's size by bilinear interpolation.
         """
+        if not isinstance(image, np.ndarray):
+            raise CaffeError(f"expected an H x W x 3 uint8 image, got {type(image).__name__}")
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise CaffeError(f"expected an H x W x 3 uint8 image, got {image.dtype} of shape {image.shape}")
-        height, width = image.shape[:2]
-        data, (inner_height, inner_width) = self.prepare(image)
-        scores = self._forward(data)[:, :inner_height, :inner_width]
+        data, inner = self.prepare(image)
+        with self._turn:
+            scores = self._forward(data)[:, : inner[0], : inner[1]]
+            return self._segmentation(scores, image.shape[0], image.shape[1], probabilities)
+
+    def _segmentation(self, scores: np.ndarray, height: int, width: int, probabilities: bool) -> Segmentation:
+        """What the scores of a prepared photograph say, at its own size."""
         if self.pad:
             # The released demo enlarges labels, and gives the same labels as it does.
             best = scores.argmax(0).astype(np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -192,3 +193,14 @@ def test_arrays_that_are_no_photograph_are_refused(tiny: Files, image: np.ndarra
 def test_sizes_that_are_none_are_refused(tiny: Files, size: int | str) -> None:
     with pytest.raises(caffe.CaffeError, match="size"):
         Segmenter(tiny[0], tiny[1], size=size)
+
+
+def test_threads_that_share_a_segmenter_get_their_own_labels(tiny: Files) -> None:
+    segmenter = Segmenter(tiny[0], tiny[1])
+    images = [np.ascontiguousarray(CAT[y : y + 40 + y // 4, : 60 + y]) for y in range(0, 120, 20)]
+    alone = [segmenter.segment(image, probabilities=True) for image in images]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda image: segmenter.segment(image, probabilities=True), images * 5))
+    for expected, result in zip(alone * 5, together):
+        np.testing.assert_array_equal(result.labels, expected.labels)
+        np.testing.assert_array_equal(result.probabilities, expected.probabilities)
