@@ -5,6 +5,7 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -22,6 +23,16 @@ constexpr std::size_t kLarge = std::size_t{1} << 17;
 constexpr std::size_t kHuge = 2 * kHugePage;
 constexpr std::size_t kMostKept = std::size_t{256} << 20;
 
+// Bytes of large blocks that are in use now, and the most that were at one time.
+std::atomic<std::size_t> in_use{0}, most_in_use{0};
+
+void count_as_used(std::size_t bytes) {
+  const std::size_t now = in_use += bytes;
+  std::size_t most = most_in_use;
+  while (most < now && !most_in_use.compare_exchange_weak(most, now)) {
+  }
+}
+
 struct Block {
   void* data;
   std::size_t bytes;
@@ -33,6 +44,19 @@ struct Kept {
   std::mutex mutex;
   std::vector<Block> blocks;  // the last one freed comes last
   std::size_t bytes = 0;
+
+  // Together with what is in use, half as much again as was ever needed at once: images of one size find all
+  // their blocks again, those of many sizes do not pile theirs up.
+  void keep_within_bounds() {
+    const std::size_t most = most_in_use + most_in_use / 2, used = in_use;
+    const std::size_t bound = std::min(kMostKept, most > used ? most - used : 0);
+    auto end = blocks.begin();  // what waited longest goes
+    for (; end != blocks.end() && bytes > bound; ++end) {
+      bytes -= end->bytes;
+      std::free(end->data);
+    }
+    blocks.erase(blocks.begin(), end);
+  }
 };
 
 Kept& kept() {
@@ -53,6 +77,7 @@ std::size_t rounded(std::size_t bytes) {
 void* allocate_block(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   if (size >= kLarge) {
+    count_as_used(size);
     Kept& k = kept();
     const std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
     if (lock.owns_lock()) {
@@ -64,10 +89,14 @@ void* allocate_block(std::size_t bytes) {
         k.bytes -= size;
         return data;
       }
+      k.keep_within_bounds();
     }
   }
   void* const data = std::aligned_alloc(size >= kHuge ? kHugePage : kCacheLine, size);
-  if (!data) throw std::bad_alloc();
+  if (!data) {
+    if (size >= kLarge) in_use -= size;
+    throw std::bad_alloc();
+  }
 #if defined(MADV_HUGEPAGE)
   if (size >= kHuge) madvise(data, size, MADV_HUGEPAGE);
 #endif
@@ -76,6 +105,7 @@ void* allocate_block(std::size_t bytes) {
 
 void free_block(void* block, std::size_t bytes) noexcept {
   const std::size_t size = rounded(bytes);
+  if (size >= kLarge) in_use -= size;
   if (size >= kLarge && size <= kMostKept) {
     Kept& k = kept();
     const std::unique_lock<std::mutex> lock(k.mutex, std::try_to_lock);
@@ -87,11 +117,7 @@ void free_block(void* block, std::size_t bytes) noexcept {
         return;
       }
       k.bytes += size;
-      while (k.bytes > kMostKept) {  // what waited longest goes
-        k.bytes -= k.blocks.front().bytes;
-        std::free(k.blocks.front().data);
-        k.blocks.erase(k.blocks.begin());
-      }
+      k.keep_within_bounds();
       return;
     }
   }

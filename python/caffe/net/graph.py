@@ -18,6 +18,7 @@ from caffe.layers.base import Layer, TorchLayer
 from caffe.logs.glog import signed
 from caffe.net import debug_info
 from caffe.net.build import Builder, expanded
+from caffe.net.memory import give_back_freed_memory
 from caffe.net.node import Node
 from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
 from caffe.proto import caffe_pb2, model_file
@@ -74,10 +75,14 @@ class NetGraph:
         self.debug_info = bool(self._definition.debug_info)
         self._hooks: dict[str, list[Callable[[int], object]]] = {name: [] for name in _HOOKS}
         self._inputs = [name for node in self.nodes if node.layer.type == "Input" for name in node.tops]
+        self._sizes = self._input_shapes()
         self._outputs = sorted(built.unread)
         for output in self._outputs:
             logger.info("This network produces output %s", output)
         logger.info("Network initialization done.")
+
+    def _input_shapes(self) -> list[tuple[int, ...]]:
+        return [self.blobs[name].shape for name in self._inputs]
 
     # Running.
 
@@ -112,6 +117,9 @@ class NetGraph:
                     blob.discard_data()
                 if self.phase == mode.TEST:
                     node.layer.release()
+        if stop == len(self.layers) and self._sizes != self._input_shapes():
+            self._sizes = self._input_shapes()
+            give_back_freed_memory()
         return loss
 
     def _taken_by_fast_path(self, start: int, stop: int) -> range:
