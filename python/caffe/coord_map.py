@@ -47,7 +47,7 @@ def layer_map(layer: caffe_pb2.LayerParameter) -> Map | None:
     Layers say it of themselves (caffe.Layer.keeps_coordinates, windows_of), a plugin's as well. Raises CaffeError for wrong
     options.
     """
-    described = find_layer_class(layer.type)
+    described = find_layer_class(layer.type, layer.name)
     if described is None:
         return None
     if described.keeps_coordinates:

@@ -56,7 +56,7 @@ def net_to_dot(
     for index, layer in enumerate(net.layer):
         # By index, because several layers may have the same name.
         node = _quoted(f"layer {index}")
-        described = find_layer_class(layer.type)
+        described = find_layer_class(layer.type, layer.name)
         colour = COLOURS.get(described.kind if described else "", _OTHER_COLOUR)
         label = _quoted(layer_label(layer, rankdir, display_lrm))
         lines.append(f'  {node} [label={label}, shape=box, style=filled, fillcolor="{colour}"];')
@@ -73,7 +73,7 @@ def net_to_dot(
 def layer_label(layer: caffe_pb2.LayerParameter, rankdir: str = "LR", display_lrm: bool = False) -> str:
     """What stands in a layer's box: name and type, and the window of convolutions and poolings."""
     parts = [layer.name, f"({layer.type})"]
-    described = find_layer_class(layer.type)
+    described = find_layer_class(layer.type, layer.name)
     windows = described.windows_of(layer) if described else None
     if layer.type == "Pooling":
         parts[1] = f"({caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)} {layer.type})"

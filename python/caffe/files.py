@@ -120,3 +120,14 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def write_text(path: str | os.PathLike[str], content: str) -> None:
     """Write a whole text file (UTF-8), at once or not at all. Raises CaffeError if it cannot be written."""
     write_bytes(path, content.encode())
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, and those it lies in, unless it is there. Raises CaffeError if that cannot be."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        reason = (
+            "is there and is no folder" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
+        )
+        raise CaffeError(f"folder {os.fspath(path)!r} {reason}") from error

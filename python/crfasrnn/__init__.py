@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,8 +24,13 @@ def __getattr__(name: str) -> Any:
         from crfasrnn.segmentation import segmenter
 
         return getattr(segmenter, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__version__":
+        return metadata.version(__name__)
+    if not name.isidentifier() or name.startswith("_") or find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *globals()})
+    modules = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*__all__, *modules, *(name for name in globals() if name.startswith("__"))})

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffe.files import ARRAY_FILE_ERRORS, atomic_path
+from caffe.errors import CaffeError
+from caffe.files import ARRAY_FILE_ERRORS, atomic_path, make_folder
 
 
 def test_errors_of_damaged_array_files_are_all_that_numpy_raises(tmp_path: Path) -> None:
@@ -95,3 +96,14 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         stop()
     assert target.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(CaffeError, match=r"^folder '.*file' is there and is no folder$"):
+        make_folder(tmp_path / "file")
+    with pytest.raises(CaffeError, match=r"^folder '.*inside' cannot be made: Not a directory$"):
+        make_folder(tmp_path / "file" / "inside")

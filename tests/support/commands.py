@@ -47,11 +47,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line of a command that must fail, run in this process."""
-    assert status(*arguments) == 1
+    """The one line of a command that must fail, run in this process: with status 2 if it points to a help, 1 otherwise."""
+    ended = status(*arguments)
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+    assert ended == (2 if err.endswith(" --help)\n") else 1)
     return err
 
 

@@ -65,8 +65,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Network programs write `from caffe import layers as L` and L.Convolution(...): layer types, which start with a capital.
-    if not name[:1].isupper():
+    # Network programs write `from caffe import layers as L` and L.Convolution(...).
+    from caffe.layers.registry import layer_type_list
+
+    if not name[:1].isupper() and (name.startswith("_") or name not in layer_type_list()):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from caffe.net_spec import layers
 

@@ -232,8 +232,23 @@ class TorchLayer(Layer):
             self._read = (inputs, params) if self.will_run_backward else None
             with torch.no_grad():
                 outputs = self.compute(inputs, params)
+        self._check_computed(outputs, top)
         for blob, value in zip(top, outputs):
             blob.tensor = value
+
+    def _check_computed(self, outputs: Sequence[torch.Tensor], top: Sequence[Blob]) -> None:
+        # A tensor alone would pass for a sequence of its rows.
+        if isinstance(outputs, torch.Tensor) or len(outputs) < len(top):
+            found = "one tensor" if isinstance(outputs, torch.Tensor) else f"{len(outputs)} tensors"
+            raise CaffeError(
+                f"layer '{self.name}' ({self.type}): compute returned {found}, not a list of {len(top)} for its tops"
+            )
+        for blob, value in zip(top, outputs):
+            if value.dtype != torch.float32 or tuple(value.shape) != blob.shape:
+                raise CaffeError(
+                    f"layer '{self.name}' ({self.type}): compute returned {value.dtype} of shape {tuple(value.shape)}, "
+                    f"where top_shapes promised torch.float32 of shape {blob.shape}"
+                )
 
     def _recorded(
         self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor], top: Sequence[Blob]

@@ -21,7 +21,8 @@ def register_layer(layer_type: str) -> Callable[[_LayerClass], _LayerClass]:
     """Class decorator: make `layer_type` usable in prototxts, with the options that the class's attribute `message` declares.
 
     `message` is proto text, "message PermuteParameter { repeated uint32 order = 1; }" (caffe.proto.layer_messages says more).
-    Raises CaffeError for a type that is taken, and for a message that is wrong or whose name or number is taken.
+    Raises CaffeError for what is no caffe.Layer, for a type that is taken (by a built-in layer, too; the same class again, as in a
+    notebook's cell, takes its own place), and for a message that is wrong or whose name or number is taken.
 
     >>> import caffe
     >>> @caffe.register_layer("Transpose")
@@ -40,15 +41,26 @@ def register_layer(layer_type: str) -> Callable[[_LayerClass], _LayerClass]:
     (4, 2, 3)
     """
 
+    if not isinstance(layer_type, str) or not layer_type:
+        raise CaffeError('register_layer needs the name of the layer type: @caffe.register_layer("MyType")')
+
     def register(cls: _LayerClass) -> _LayerClass:
+        _check_is_layer(cls, f"what is registered for layer type {layer_type}")
         known = _classes.get(layer_type)
-        if known is not None and known.__qualname__ != cls.__qualname__:
-            raise CaffeError(f"Layer type {layer_type} already registered.")
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise CaffeError(f"Layer type {layer_type} already registered, by {known.__module__}.{known.__qualname__}.")
         layer_messages.adopt(layer_type, cls)
         _classes[layer_type] = cls
         return cls
 
     return register
+
+
+def _check_is_layer(cls: object, what: str) -> None:
+    from caffe.layers.base import Layer
+
+    if not (isinstance(cls, type) and issubclass(cls, Layer)):
+        raise CaffeError(f"{what} must be a subclass of caffe.Layer, not {cls!r}")
 
 
 def layer_class(layer_type: str, layer_name: str) -> type[Layer]:
@@ -63,15 +75,18 @@ def layer_class(layer_type: str, layer_name: str) -> type[Layer]:
             raise CaffeError(
                 f"Layer '{layer_name}': the plugin {plugins[layer_type].value} for type {layer_type} cannot be loaded: {error}"
             ) from error
+        _check_is_layer(cls, f"Layer '{layer_name}': the plugin {plugins[layer_type].value} for type {layer_type}")
         layer_messages.adopt(layer_type, cls)
         _classes[layer_type] = cls
         return cls
     raise CaffeError(unknown_type_message(layer_type, layer_name))
 
 
-def find_layer_class(layer_type: str) -> type[Layer] | None:
+def find_layer_class(layer_type: str, layer_name: str) -> type[Layer] | None:
     """The class for `layer_type`, None if there is none; for who asks what a layer says of itself. Raises as layer_class does."""
-    return layer_class(layer_type, "") if layer_type in _classes or layer_type in entry_points_by_type() else None
+    return (
+        layer_class(layer_type, layer_name) if layer_type in _classes or layer_type in entry_points_by_type() else None
+    )
 
 
 def unknown_type_message(layer_type: str, layer_name: str) -> str:
@@ -80,6 +95,8 @@ def unknown_type_message(layer_type: str, layer_name: str) -> str:
     lower = {name.lower(): name for name in known}
     near = [lower[name] for name in difflib.get_close_matches(layer_type.lower(), lower, n=3)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    if not entry_points_by_type():
+        hint += " No installed package offers layer types; one that has this type must be installed, not on PYTHONPATH alone."
     return (
         f"Unknown layer type: {layer_type} (layer '{layer_name}').{hint} To add it, decorate a caffe.Layer subclass with "
         f"@caffe.register_layer(\"{layer_type}\") or offer it in the entry-point group '{ENTRY_POINT_GROUP}'; the class's "

@@ -51,8 +51,12 @@ _asked: set[str] = set()
 def adopt(layer_type: str, cls: type) -> None:
     """Take in what the class of a newly registered layer type says of its message and of older spellings."""
     _asked.add(layer_type)
-    text = getattr(cls, "message", None)
-    if isinstance(text, str) and "{" in text:
+    text = getattr(cls, "message", "")
+    if not isinstance(text, str):
+        raise CaffeError(
+            f"the attribute message of layer type {layer_type} must be proto text, not {type(text).__name__}"
+        )
+    if text:
         declare(layer_type, text)
     if callable(getattr(cls, "upgrade", None)):
         _upgrades[layer_type] = cls.upgrade  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffe.files import write_text
+from caffe.files import make_folder, write_text
 from crfasrnn.classes import write_classes
 from crfasrnn.commands import dataset_options, options
 
@@ -69,7 +69,7 @@ def _split(arguments: argparse.Namespace) -> int:
 
     names = [example.name for example in dataset_options.dataset_of(arguments)]
     parts = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.output)
     for file, part in parts.items():
         write_text(arguments.output / file, "".join(f"{name}\n" for name in part))
         print(f"{arguments.output / file}: {len(part)} images")

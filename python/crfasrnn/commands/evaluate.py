@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
+from caffe.files import make_folder
 from crfasrnn.classes import Classes, numbered_classes
 from crfasrnn.commands import dataset_options, options
 
@@ -73,7 +74,7 @@ def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callab
 
     numbers, folder = arguments.classes or classes.voc_ids, arguments.save_labels
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     with nullcontext() if arguments.archive is None else voc_archive(arguments.archive, numbers) as add:
 
         def keep(name: str, labels: np.ndarray) -> None:

@@ -11,10 +11,17 @@ from crfasrnn.classes import VOID
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line like every other error: one line, exit status 1."""
+    """Reports a wrong command line by one line that names the help of the command that is meant, exit status 2."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but for what is left over: the command that does not know it says so itself."""
+        found, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return found, extra
 
     def error(self, message: str) -> NoReturn:
-        self.exit(1, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 def positive(text: str) -> int:

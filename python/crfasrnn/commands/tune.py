@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffe.files import make_folder
 from crfasrnn.claims import digest
 from crfasrnn.commands import dataset_options, options
 
@@ -42,7 +43,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     from crfasrnn.postprocessing.search import search
 
     samples = _samples(arguments)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.output)
     result = search(
         samples,
         arguments.output / "evaluated.jsonl",

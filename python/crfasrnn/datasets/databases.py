@@ -17,6 +17,7 @@ import numpy as np
 from caffe.data.datum import array_to_datum, datum_to_array
 from caffe.data.db import Cursor, new_database, open_database
 from caffe.errors import CaffeError
+from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
 from crfasrnn.classes import VOID
@@ -76,7 +77,7 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) ->
         if (target / name).exists():
             raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
     created = not target.exists()
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     work = Path(tempfile.mkdtemp(prefix=".databases.", dir=target))
     counts = Counts()
     try:

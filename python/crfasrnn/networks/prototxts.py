@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from caffe.files import write_text
+from caffe.files import make_folder, write_text
 from crfasrnn.classes import VOC_ANIMALS, VOC_CLASSES
 from crfasrnn.networks import recipes
 
@@ -40,19 +40,19 @@ def render(message: Any, program: str) -> str:
     )
 
 
+def _program(made_by: recipes.Recipe) -> str:
+    """The modules whose functions make a recipe's nets."""
+    body = made_by.body.__module__.rpartition(".")[2] + ".py"
+    return body if made_by.crf_rates is None else f"{body} and crfrnn.py"
+
+
 def files(slim_classes: int = SLIM_CLASS_COUNT) -> dict[str, str]:
     """Path below prototxt/ -> text of the file."""
     made = {}
     for folder, num_classes in (("voc21", len(VOC_CLASSES)), ("slim", slim_classes)):
         for name, message in family(folder, num_classes):
-            if name.endswith("_solver"):
-                program = "solvers.py"
-            elif folder == "slim":
-                program = "slim.py"
-            else:
-                program = "fcn.py"
-            if name.startswith("crfrnn") and not name.endswith("_solver"):
-                program += " and crfrnn.py"
+            file, _, kind = name.rpartition("_")
+            program = "solvers.py" if kind == "solver" else _program(recipes.recipe(FILES[folder][file]))
             made[f"{folder}/{name}.prototxt"] = render(message, program)
     return made
 
@@ -62,7 +62,7 @@ def write(folder: Path, slim_classes: int = SLIM_CLASS_COUNT) -> list[Path]:
     written = []
     for name, text in files(slim_classes).items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_text(path, text)
         written.append(path)
     return written

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
+from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.claims import claim
 from crfasrnn.postprocessing.probabilities import write_probabilities
@@ -39,7 +40,7 @@ def cached(
 
     Raises CaffeError if the folder is another model's or would become larger than the limit.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     claim(folder / "model.json", model, "the probabilities in {where} are of another model; give another folder")
     samples = [Sample(example, folder / f"{example.name}.npy") for example in examples]
     missing = [sample for sample in samples if not sample.probabilities.is_file()]
@@ -55,6 +56,6 @@ def cached(
                 f"the probabilities of {len(samples)} images need more than {limit >> 20} MiB in {str(folder)!r}: raise the "
                 "limit or take fewer images"
             )
-        sample.probabilities.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(sample.probabilities.parent)
         write_probabilities(sample.probabilities, probabilities)
     return samples

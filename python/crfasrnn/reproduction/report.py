@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import write_bytes, write_text
+from caffe.files import make_folder, write_bytes, write_text
 from crfasrnn.reproduction import paper
 
 _TITLES = {
@@ -144,6 +144,6 @@ def _shown(picture: Path, caption: str, page: Path) -> str:
     if not picture.is_file():
         return ""
     copy = page.parent / "results" / picture.name
-    copy.parent.mkdir(exist_ok=True)
+    make_folder(copy.parent)
     write_bytes(copy, picture.read_bytes())
     return f"![{caption}](results/{picture.name})\n\n{caption}.\n"

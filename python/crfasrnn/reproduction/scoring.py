@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.claims import digest
 from crfasrnn.classes import read_classes
@@ -69,7 +70,7 @@ class Scorer:
         )
         if not figures.is_file():
             classes = read_classes(job.output / "classes.txt")
-            labels.mkdir(parents=True, exist_ok=True)
+            make_folder(labels)
             palette = label_palette(classes.voc_ids)
 
             def keep(image: str, result: np.ndarray) -> None:

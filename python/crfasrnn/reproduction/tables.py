@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from caffe.files import write_text
+from caffe.files import make_folder, write_text
 from crfasrnn.classes import read_classes
 from crfasrnn.evaluation import bootstrap
 from crfasrnn.evaluation.labellers import saved_labels
@@ -50,13 +50,13 @@ class Reproduction:
     ) -> None:
         self._ablations, self._variants = ablations(variants), variants
         settings.check()  # before they are written: a mistyped path must not stay
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         settings.save(output)
         self._output, self._settings, self._seeds = output, settings, list(seeds)
         self._processes, self._show = processes, show
         self._trainings = Trainings(output, settings, seeds, stop, show)
         self._scorer = Scorer(output / "scores", settings.validation(), settings.size, stop)
-        self._scorer.folder.mkdir(exist_ok=True)
+        make_folder(self._scorer.folder)
 
     def _row(self, name: str, title: str, score: Callable[[int], Scored], paper_says: Sequence[float] = ()) -> Row:
         results = {}

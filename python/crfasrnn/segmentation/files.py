@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import atomic_path
+from caffe.files import atomic_path, make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import read_image, write_image
@@ -34,7 +34,7 @@ def segment_files(
     """
     _check_names(images)
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     status = 0
     with progress(images, unit="image") as bar:
         for path in bar:

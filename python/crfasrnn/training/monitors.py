@@ -17,7 +17,7 @@ from crfasrnn.evaluation import metrics
 
 logger = signed("crfasrnn.py")
 
-SCORES, LABEL, LOSS = ("pred", "coarse"), "label", "loss"
+LABEL, LOSS = "label", "loss"
 FLAT_AFTER = 500  # iterations
 FLAT_SHARE = 0.02  # of the loss
 
@@ -72,8 +72,8 @@ class Validation:
 
 
 def scores_blob(net: Net) -> str:
-    """The blob with the class scores: the CRF's, else the network's."""
-    return next(name for name in SCORES if name in net.blobs)
+    """The blob with the class scores: what the loss compares with the labels."""
+    return next(net.bottom_names[name][0] for name, layer in net.layer_dict.items() if layer.is_loss)
 
 
 def warn_if_one_class(confusion: np.ndarray, names: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.files import make_folder
 from caffe.logs.glog import GlogFormatter, signed
 from caffe.logs.glog import logger as caffe_log
 from caffe.logs.json_log import json_log
@@ -44,7 +45,7 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
     require_databases(job.train_folder)
     classes = job.classes or find_classes(job.train_folder)
     note, trained = job.output / _NOTE, facts(job, classes)
-    job.output.mkdir(parents=True, exist_ok=True)
+    make_folder(job.output)
     check_claim(note, trained, _REFUSAL)
     if job.final.is_file():
         show(f"{job.final} is there already")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,3 +80,27 @@ def test_it_has_its_colour(softsign: type[TorchLayer]) -> None:
     assert draw.net_to_dot(definition()).count(f'fillcolor="{draw.COLOURS["normalization"]}"') == 1
     softsign.kind = "unheard of"
     assert f'fillcolor="{draw.COLOURS["normalization"]}"' not in draw.net_to_dot(definition())
+
+
+@pytest.mark.parametrize(
+    ("compute", "words"),
+    [
+        (lambda x: x * 2, "returned one tensor, not a list of 1"),
+        (lambda x: [], "returned 0 tensors, not a list of 1"),
+        (
+            lambda x: [x[:1]],
+            r"returned torch.float32 of shape \(1, 3\), where top_shapes promised .* of shape \(2, 3\)",
+        ),
+        (lambda x: [x.double()], r"returned torch.float64 of shape \(2, 3\), where"),
+    ],
+)
+def test_what_compute_returns_is_what_was_promised(compute: Callable[[torch.Tensor], Any], words: str) -> None:
+    class Promised(TorchLayer):
+        def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Any:
+            return compute(bottom[0])
+
+    layer = Promised(caffe_pb2.LayerParameter(name="l", type="Promised", top=["y"]), caffe.TEST)
+    bottom, top = caffe.Blob([2, 3]), caffe.Blob()
+    layer.reshape([bottom], [top])
+    with pytest.raises(caffe.CaffeError, match=r"^layer 'l' \(.*\): compute " + words):
+        layer.forward([bottom], [top])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.caffe.plugins import install, run
@@ -60,3 +61,50 @@ except caffe.CaffeError as error: print(error)
         "Layer 'l': the plugin no_such_module:Layer for type Lost cannot be loaded: No module named 'no_such_module'\n"
     )
     assert done.stdout == expected, done.stderr
+
+
+def test_a_built_in_type_is_taken_by_a_class_of_its_name() -> None:
+    own = type("ReLU", (caffe.Layer,), {"__qualname__": "ReLU"})
+    with pytest.raises(CaffeError, match=r"Layer type ReLU already registered, by caffe.layers.activation.ReLU"):
+        register_layer("ReLU")(own)
+    assert layer_class("ReLU", "l") is ReLU
+
+
+@pytest.mark.parametrize("name", [None, "", type("Forgotten", (caffe.Layer,), {})])
+def test_registering_needs_a_name(name: Any) -> None:
+    with pytest.raises(CaffeError, match="needs the name of the layer type"):
+        register_layer(name)
+
+
+@pytest.mark.parametrize("what", [int, lambda: None, None])
+def test_registering_needs_a_layer(what: Any) -> None:
+    with pytest.raises(CaffeError, match=r"registered for layer type NoLayer must be a subclass of caffe.Layer, not"):
+        register_layer("NoLayer")(what)
+    assert "NoLayer" not in layer_type_list()
+
+
+@pytest.mark.parametrize(("message", "words"), [(5, "must be proto text, not int"), ("garbage", "layer type Told")])
+def test_a_message_that_is_none_is_refused(message: Any, words: str) -> None:
+    with pytest.raises(CaffeError, match=words):
+        register_layer("Told")(type("Told", (caffe.Layer,), {"message": message}))
+    assert "Told" not in layer_type_list()
+
+
+def test_a_plugin_that_is_no_layer_is_named(tmp_path: Path) -> None:
+    install(tmp_path, "Wrong = collections:OrderedDict\n")
+    program = """
+import caffe
+from caffe.proto import text
+try: caffe.Net(text.parse_net('layer { name: "l" type: "Wrong" }'), caffe.TEST)
+except caffe.CaffeError as error: print(error)
+"""
+    done = run(tmp_path, program)
+    words = "Layer 'l': the plugin collections:OrderedDict for type Wrong must be a subclass of caffe.Layer"
+    assert done.stdout.startswith(words), done.stderr
+
+
+def test_a_type_of_any_spelling_is_a_function_of_caffe_layers() -> None:
+    register_layer("lowercase")(type("lowercase", (caffe.Layer,), {}))
+    assert caffe.layers.lowercase().fn.type_name == "lowercase"
+    with pytest.raises(AttributeError, match="no attribute 'uppercase'"):
+        caffe.layers.uppercase  # noqa: B018

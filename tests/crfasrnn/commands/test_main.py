@@ -80,6 +80,8 @@ def test_the_version_is_that_of_the_installed_package(
         (["segment"], "required: IMAGE (see crfasrnn segment --help)"),
         (["paint"], "invalid choice: 'paint'"),
         ([], "required: COMMAND (see crfasrnn --help)"),
+        (["data", "check", "--voc", "v", "--lisp", "l"], "arguments: --lisp l (see crfasrnn data check --help)"),
+        (["segment", "x.png", "--gpus", "0"], "arguments: --gpus 0 (see crfasrnn segment --help)"),
         (["evaluate", "--voc", "nowhere", "--classes", "0,cat"], "'0,cat' is not a list of different class numbers"),
         (["data", "lmdb", "--voc", "v", "--list", "l", "--output", "x", "--scales", "9,x"], "'x' is not a size"),
     ],
