@@ -19,7 +19,7 @@ PYTHON, TESTS = ROOT / "python", ROOT / "tests"
 # package's own name among them is its face, __init__.py: from there on may write caffe.Net, which is loaded when it is reached.
 STRATA = {
     "caffe": """
-        errors files mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
+        errors files inputs mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
         classifier detector | solver | caffe | tools commands cli | pycaffe __main__""",
     "crfasrnn": """
         _core _cuda claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module | networks figures
@@ -34,6 +34,7 @@ EXCEPTIONS = {
 # Modules without a test file of their own name, and why.
 UNTESTED = {
     "caffe.errors": "an exception without behaviour",
+    "caffe.inputs.limits": "numbers; the tests of the readers that obey them try each",
     "caffe.pycaffe": "names of the face again; tests/caffe/test_pycaffe.py asks for them",
     "caffe.proto.caffe_pb2": "generated",
     "crfasrnn.module": "where pickles of older versions look for CrfRnn; tests of crfasrnn.crf.module read one",

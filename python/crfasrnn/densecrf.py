@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe.inputs.limits import MAX_ITERATIONS
 from crfasrnn import _core
 from crfasrnn.crf.options import are_thetas
 
@@ -188,10 +189,11 @@ class DenseCRF:
     def inference(self, niter: int) -> Array:
         """Q after `niter` iterations from softmax(-U): probabilities (nlabels, nvar), float32.
 
-        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is negative.
+        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is negative or above
+        caffe.inputs.limits.MAX_ITERATIONS.
         """
-        if niter < 0:
-            raise ValueError(f"the number of iterations must not be negative, got {niter}")
+        if not 0 <= niter <= MAX_ITERATIONS:
+            raise ValueError(f"the number of iterations must not be negative or above {MAX_ITERATIONS}, got {niter}")
         scores: Array = -self._unary
         if niter > 0 and self._kernels:
             unary = scores.reshape(1, self._labels, *self._grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from caffe.inputs.limits import MAX_ITERATIONS
 from crfasrnn.crf import options
 
 # By type of device. Half precision is computed in float32.
@@ -23,9 +24,11 @@ def at_full_precision(*tensors: Tensor) -> list[Tensor]:
 
 
 def check_iterations(iterations: int) -> None:
-    """Raise ValueError unless it is an integer of at least 1."""
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations must be an integer of at least 1, got {iterations!r}")
+    """Raise ValueError unless it is an integer of 1 to MAX_ITERATIONS."""
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or not 1 <= iterations <= MAX_ITERATIONS:
+        raise ValueError(
+            f"iterations must be an integer of at least 1 and at most {MAX_ITERATIONS}, got {iterations!r}"
+        )
 
 
 def check_theta(name: str, theta: float | Tensor) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from caffe.errors import CaffeError
-
-MAX_BYTES = 64 << 20
+from caffe.inputs.limits import MAX_LIST
+from caffe.inputs.reading import read_text
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or not text."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CaffeError(f"list {str(path)!r} has more than {MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_LIST)
     except OSError as problem:
         raise CaffeError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
