@@ -34,7 +34,7 @@ def opened(data: bytes, kinds: tuple[str, ...] = PHOTOGRAPHS) -> Image.Image:
     except Exception as problem:  # parsers fail in many ways
         if isinstance(problem, Image.DecompressionBombError):
             raise CaffeError(f"it is too large: {problem}") from problem
-        raise CaffeError(f"it is damaged or of another kind than {', '.join(kinds)}") from problem
+        raise CaffeError(f"it is not an image, damaged, or of another kind than {', '.join(kinds)}") from problem
     if image.width * image.height > MAX_PIXELS:
         raise CaffeError(f"it has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
     if data.startswith(_PNG):

@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image
 
 from caffe.errors import CaffeError
-from crfasrnn.pictures import photographs as images
+from caffe.inputs import images
 from crfasrnn.pictures.photographs import read_image, resized, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
@@ -90,7 +90,7 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
         read_image(tmp_path / "empty.png")
     for name, content in (("text.jpg", b"not a picture\n" * 20), ("zeros.png", bytes(5000)), ("one.bmp", b"B")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(CaffeError, match="not an image, damaged, or of an unknown kind"):
+        with pytest.raises(CaffeError, match="not an image, damaged, or of another kind"):
             read_image(tmp_path / name)
 
 
