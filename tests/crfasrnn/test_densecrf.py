@@ -177,6 +177,7 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
         (lambda: densecrf.LogisticUnary(np.zeros((3, 2)), np.zeros((3, 12))), r"needs \(nlabels, d\) and \(d, nvar\)"),
         (lambda: made().setUnary(densecrf.ConstUnary(np.zeros((2, 12)))), "Bad shape for unary energy"),
         (lambda: made().inference(-1), "must not be negative"),
+        (lambda: made().inference(2**31), "must not be .* above 10000"),
         (lambda: made().klDivergence(np.zeros((3, 11))), r"Q must be \(3, 12\)"),
         (lambda: utils.unary_from_labels([0, 5], 4, 0.5), "label 5 is not one of 1 to 4"),
         (lambda: utils.unary_from_labels([0, 1], 4, 1.0), r"gt_prob must be in \(0, 1\)"),

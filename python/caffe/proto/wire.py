@@ -9,8 +9,8 @@ import numpy as np
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_AXES = 32  # Caffe's own limit
-# Far above any real net; a hostile file of a billion empty fields must not keep us busy for hours.
-_MAX_FIELDS = 1_000_000
+# Far above any real net; a hostile file of a billion empty fields must not keep us busy for long.
+_MAX_FIELDS = 500_000
 _STEP = 1 << 22  # values copied at a time
 
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA = 5, 6, 7, 8  # of BlobProto; 1 to 4 are num, channels, height, width
@@ -160,12 +160,12 @@ class Walker:
         pairs = np.frombuffer(
             self.buffer[tag:end], np.dtype([("tag", "u1"), ("value", dtype)]), count=(end - tag) // (size + 1)
         )
-        count = _run(pairs["tag"], self.buffer[tag])
+        count = run_length(pairs["tag"], self.buffer[tag])
         chunks.append((begin, pairs["value"][:count].copy()))
         return tag + count * (size + 1)
 
 
-def _run(tags: np.ndarray, tag: int) -> int:
+def run_length(tags: np.ndarray, tag: int) -> int:
     """How many of the first ones are `tag`: in windows that grow, so that short runs in a long message stay cheap."""
     count, window = 0, 64
     while count < len(tags):

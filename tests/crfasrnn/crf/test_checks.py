@@ -39,7 +39,7 @@ def test_shape_errors(inputs: list[Tensor], image: Tensor, message: str) -> None
         run(inputs, image)
 
 
-@pytest.mark.parametrize("iterations", [0, -1, 1.5, True])
+@pytest.mark.parametrize("iterations", [0, -1, 1.5, True, 10_001, 2**31, 2**32 - 1])
 def test_iterations_must_be_positive(iterations: Any) -> None:
     inputs, image = example()
     with pytest.raises(ValueError, match="iterations must be an integer of at least 1"):

@@ -125,3 +125,11 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises((CaffeError, cv2.error)):
         write_image(tmp_path / "cat.nosuchformat", CAT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_that_opencv_cannot_take_are_refused(tmp_path: Path) -> None:
+    huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1 << 16, 1 << 16, 3))
+    for image in (huge, huge[..., 0]):
+        with pytest.raises(CaffeError, match="65536 x 65536 pixels"):
+            write_image(tmp_path / "a.png", image)
+    assert list(tmp_path.iterdir()) == []

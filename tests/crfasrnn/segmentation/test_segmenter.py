@@ -192,3 +192,20 @@ def test_arrays_that_are_no_photograph_are_refused(tiny: Files, image: np.ndarra
 def test_sizes_that_are_none_are_refused(tiny: Files, size: int | str) -> None:
     with pytest.raises(caffe.CaffeError, match="size"):
         Segmenter(tiny[0], tiny[1], size=size)
+
+
+@pytest.mark.parametrize("shape", [(1 << 16, 1 << 16), (20_000, 20_000), (1, (1 << 31) + 5), (70_000, 70_000)])
+def test_photographs_too_large_for_opencv_are_refused(tiny: Files, shape: tuple[int, int]) -> None:
+    """Arrays without memory of their own: their shapes alone ended the process."""
+    image = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (*shape, 3))
+    segmenter = Segmenter(*tiny, size=64)
+    for call in (segmenter.segment, segmenter.prepare):
+        with pytest.raises(caffe.CaffeError, match="at most 80000000 are taken"):
+            call(image)
+    with pytest.raises(caffe.CaffeError, match="expected an H x W x 3 uint8 image"):
+        segmenter.prepare(np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), shape, (0, 0)))
+
+
+def test_padding_to_an_impossible_size_is_refused(tiny: Files) -> None:
+    with pytest.raises(caffe.CaffeError, match="with padding, size 9000"):
+        Segmenter(*tiny, size=9000, pad=True)
