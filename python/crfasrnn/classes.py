@@ -60,8 +60,8 @@ def read_classes(path: Path) -> Classes:
     names, ids = [], []
     for number, line in enumerate(_read(path).splitlines(), 1):
         voc_id, _, name = line.strip().partition(" ")
-        if not (voc_id.isdecimal() and int(voc_id) < VOID and name.strip()):
-            raise CaffeError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line!r}")
+        if not (voc_id.isdecimal() and len(voc_id) < 9 and int(voc_id) < VOID and name.strip()):
+            raise CaffeError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line[:200]!r}")
         ids.append(int(voc_id))
         names.append(name.strip())
     return Classes(tuple(names), tuple(ids))

@@ -146,7 +146,7 @@ class WindowData(ImageBatches):
         except StopIteration:
             raise layer_error(self, f"the window file '{source}' ends in the middle of an image's windows.") from None
         except (ValueError, IndexError, OverflowError) as error:
-            raise layer_error(self, f"{source}, line {line}: {error}.") from error
+            raise layer_error(self, f"{source}, line {line}: {str(error)[:300]}.") from error
         if not self.paths:
             raise layer_error(self, f"the window file '{source}' is empty.")
 

@@ -26,7 +26,7 @@ def read_names(path: Path) -> list[str]:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise CaffeError(f"list {str(path)!r} names {name!r} twice")
+            raise CaffeError(f"list {str(path)!r} names {name[:200]!r} twice")
         seen.add(name)
         check_inside(name, f"list {str(path)!r}")
     return names
@@ -36,4 +36,4 @@ def check_inside(name: str, where: str) -> None:
     """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is not one."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-        raise CaffeError(f"{where} names {name!r}, which is outside the data set's folder")
+        raise CaffeError(f"{where} names {name[:200]!r}, which is outside the data set's folder")
