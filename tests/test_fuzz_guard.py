@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ def reader(path: Path) -> object:
     if content == "raise":
         raise KeyError("raised")
     if content == "die":
+        faulthandler.disable()  # pytest's tells the terminal
         os.kill(os.getpid(), signal.SIGSEGV)
     if content == "allocate":
         return bytearray(3 << 30)
