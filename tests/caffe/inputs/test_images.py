@@ -19,7 +19,7 @@ import caffe
 from caffe.data.datum import datum_image, decode_image
 from caffe.errors import CaffeError
 from caffe.inputs.images import MASKS, PHOTOGRAPHS, opened
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, text
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 
@@ -114,3 +114,40 @@ def test_headers_that_lie_are_refused(flag: int) -> None:
     for name, content in hostile.items():
         with pytest.raises(CaffeError):
             pytest.fail(f"{name}: {decode_image(content, flag).shape}")
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ('type: "ImageData" image_data_param { source: "%s" new_height: 65536 new_width: 65536 }', "new_height 65536"),
+        (
+            'type: "WindowData" window_data_param { source: "%s" } transform_param { crop_size: 65536 }',
+            "crop_size 65536",
+        ),
+    ],
+)
+def test_sizes_that_opencv_cannot_take_are_refused(tmp_path: Path, layer: str, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(saved("PNG"))
+    (tmp_path / "list").write_text(f"{tmp_path}/a.png 3\n")
+    definition = f'layer {{ name: "d" top: "data" top: "label" {layer % (tmp_path / "list")} }}'
+    with pytest.raises(CaffeError, match=f"{words}.* more than 80000000 pixels"):
+        caffe.Net(text.parse_net(definition), caffe.TRAIN)
+
+
+def test_convert_imageset_refuses_such_sizes(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(saved("PNG"))
+    (tmp_path / "list").write_text("a.png 3\n")
+    sizes = ["-resize_width=65536", "-resize_height=65536"]
+    run = [
+        sys.executable,
+        "-m",
+        "caffe.tools.convert_imageset",
+        *sizes,
+        f"{tmp_path}/",
+        f"{tmp_path}/list",
+        f"{tmp_path}/db",
+    ]
+    result = subprocess.run(run, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "make more than 80000000 pixels" in result.stderr
+    assert not (tmp_path / "db").exists()
