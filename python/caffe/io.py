@@ -50,7 +50,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
         image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
     except FileNotFoundError:
         raise CaffeError(f"{os.fspath(filename)}: no such file") from None
-    except (CaffeError, OSError, ValueError, SyntaxError) as error:
+    except (CaffeError, MemoryError, OSError, ValueError, SyntaxError) as error:
         raise CaffeError(f"{os.fspath(filename)}: is not an image that can be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
