@@ -4,6 +4,7 @@
 # make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
+# make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-core caffe-plugin test-caffe gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-core caffe-plugin test-caffe fuzz gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -52,6 +53,10 @@ caffe-plugin:
 test-caffe: setup
 	PYTHON=$(BIN)/python scripts/build_test_caffe.sh
 	$(BIN)/python -m pytest -rsP tests/plugin/test_bvlc_plugin.py
+
+SECONDS ?= 60
+fuzz: setup
+	$(BIN)/python -m fuzz --seconds $(SECONDS)
 
 # Torch's cache of device memory is off under the sanitizer: memory that is used again would hide what was never written.
 gpu: setup

@@ -19,7 +19,7 @@ PYTHON, TESTS = ROOT / "python", ROOT / "tests"
 # package's own name among them is its face, __init__.py: from there on may write caffe.Net, which is loaded when it is reached.
 STRATA = {
     "caffe": """
-        errors files mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
+        errors files inputs mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
         classifier detector | solver | caffe | tools commands cli | pycaffe __main__""",
     "crfasrnn": """
         _core _cuda arguments claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module
@@ -34,6 +34,7 @@ EXCEPTIONS = {
 # Modules without a test file of their own name, and why.
 UNTESTED = {
     "caffe.errors": "an exception without behaviour",
+    "caffe.inputs.limits": "numbers; the tests of the readers that obey them try each",
     "caffe.pycaffe": "names of the face again; tests/caffe/test_pycaffe.py asks for them",
     "caffe.proto.caffe_pb2": "the classes of caffe.proto, which every test of a prototxt uses",
     "crfasrnn.module": "where pickles of older versions look for CrfRnn; tests of crfasrnn.crf.module read one",
@@ -152,7 +153,7 @@ def test_a_folder_holds_few_modules() -> None:
 
 def test_no_file_is_long() -> None:
     long = []
-    for folder in ("python", "tests", "scripts", "benchmarks", "examples", "caffe_layers"):
+    for folder in ("python", "tests", "scripts", "benchmarks", "examples", "fuzz", "caffe_layers"):
         for path in (ROOT / folder).rglob("*"):
             name = path.relative_to(ROOT).as_posix()
             if path.suffix in (".py", ".cpp", ".hpp", ".cu", ".cuh"):

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets a half-written one; what damaged files of arrays raise."""
+"""Writing files so that a reader never meets a half-written one."""
 
 from __future__ import annotations
 
@@ -7,28 +7,11 @@ import os
 import re
 import shutil
 import tempfile
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caffe.errors import CaffeError
-
-# What NumPy and zipfile raise for .npy and .npz files that are damaged, encrypted, or compressed in another way.
-ARRAY_FILE_ERRORS = (
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    zipfile.BadZipFile,
-    tokenize.TokenError,
-    zlib.error,
-)
 
 _MARK = "unfinished-"
 _UNFINISHED = re.compile(rf"\.{_MARK}[a-z0-9_]{{8}}(\.[^.]*)?$")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,13 @@ from google.protobuf.message import DecodeError
 from caffe.data.datum import array_to_datum as array_to_datum  # pycaffe has both here
 from caffe.data.datum import datum_to_array as datum_to_array
 from caffe.errors import CaffeError
+from caffe.inputs.images import PHOTOGRAPHS, opened
+from caffe.inputs.limits import MAX_IMAGE_FILE
+from caffe.inputs.reading import read_bytes
 from caffe.proto import caffe_pb2
+
+# scikit-image makes a film of a GIF, and as much memory of it as its author likes.
+_KINDS = tuple(kind for kind in PHOTOGRAPHS if kind != "GIF")
 
 
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarray:
@@ -31,16 +38,19 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     >>> image.shape, image[0, 0].tolist()
     ((4, 6, 3), [1.0, 0.0, 0.0])
 
-    Raises CaffeError for a file that is missing or not an image.
+    Raises CaffeError for a file that is missing, a GIF or of another kind than caffe.inputs.images.PHOTOGRAPHS, or too large.
+    Addresses of the net are file names like others: nothing is fetched.
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
     from skimage.util import img_as_float32
 
     try:
-        image = img_as_float32(skimage.io.imread(os.fspath(filename), as_gray=not color))
+        content = read_bytes(filename, MAX_IMAGE_FILE)
+        opened(content, _KINDS)
+        image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
     except FileNotFoundError:
         raise CaffeError(f"{os.fspath(filename)}: no such file") from None
-    except (OSError, ValueError, SyntaxError) as error:
+    except (CaffeError, MemoryError, OSError, ValueError, SyntaxError) as error:
         raise CaffeError(f"{os.fspath(filename)}: is not an image that can be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]

@@ -11,6 +11,8 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.files import write_text
+from caffe.inputs.limits import MAX_TEXT
+from caffe.inputs.reading import open_regular, read_text
 
 _BLOCK = 1 << 20
 
@@ -38,7 +40,7 @@ def check_claim(path: str | os.PathLike[str], facts: Any, refusal: str) -> None:
 def remembered(path: str | os.PathLike[str]) -> Any:
     """What a file of `claim` says. Raises CaffeError if it is damaged."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_text(path, MAX_TEXT))
     except (OSError, ValueError, RecursionError) as problem:
         raise CaffeError(f"{os.fspath(path)}: {problem}") from problem
 
@@ -59,7 +61,7 @@ def digest(*parts: object, files: Sequence[Path]) -> str:
     """SHA-256 of the contents of files and of whatever else (by its repr) something was made from, as 64 hexadecimal digits."""
     found = hashlib.sha256(repr(parts).encode())
     for path in files:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             while block := file.read(_BLOCK):
                 found.update(block)
     return found.hexdigest()

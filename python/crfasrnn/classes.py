@@ -9,6 +9,8 @@ from pathlib import Path
 
 from caffe.errors import CaffeError
 from caffe.files import write_text
+from caffe.inputs.limits import MAX_TEXT
+from caffe.inputs.reading import read_text
 
 VOID = 255  # the label of pixels that neither train nor count; classes are below it
 
@@ -56,13 +58,22 @@ class Classes:
 def read_classes(path: Path) -> Classes:
     """Read a classes.txt: one line `<VOC number> <name>` per channel, in order. Raises CaffeError for any other line."""
     names, ids = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_read(path).splitlines(), 1):
         voc_id, _, name = line.strip().partition(" ")
-        if not (voc_id.isdecimal() and int(voc_id) < VOID and name.strip()):
-            raise CaffeError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line!r}")
+        if not (voc_id.isdecimal() and len(voc_id) < 9 and int(voc_id) < VOID and name.strip()):
+            raise CaffeError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line[:200]!r}")
         ids.append(int(voc_id))
         names.append(name.strip())
     return Classes(tuple(names), tuple(ids))
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_text(path, MAX_TEXT)
+    except OSError as problem:
+        raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
+    except UnicodeDecodeError as problem:
+        raise CaffeError(f"{str(path)!r} is not UTF-8 text: {problem}") from problem
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:

@@ -23,11 +23,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe.inputs.limits import MAX_ITERATIONS
 from crfasrnn import _core
 from crfasrnn.arguments import array, integer
 from crfasrnn.crf.options import are_thetas
 
 Array = npt.NDArray[Any]
+
+_UNINTERRUPTED = 20  # iterations
 
 
 class KernelType(IntEnum):
@@ -188,28 +191,29 @@ class DenseCRF:
     def inference(self, niter: int) -> Array:
         """Q after `niter` iterations from softmax(-U): probabilities (nlabels, nvar), float32.
 
-        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is negative or not whole, TypeError if it is no number.
+        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is not an integer of 0 to
+        caffe.inputs.limits.MAX_ITERATIONS, TypeError if it is no number.
         """
-        niter = integer("niter", niter)
-        scores: Array = -self._unary
-        if niter > 0 and self._kernels:
-            unary = scores.reshape(1, self._labels, *self._grid)
-            out = np.empty_like(unary)
+        niter = integer("niter", niter, 0, MAX_ITERATIONS)
+        unary: Array = -self._unary.reshape(1, self._labels, *self._grid)
+        scores = unary
+        # In pieces, between which Python sees Ctrl-C; iterations go on from scores bit for bit.
+        for done in range(0, niter if self._kernels else 0, _UNINTERRUPTED):
+            before, scores = scores, np.empty_like(unary)
             _core.mean_field_forward(
                 unary,
-                unary,
+                before,
                 self._kernels,
                 np.stack(self._compatibilities)[:, None],
                 np.eye(self._labels, dtype=np.float32)[None],
                 None,
-                out,
-                niter,
+                scores,
+                min(niter - done, _UNINTERRUPTED),
                 0,  # soft-max
                 False,
                 _threads(),
             )
-            scores = out.reshape(scores.shape)
-        return _softmax(scores)
+        return _softmax(scores.reshape(self._unary.shape))
 
     def startInference(self) -> tuple[Array, Array, Array]:
         """Q before the first iteration, and two arrays of its shape for stepInference to work in."""

@@ -176,7 +176,8 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
         ),
         (lambda: densecrf.LogisticUnary(np.zeros((3, 2)), np.zeros((3, 12))), r"needs \(nlabels, d\) and \(d, nvar\)"),
         (lambda: made().setUnary(densecrf.ConstUnary(np.zeros((2, 12)))), "Bad shape for unary energy"),
-        (lambda: made().inference(-1), "niter must be an integer of at least 0"),
+        (lambda: made().inference(-1), "niter must be an integer of 0 to 10000"),
+        (lambda: made().inference(2**31), "niter must be an integer of 0 to 10000"),
         (lambda: made().klDivergence(np.zeros((3, 11))), r"Q must be \(3, 12\)"),
         (lambda: utils.unary_from_labels([0, 5], 4, 0.5), "label 5 is not one of 1 to 4"),
         (lambda: utils.unary_from_labels([0, 1], 4, 1.0), r"gt_prob must be in \(0, 1\)"),
@@ -191,3 +192,15 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
 def test_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_iterations_in_pieces_are_those_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between pieces Ctrl-C is seen."""
+    random = np.random.default_rng(0)
+    crf = densecrf.DenseCRF2D(9, 8, 3)
+    crf.setUnaryEnergy(random.random((3, 72), np.float32) * 3)
+    crf.addPairwiseGaussian(2, 3)
+    crf.addPairwiseBilateral(5, 20, random.integers(0, 256, (8, 9, 3), np.uint8), 4)
+    pieces = crf.inference(45)
+    monkeypatch.setattr(densecrf, "_UNINTERRUPTED", 1000)
+    np.testing.assert_array_equal(pieces, crf.inference(45))

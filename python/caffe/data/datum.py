@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe.errors import CaffeError
+from caffe.inputs import images
 from caffe.proto import caffe_pb2
 
 Image = npt.NDArray[np.generic]
@@ -59,9 +60,15 @@ def datum_image(datum: caffe_pb2.Datum, force_color: bool = False, force_gray: b
 
 
 def decode_image(data: bytes, flag: int) -> Image:
-    """Decode an image file's bytes into (C, H, W), channels BGR; `flag` is one of OpenCV's IMREAD values."""
+    """Decode an image file's bytes into (C, H, W), channels BGR; `flag` is one of OpenCV's IMREAD values.
+
+    Raises CaffeError if they are damaged, of another kind than caffe.inputs.images.PHOTOGRAPHS, or of too many pixels.
+    """
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+        images.opened(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except CaffeError as error:
+        raise CaffeError(f"could not decode the image: {error}") from error
     except cv2.error as error:
         # Damaged headers promise sizes that OpenCV refuses.
         raise CaffeError(f"could not decode the image: {error.err or error}") from error

@@ -7,51 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
 
 from caffe.data import leveldb
 from caffe.data.leveldb import LevelDatabase
+from caffe.data.lmdb_file import LmdbDatabase
 from caffe.errors import CaffeError
-
-
-class LmdbDatabase:
-    """An open LMDB. Get one with open_database: a process may open each only once, so readers share it."""
-
-    errors = (lmdb.Error,)
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        if os.path.isdir(path) and not os.path.exists(os.path.join(path, "data.mdb")):
-            raise CaffeError(f"cannot open database '{path}': it is neither an LMDB nor a LevelDB.")
-        try:
-            self.environment = lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, max_readers=1024)
-            self._check_size()
-        except lmdb.Error as error:
-            raise CaffeError(f"cannot open database '{path}': {error}") from error
-
-    def _check_size(self) -> None:
-        """Refuse a file that was cut off: LMDB maps it, and reading behind its end would kill the process."""
-        page = self.environment.stat()["psize"]
-        needed = (self.environment.info()["last_pgno"] + 1) * page
-        held = os.path.getsize(os.path.join(self.path, "data.mdb") if os.path.isdir(self.path) else self.path)
-        # LMDB itself may leave a few unused pages at the end unwritten.
-        if held < needed - max(8 * page, needed // 64):
-            raise CaffeError(f"cannot open database '{self.path}': it is cut off, {held} of {needed} bytes.")
-
-    def __len__(self) -> int:
-        return int(self.environment.stat()["entries"])
-
-    def begin(self) -> Any:
-        """A transaction that reads."""
-        return self.environment.begin()
-
-    def __del__(self) -> None:
-        if hasattr(self, "environment"):
-            self.environment.close()
-
 
 Database = LmdbDatabase | LevelDatabase
 
@@ -76,8 +39,7 @@ class Cursor:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.database = open_database(path)
         with self._explained():
-            self._transaction = self.database.begin()
-            self._cursor = self._transaction.cursor()
+            self._cursor = self.database.begin()
             if not self._cursor.first():
                 raise CaffeError(f"database '{self.database.path}' is empty.")
 
@@ -101,8 +63,8 @@ class Cursor:
         """Go to the entry of this key; False, and no move, if there is none."""
         before = self.key()
         with self._explained():
-            # LMDB takes no empty keys, and a cursor that found nothing stands nowhere.
-            return bool(key and self._cursor.set_key(key)) or not self._cursor.set_key(before)
+            # A cursor that found nothing may stand anywhere.
+            return self._cursor.set_key(key) or not self._cursor.set_key(before)
 
     def advance(self, entries: int = 1) -> None:
         """Move on by some entries."""
@@ -112,11 +74,9 @@ class Cursor:
                     self._cursor.first()
 
     def __del__(self) -> None:
-        # LMDB wants transactions ended before their environment is closed.
+        # LevelDB wants its iterators closed before itself.
         if hasattr(self, "_cursor"):
             self._cursor.close()
-        if hasattr(self, "_transaction"):
-            self._transaction.abort()
 
 
 _BATCH = 1000

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_LIST
+from caffe.inputs.reading import read_text
 
 
 def read_list(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
@@ -23,8 +25,8 @@ def read_list(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
     """
     source = os.fspath(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            rows = [(number, line.strip()) for number, line in enumerate(file, start=1) if line.strip()]
+        lines = read_text(path, MAX_LIST).split("\n")
+        rows = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
     except OSError as error:
         raise CaffeError(f"cannot read the image list '{source}': {error.strerror}") from error
     except UnicodeDecodeError as error:

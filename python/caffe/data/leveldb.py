@@ -48,13 +48,10 @@ class LevelDatabase:
 
 
 class LevelReader:
-    """Reads entries in the order of their keys: transaction and cursor in one, named as LMDB's are."""
+    """Reads entries in the order of their keys: transaction and cursor in one, named as LMDB's reader is."""
 
     def __init__(self, database: Any) -> None:
         self._iterator = database.raw_iterator()
-
-    def cursor(self) -> LevelReader:
-        return self
 
     def first(self) -> bool:
         self._iterator.seek_to_first()
@@ -76,9 +73,6 @@ class LevelReader:
 
     def close(self) -> None:
         self._iterator.close()
-
-    def abort(self) -> None:
-        """As after LMDB's reading transactions, nothing is left to do."""
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from caffe.data.prefetch import Prefetcher
 from caffe.data.streams import common_stream, set_stream_state
 from caffe.data.transformer import DataTransformer
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
+from caffe.inputs.reading import read_bytes
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
@@ -213,6 +215,11 @@ class ImageData(ImageBatches):
             raise layer_error(
                 self, "Current implementation requires new_height and new_width to be set at the same time."
             )
+        if param.new_height * param.new_width > MAX_PIXELS:
+            raise layer_error(
+                self,
+                f"new_height {param.new_height} and new_width {param.new_width} make more than {MAX_PIXELS} pixels.",
+            )
         self.batch_size = param.batch_size
         self.lines = self._read_list(param.source)
         self.order = list(range(len(self.lines)))
@@ -271,8 +278,8 @@ class ImageData(ImageBatches):
     def _image(self, path: str) -> Image:
         param = self.layer_param.image_data_param
         try:
-            with open(path, "rb") as file:
-                image = decode_image(file.read(), cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
+            content = read_bytes(path, MAX_IMAGE_FILE)
+            image = decode_image(content, cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
         except OSError as error:
             raise layer_error(self, f"cannot read image '{path}': {error.strerror}") from error
         except CaffeError as error:

@@ -15,6 +15,8 @@ from caffe import parallel
 from caffe.blob import Blob
 from caffe.data.streams import common_stream, set_stream_state
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_LIST
+from caffe.inputs.reading import read_text
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
@@ -43,8 +45,10 @@ class HDF5Data(Layer):
         if param.batch_size < 1:
             raise layer_error(self, "batch_size must be positive.")
         try:
-            with open(param.source, encoding="utf-8") as file:
-                self.files = [line.strip() for line in file if line.strip()]
+            lines = read_text(param.source, MAX_LIST).split("\n")
+            self.files = [line.strip() for line in lines if line.strip()]
+        except UnicodeDecodeError as error:
+            raise layer_error(self, f"the source '{param.source}' is no UTF-8 text.") from error
         except OSError as error:
             raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}") from error
         if not self.files:
@@ -78,13 +82,14 @@ class HDF5Data(Layer):
         self.row = 0
 
     def _read(self, path: str) -> Arrays:
-        arrays: Arrays = {}
         try:
             with hdf5_file.opened(path) as file:
-                for name in self.names:
-                    if name not in file:
+                found = {name: hdf5_file.member(file, name) for name in self.names}
+                for name, dataset in found.items():
+                    if dataset is None:
                         raise CaffeError(f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
-                    arrays[name] = hdf5_file.read_array(hdf5_file.member(file, name), path, f"dataset '{name}'")
+                named = [(f"dataset '{name}'", dataset) for name, dataset in found.items()]
+                arrays: Arrays = dict(zip(found, hdf5_file.read_arrays(named, path)))
         except CaffeError as error:
             raise layer_error(self, str(error)) from error
         rows = {name: array.shape[:1] for name, array in arrays.items()}

@@ -16,6 +16,8 @@ from caffe.data.datum import Image, decode_image
 from caffe.data.mean import read_mean
 from caffe.data.streams import random_stream, set_stream_state
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_LIST, MAX_PIXELS
+from caffe.inputs.reading import read_bytes, read_text
 from caffe.layers.checks import layer_error
 from caffe.layers.data import ImageBatches, Item
 from caffe.layers.registry import register_layer
@@ -63,6 +65,8 @@ class WindowData(ImageBatches):
         self.crop_size = transform.crop_size or param.crop_size
         if not self.crop_size:
             raise layer_error(self, "transform_param needs a crop_size that is greater than 0.")
+        if self.crop_size**2 > MAX_PIXELS:
+            raise layer_error(self, f"crop_size {self.crop_size} makes more than {MAX_PIXELS} pixels.")
         if param.crop_mode not in ("warp", "square"):
             raise layer_error(self, f'crop_mode must be "warp" or "square", not "{param.crop_mode}".')
         if 2 * param.context_pad >= self.crop_size:
@@ -114,8 +118,7 @@ class WindowData(ImageBatches):
     def _read_windows(self, source: str) -> None:
         param = self.layer_param.window_data_param
         try:
-            with open(source, encoding="utf-8") as file:
-                words = _words(file.read())
+            words = _words(read_text(source, MAX_LIST))
         except OSError as error:
             raise layer_error(self, f"cannot read the window file '{source}': {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -143,7 +146,7 @@ class WindowData(ImageBatches):
         except StopIteration:
             raise layer_error(self, f"the window file '{source}' ends in the middle of an image's windows.") from None
         except (ValueError, IndexError, OverflowError) as error:
-            raise layer_error(self, f"{source}, line {line}: {error}.") from error
+            raise layer_error(self, f"{source}, line {line}: {str(error)[:300]}.") from error
         if not self.paths:
             raise layer_error(self, f"the window file '{source}' is empty.")
 
@@ -222,8 +225,8 @@ class WindowData(ImageBatches):
             return self._cache[index]
         path = self.paths[index]
         try:
-            with open(path, "rb") as file:
-                decoded = decode_image(file.read(), cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE)
+            content = read_bytes(path, MAX_IMAGE_FILE)
+            decoded = decode_image(content, cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE)
         except OSError as error:
             raise layer_error(self, f"cannot read image '{path}': {error.strerror}") from error
         except CaffeError as error:

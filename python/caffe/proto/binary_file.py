@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
+from caffe.inputs.reading import open_regular
 from caffe.proto.wire import DamagedError, Encoded, Walker
 
 # protobuf's own limit for one message, in every language.
@@ -24,11 +24,8 @@ def mapped(path: str | os.PathLike[str]) -> Iterator[memoryview]:
     """The file's bytes, mapped into memory and not read before they are needed."""
     name = os.fspath(path)
     try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CaffeError(f"{name}: is not a regular file")
-            if status.st_size == 0:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:
                 raise CaffeError(f"{name}: is empty")
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:

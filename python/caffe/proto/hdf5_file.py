@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import unpacked
+from caffe.inputs.reading import open_regular
 
 _MAX_DEPTH = 32
-# deflate shrinks to 1/1032 at best; more than that claimed by a file is made up to exhaust the memory.
+# deflate shrinks to 1/1032 at best; more than that claimed by a file is made up to exhaust the memory. Only this and LZF, each
+# once, and what costs no memory: HDF5 would load any other filter from a library, and repeat one for the ratio's square.
 _MAX_RATIO = 1100
+_FREE = 1 << 20  # bytes that chunks may have although nothing is stored in them
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
 @contextmanager
@@ -23,6 +29,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """The file, for reading; h5py's many kinds of errors for damaged files become one CaffeError that names the file."""
     name = os.fspath(path)
     try:
+        with open_regular(path):
+            pass
         with h5py.File(name, "r") as file:
             yield file
     except CaffeError:
@@ -36,13 +44,15 @@ def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]
     data = member(file, "data")
     if not isinstance(data, h5py.Group):
         raise CaffeError(f"{path}: has no group 'data', so it is not a model file")
-    layers: list[tuple[str, list[np.ndarray]]] = []
+    layers: list[tuple[str, list[h5py.Dataset]]] = []
     _collect(data, "", path, layers, set(), 0)
-    return layers
+    named = [(f"layer '{name}', blob {i}", part) for name, parts in layers for i, part in enumerate(parts)]
+    arrays = iter(read_arrays(named, path))
+    return [(name, [next(arrays) for _ in parts]) for name, parts in layers]
 
 
 def _collect(
-    group: h5py.Group, prefix: str, path: str, layers: list[tuple[str, list[np.ndarray]]], seen: set[Any], depth: int
+    group: h5py.Group, prefix: str, path: str, layers: list[tuple[str, list[h5py.Dataset]]], seen: set[Any], depth: int
 ) -> None:
     """Layer names may hold slashes, which HDF5 takes for nested groups."""
     address = h5py.h5o.get_info(group.id).addr
@@ -61,32 +71,57 @@ def _collect(
             # Genuine Caffe leaves out parameters that another layer owns; without them the others' meaning is unclear.
             raise CaffeError(f"{path}: layer '{name}' has only blobs {sorted(arrays)}")
         if arrays or not len(child):
-            layers.append(
-                (name, [read_array(arrays[i], path, f"layer '{name}', blob {i}") for i in range(len(arrays))])
-            )
+            layers.append((name, [arrays[i] for i in range(len(arrays))]))
         if len(arrays) < len(child):
             _collect(child, name + "/", path, layers, seen, depth + 1)
 
 
 def member(group: h5py.Group, key: str) -> Any:
-    """A member, None if there is none. Links to other files are refused: they would read whatever the author named."""
+    """A member, None if there is none; whatever is read of a file goes through here.
+
+    Raises CaffeError for links and for arrays whose numbers lie in other files, since they would read whatever the author
+    named, and for arrays that larger ones are unpacked for than the file holds.
+    """
     link = group.get(key, getlink=True)
+    place = f"{group.file.filename}: '{group.name.rstrip('/')}/{key}'"
     if link is not None and not isinstance(link, h5py.HardLink):
-        raise CaffeError(f"{group.file.filename}: '{group.name}/{key}' is a link to elsewhere, not an array")
-    return group[key] if link is not None else None
+        raise CaffeError(f"{place} is a link to elsewhere, not an array")
+    found = group[key] if link is not None else None
+    if isinstance(found, h5py.Dataset):
+        _check_storage(found, place)
+    return found
 
 
-def read_array(dataset: Any, path: str, what: str) -> np.ndarray:
-    """A dataset of real numbers as float32. Raises CaffeError for anything else and for sizes the file cannot hold."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind not in "fiu":
-        raise CaffeError(f"{path}: {what} is missing or holds no numbers")
+def _check_storage(dataset: h5py.Dataset, place: str) -> None:
     if dataset.is_virtual or dataset.external:
-        raise CaffeError(f"{path}: {what} lies in another file")
+        raise CaffeError(f"{place} lies in another file")
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    if len(set(filters)) != len(filters) or not _FILTERS.issuperset(filters):
+        raise CaffeError(f"{place} is compressed in a way that is not read; write it with gzip, LZF or not at all")
     stored = dataset.id.get_storage_size()
-    if dataset.size * dataset.dtype.itemsize > _MAX_RATIO * stored + 1024:
-        raise CaffeError(f"{path}: {what} claims {dataset.size} values in {stored} bytes")
+    for shape in filter(None, (dataset.shape, dataset.chunks)):
+        count = math.prod(shape)
+        if count * dataset.dtype.itemsize > _MAX_RATIO * stored + _FREE:
+            raise CaffeError(f"{place} claims {count} values in {stored} bytes")
+
+
+def read_arrays(datasets: Sequence[tuple[str, Any]], path: str) -> list[np.ndarray]:
+    """Datasets of real numbers as float32; each comes with what it is called in messages.
+
+    Raises CaffeError for anything else, and for more in all than a file of its size may unpack to (caffe.inputs.limits).
+    """
+    size, most = 0, unpacked(os.path.getsize(path))
+    for what, dataset in datasets:
+        if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind not in "fiu":
+            raise CaffeError(f"{path}: {what} is missing or holds no numbers")
+        size += dataset.size * max(dataset.dtype.itemsize, 4)
+        if size > most:
+            raise CaffeError(
+                f"{path}: the arrays up to {what} claim {size} bytes; at most {most} are read of such a file"
+            )
     with np.errstate(over="ignore"):
-        return np.asarray(dataset[()], dtype=np.float32)
+        return [np.asarray(dataset[()], dtype=np.float32) for _, dataset in datasets]
 
 
 def write_layers(
@@ -138,8 +173,6 @@ def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
         return b""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.size > limit:
         raise CaffeError(f"{path}: '{name}' is not an array of at most {limit} bytes")
-    if dataset.is_virtual or dataset.external:
-        raise CaffeError(f"{path}: '{name}' lies in another file")
     return np.asarray(dataset[()]).tobytes()
 
 
@@ -147,4 +180,4 @@ def read_history(file: h5py.File, path: str) -> list[np.ndarray]:
     group = member(file, "history")
     if not isinstance(group, h5py.Group):
         raise CaffeError(f"{path}: has no group 'history', so it is not a solver state")
-    return [read_array(member(group, str(i)), path, f"history {i}") for i in range(len(group))]
+    return read_arrays([(f"history {i}", member(group, str(i))) for i in range(len(group))], path)

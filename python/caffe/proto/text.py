@@ -13,6 +13,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_TEXT
+from caffe.inputs.reading import open_regular
 from caffe.proto import blocks, caffe_pb2, layer_messages, upgrade
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -137,12 +139,14 @@ def _read_text(path: str | os.PathLike[str]) -> str:
     if Path(path).is_dir():
         raise PrototxtError(f"{name}: is a directory, a prototxt file is needed")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(4096)
             # Seen before the rest is read: a model file given by mistake has hundreds of megabytes.
             if b"\0" in head:
                 raise PrototxtError(f"{name}: is a binary file (a caffemodel?), a prototxt file is needed")
-            content = head + file.read()
+            content = head + file.read(MAX_TEXT)
+            if len(content) > MAX_TEXT:
+                raise PrototxtError(f"{name}: has more than {MAX_TEXT} bytes, which no prototxt needs")
     except FileNotFoundError:
         raise PrototxtError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:

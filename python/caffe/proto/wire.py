@@ -9,8 +9,8 @@ import numpy as np
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_AXES = 32  # Caffe's own limit
-# Far above any real net; a hostile file of a billion empty fields must not keep us busy for hours.
-_MAX_FIELDS = 5_000_000
+# Far above any real net; a hostile file of a billion empty fields must not keep us busy for long.
+_MAX_FIELDS = 500_000
 _STEP = 1 << 22  # values copied at a time
 
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA = 5, 6, 7, 8  # of BlobProto; 1 to 4 are num, channels, height, width
@@ -94,6 +94,8 @@ class Walker:
                 legacy[number] = self.signed(begin, stop)
             elif wire == BYTES and number == _SHAPE:
                 shape += self._dims(begin, stop)
+                if len(shape) > MAX_AXES:
+                    raise DamagedError(f"a shape has more than {MAX_AXES} dimensions")
             elif number == _DATA and wire in (BYTES, FIXED32):
                 stop = self._values(floats, "<f4", position, begin, stop, end, packed=wire == BYTES)
             elif number == _DOUBLE_DATA and wire in (BYTES, FIXED64):
@@ -126,9 +128,9 @@ class Walker:
                 while begin < stop and len(dims) <= MAX_AXES:
                     dims.append(self.signed(begin, stop))
                     begin = self.varint(begin, stop)[1]
-            if len(dims) > MAX_AXES:
-                raise DamagedError(f"a shape has more than {MAX_AXES} dimensions")
             position = stop
+            if len(dims) > MAX_AXES:
+                break
         return dims
 
     def _values(
@@ -158,10 +160,20 @@ class Walker:
         pairs = np.frombuffer(
             self.buffer[tag:end], np.dtype([("tag", "u1"), ("value", dtype)]), count=(end - tag) // (size + 1)
         )
-        other = pairs["tag"] != self.buffer[tag]
-        count = int(other.argmax()) if other.any() else len(pairs)
+        count = run_length(pairs["tag"], self.buffer[tag])
         chunks.append((begin, pairs["value"][:count].copy()))
         return tag + count * (size + 1)
+
+
+def run_length(tags: np.ndarray, tag: int) -> int:
+    """How many of the first ones are `tag`: in windows that grow, so that short runs in a long message stay cheap."""
+    count, window = 0, 64
+    while count < len(tags):
+        other = tags[count : count + window] != tag
+        if other.any():
+            return count + int(other.argmax())
+        count, window = count + len(other), 2 * window
+    return count
 
 
 def _allocate(shape: list[int], held: int) -> np.ndarray:

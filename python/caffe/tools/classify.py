@@ -14,7 +14,8 @@ import caffe
 from caffe import mode
 from caffe.data.mean import read_mean as read_binaryproto
 from caffe.errors import CaffeError
-from caffe.files import ARRAY_FILE_ERRORS, write_bytes
+from caffe.files import write_bytes
+from caffe.inputs.arrays import read_npy
 from caffe.io import load_image
 from caffe.tools.flags import run_tool
 
@@ -118,11 +119,8 @@ def read_mean(path: str) -> np.ndarray | None:
 
 def read_array(path: str) -> np.ndarray:
     """The array of numbers in an .npy file. Raises CaffeError if there is none."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, *ARRAY_FILE_ERRORS) as error:
-        raise CaffeError(f"{path}: cannot be read as an .npy array: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
+    array = read_npy(path)
+    if array.dtype.kind not in "uif":
         raise CaffeError(f"{path}: is not an array of numbers")
     return array
 

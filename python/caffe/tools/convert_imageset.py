@@ -15,6 +15,8 @@ from caffe.data.datum import array_to_datum, decode_image
 from caffe.data.db import check_backend, new_database
 from caffe.data.image_list import read_list
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
+from caffe.inputs.reading import read_bytes
 from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2
 from caffe.tools.flags import run_tool
@@ -62,6 +64,8 @@ def _convert(words: list[str], flags: Flags) -> int:
     check_backend(flags.backend)
     if flags.resize_width < 0 or flags.resize_height < 0:
         raise CaffeError("-resize_width and -resize_height must not be negative")
+    if flags.resize_width * flags.resize_height > MAX_PIXELS:
+        raise CaffeError(f"-resize_width and -resize_height make more than {MAX_PIXELS} pixels")
     if flags.encode_type and not flags.encoded:
         logger.info("encode_type specified, assuming encoded=true.")
         flags.encoded = True
@@ -103,8 +107,7 @@ _KEY_LIMIT = 511
 def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
     """One image file as a Datum, BGR. Raises CaffeError if it cannot be read or encoded."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_bytes(path, MAX_IMAGE_FILE)
         image = decode_image(content, cv2.IMREAD_GRAYSCALE if flags.gray else cv2.IMREAD_COLOR)
     except (OSError, ValueError) as error:
         raise CaffeError(f"Could not open or find file {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -15,6 +15,8 @@ import numpy as np
 import caffe
 from caffe.errors import CaffeError
 from caffe.files import atomic_path, write_text
+from caffe.inputs.limits import MAX_LIST
+from caffe.inputs.reading import read_text
 from caffe.tools.classify import choose_mode, needs_model, read_mean, whole_numbers
 from caffe.tools.flags import run_tool
 
@@ -86,12 +88,11 @@ def _detect(words: list[str], flags: Flags) -> int:
 def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
     """(file, windows) of a window list, consecutive lines of one file together. Raises CaffeError, naming a wrong line."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            lacking = [name for name in ("filename", *_COLUMNS) if name not in (reader.fieldnames or ())]
-            if lacking:
-                raise CaffeError(f"{path}: the first line must name the columns; it lacks {', '.join(lacking)}")
-            rows = [(reader.line_num, row) for row in reader]
+        reader = csv.DictReader(StringIO(read_text(path, MAX_LIST)))
+        lacking = [name for name in ("filename", *_COLUMNS) if name not in (reader.fieldnames or ())]
+        if lacking:
+            raise CaffeError(f"{path}: the first line must name the columns; it lacks {', '.join(lacking)}")
+        rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise CaffeError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
 from caffe.files import write_bytes
+from caffe.inputs.reading import open_regular
 from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2, model_file, upgrade
 from caffe.tools.flags import NoFlags, run_tool
@@ -29,7 +30,7 @@ def _upgrade(words: list[str], flags: NoFlags) -> int:
     # Protobuf takes much for an empty net that is none; the reader of models does not.
     model_file.read_model(source)
     try:
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             net = caffe_pb2.NetParameter.FromString(file.read())
     except (DecodeError, RecursionError) as error:
         raise CaffeError(f"{source}: is not a caffemodel in protobuf's form: {error}") from error

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from io import TextIOWrapper
 from typing import Any
 
 from caffe.errors import CaffeError
@@ -71,6 +72,9 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
+    # A name of a file need not be text that the terminal can show.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = command_line().parse_args(argv)
         init_log(min_level=1)  # warnings, above all: layers that got no weights

@@ -8,6 +8,7 @@ import torch
 from google.protobuf import text_format
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_ITERATIONS
 from caffe.layers.base import Shape, TorchLayer
 from caffe.proto import caffe_pb2
 from crfasrnn.crf import dialects, options
@@ -47,8 +48,11 @@ class MultiStageMeanfieldLayer(TorchLayer):
 
     def build(self, bottom: Sequence[Shape]) -> None:
         self._options = self._read_options()
-        if self._options.num_iterations < 1:
-            raise CaffeError(f"layer '{self.name}': num_iterations must be at least 1.")
+        if not 1 <= self._options.num_iterations <= MAX_ITERATIONS:
+            raise CaffeError(
+                f"layer '{self.name}': num_iterations must be at least 1 and at most {MAX_ITERATIONS}, not "
+                f"{self._options.num_iterations}."
+            )
         for field in ("theta_alpha", "theta_beta", "theta_gamma"):
             value = getattr(self._options, field)
             if not options.are_thetas([value]):

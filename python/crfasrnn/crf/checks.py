@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caffe.inputs.limits import MAX_ITERATIONS
 from crfasrnn.arguments import integer, number
 from crfasrnn.crf import options
 
@@ -36,8 +37,8 @@ def at_full_precision(**tensors: Tensor) -> list[Tensor]:
 
 
 def check_iterations(iterations: Any) -> int:
-    """As an int; raise TypeError or ValueError unless it is an integer of at least 1."""
-    return integer("iterations", iterations, 1)
+    """As an int; raise TypeError or ValueError unless it is an integer of 1 to MAX_ITERATIONS."""
+    return integer("iterations", iterations, 1, MAX_ITERATIONS)
 
 
 def check_theta(name: str, theta: Any) -> float | Tensor:

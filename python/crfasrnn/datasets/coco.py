@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_ANNOTATIONS, MAX_PIXELS
+from caffe.inputs.reading import read_bytes
 from caffe.logs.progress_bar import progress
 from crfasrnn.classes import VOC_CLASSES, VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside
-from crfasrnn.datasets.rle import decode_polygons, decode_rle
-from crfasrnn.pictures.photographs import MAX_PIXELS
+from crfasrnn.datasets.rle import fill, polygon_runs, rle_runs
 
 MIN_LABELLED = 200
-MAX_BYTES = 2 << 30  # instances_train2014.json has 0.45 GB
 
 # Where COCO's name of a class is not VOC's.
 _VOC_NAMES = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tv/monitor"}
@@ -71,29 +71,27 @@ def _paint(regions: list[_Region], height: int, width: int, path: Path) -> np.nd
     masks = []
     for region in regions:
         try:
-            masks.append(_mask(region.segmentation, height, width))
+            masks.append(_runs(region.segmentation, height, width))
         except ValueError as problem:
             raise CaffeError(f"{str(path)!r}: annotation {region.number}: {problem}") from problem
-    order = sorted(range(len(masks)), key=lambda i: (not regions[i].crowd, -int(masks[i].sum()), i))
-    labels = np.zeros((height, width), np.uint8)
+    order = sorted(range(len(masks)), key=lambda i: (not regions[i].crowd, -sum(masks[i][1::2]), i))
+    labels = np.zeros((width, height), np.uint8)
     for i in order:
-        labels[masks[i]] = VOID if regions[i].crowd else regions[i].label
-    return labels
+        fill(labels.reshape(-1), masks[i], VOID if regions[i].crowd else regions[i].label)
+    return np.ascontiguousarray(labels.T)
 
 
-def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+def _runs(segmentation: Any, height: int, width: int) -> list[int]:
     if isinstance(segmentation, dict):
         if segmentation.get("size") != [height, width]:
             raise ValueError(f"run lengths for size {segmentation.get('size')}, but the image is {height} x {width}")
-        return decode_rle(segmentation.get("counts"), height, width)
-    return decode_polygons(segmentation, height, width)
+        return rle_runs(segmentation.get("counts"), height, width)
+    return polygon_runs(segmentation, height, width)
 
 
 def _read(path: Path) -> dict[str, list[Any]]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CaffeError(f"{str(path)!r} has more than {MAX_BYTES} bytes")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path, MAX_ANNOTATIONS))
     except OSError as problem:
         raise CaffeError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
     except (ValueError, RecursionError, MemoryError) as problem:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from caffe.errors import CaffeError
-
-MAX_BYTES = 64 << 20
+from caffe.inputs.limits import MAX_LIST
+from caffe.inputs.reading import read_text
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or not text."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CaffeError(f"list {str(path)!r} has more than {MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_LIST)
     except OSError as problem:
         raise CaffeError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
@@ -28,7 +26,7 @@ def read_names(path: Path) -> list[str]:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise CaffeError(f"list {str(path)!r} names {name!r} twice")
+            raise CaffeError(f"list {str(path)!r} names {name[:200]!r} twice")
         seen.add(name)
         check_inside(name, f"list {str(path)!r}")
     return names
@@ -38,4 +36,4 @@ def check_inside(name: str, where: str) -> None:
     """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is not one."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-        raise CaffeError(f"{where} names {name!r}, which is outside the data set's folder")
+        raise CaffeError(f"{where} names {name[:200]!r}, which is outside the data set's folder")

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_MATLAB
+from caffe.inputs.reading import read_bytes
 
-MAX_BYTES = (
-    128 << 20
-)  # of a file, and of what a compressed variable expands to; SBD's and Context's have well under 1 MB
 _HEADER = 128
 _MATRIX, _COMPRESSED, _INT32 = 14, 15, 5  # types of data elements
 _STRUCT, _FIRST_NUMBER, _LAST_NUMBER = 2, 6, 15  # classes of arrays
@@ -31,9 +30,7 @@ def read_label_map(path: Path, variable: str, highest: int, field: str | None = 
     Raises CaffeError if the file cannot be read, is damaged, has no such array, or that holds other numbers.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CaffeError(f"{str(path)!r} has more than {MAX_BYTES} bytes, too many for a label map")
-        array = _find(path.read_bytes(), variable)
+        array = _find(read_bytes(path, MAX_MATLAB), variable)
         values = (array if field is None else array.field(field)).numbers()
     except OSError as problem:
         raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
@@ -100,12 +97,14 @@ def _find(data: bytes, variable: str) -> _Array:
             "no MATLAB 5 header" + (" (a version 7.3 file? save it with -v7)" if b"HDF" in data[:1024] else "")
         )
     order = "<" if data[126:128] == b"IM" else ">"
+    left = MAX_MATLAB
     for kind, content in _elements(data[_HEADER:], order):
         if kind == _COMPRESSED:
             inflate = zlib.decompressobj()
-            content = inflate.decompress(content, MAX_BYTES)
-            if inflate.unconsumed_tail:
-                raise ValueError(f"a variable expands to more than {MAX_BYTES} bytes")
+            content = inflate.decompress(content, left + 1)
+            left -= len(content)
+            if left < 0:
+                raise ValueError(f"its variables unpack to more than {MAX_MATLAB} bytes")
             kind, content = next(iter(_elements(content, order)), (0, b""))
         if kind == _MATRIX:
             array = _Array.parse(content, order)

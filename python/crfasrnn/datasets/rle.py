@@ -12,21 +12,49 @@ from typing import Any
 
 import numpy as np
 
+from caffe.inputs.limits import MAX_PIXELS
+
 _LONGEST_OUTLINE = 1_000_000.0  # pixels; pycocotools keeps five points for each
 
 
 def decode_rle(counts: Any, height: int, width: int) -> np.ndarray:
-    """H x W bool of run lengths, which go down the columns and start with the zeros.
+    """H x W bool of run lengths as rle_runs takes them."""
+    return _decoded(rle_runs(counts, height, width), height, width)
 
-    counts: a list of integers, or COCO's string of them. Raises ValueError unless they fill the mask exactly.
+
+def decode_polygons(polygons: Any, height: int, width: int) -> np.ndarray:
+    """H x W bool of polygons as polygon_runs takes them."""
+    return _decoded(polygon_runs(polygons, height, width), height, width)
+
+
+def _decoded(runs: Sequence[int], height: int, width: int) -> np.ndarray:
+    mask = np.zeros((width, height), bool)
+    fill(mask.reshape(-1), runs, True)
+    return mask.T
+
+
+def fill(columns: np.ndarray, runs: Sequence[int], value: int) -> None:
+    """Set the ones of a mask in an image of H * W pixels, column by column, to `value`."""
+    at = 0
+    for zeros, ones in zip(runs[::2], runs[1::2]):
+        at += zeros
+        columns[at : at + ones] = value
+        at += ones
+
+
+def rle_runs(counts: Any, height: int, width: int) -> list[int]:
+    """Run lengths of a mask, which go down the columns and start with the zeros.
+
+    counts: a list of integers, or COCO's string of them. Raises ValueError unless they fill the mask exactly, and for a mask of
+    no pixel or too many.
     """
+    _check_size(height, width)
     runs = _string_runs(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and 0 <= run <= height * width for run in runs):
         raise ValueError("run lengths must be integers from 0 to the number of pixels")
     if sum(runs) != height * width:
         raise ValueError(f"the run lengths cover {sum(runs)} pixels, the image has {height} x {width}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
+    return runs
 
 
 def _string_runs(text: str) -> list[int]:
@@ -50,23 +78,29 @@ def _string_runs(text: str) -> list[int]:
     return runs
 
 
-def decode_polygons(polygons: Any, height: int, width: int) -> np.ndarray:
-    """H x W bool, the union of polygons [x0, y0, x1, y1, ...] in pixels; one or two points enclose nothing.
+def polygon_runs(polygons: Any, height: int, width: int) -> list[int]:
+    """Run lengths of the union of polygons [x0, y0, x1, y1, ...] in pixels; one or two points enclose nothing.
 
-    Raises ValueError for lists that are not polygons in or near the image.
+    Raises ValueError for lists that are not polygons in or near the image, and for an image of no pixel or too many.
     """
     from pycocotools import mask
 
+    _check_size(height, width)
     if not isinstance(polygons, list):
         raise ValueError("neither polygons nor run lengths")
     for polygon in polygons:
         _check_polygon(polygon, height, width)
     areas = [[float(value) for value in polygon] for polygon in polygons if len(polygon) >= 6]
     if not areas:
-        return np.zeros((height, width), bool)
-    encoded = mask.frPyObjects(areas, height, width)
-    result: np.ndarray = mask.decode(mask.merge(encoded)).astype(bool)
-    return result
+        return [height * width]
+    union = mask.merge(mask.frPyObjects(areas, height, width))
+    return _string_runs(union["counts"].decode("ascii"))
+
+
+def _check_size(height: int, width: int) -> None:
+    """pycocotools counts in 32 bits, and trusts that what it is told fits in them."""
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"masks have 1 to {MAX_PIXELS} pixels, not {height} x {width}")
 
 
 def _check_polygon(polygon: Any, height: int, width: int) -> None:

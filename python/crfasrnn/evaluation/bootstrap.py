@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import ARRAY_FILE_ERRORS, atomic_path
-
-MAX_BYTES = 4 << 30  # of a file's arrays
-# What reading a damaged .npz raises.
+from caffe.files import atomic_path
+from caffe.inputs.arrays import read_npz
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class ImageConfusions:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> ImageConfusions:
         """Read what save wrote. Raises CaffeError if the file is missing, damaged or something else."""
-        arrays = _load(Path(path), ("names", "classes", "confusion"))
+        arrays = read_npz(path, ("names", "classes", "confusion"))
         names, classes, matrices = (arrays[name] for name in ("names", "classes", "confusion"))
         shape = (names.size, classes.size, classes.size)
         if names.ndim != 1 or classes.ndim != 1 or names.dtype.kind != "U" or classes.dtype.kind != "U":
@@ -140,34 +134,3 @@ def _require_pair(first: ImageConfusions, second: ImageConfusions) -> None:
         raise CaffeError(f"the images differ ({detail}): a paired comparison needs the same list for both")
     if not first.names:
         raise CaffeError("there are no images to compare")
-
-
-def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of an .npz by a stranger: no pickles, and nothing larger than its header says it is."""
-    try:
-        _check_sizes(path, names)
-        with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in names}
-    except OSError as problem:
-        raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
-    except ARRAY_FILE_ERRORS as problem:
-        raise CaffeError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem
-
-
-def _check_sizes(path: Path, names: tuple[str, ...]) -> None:
-    with zipfile.ZipFile(path) as archive:
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-        for name in names:
-            if f"{name}.npy" not in sizes:
-                raise CaffeError(f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes")
-            with archive.open(f"{name}.npy") as member:
-                promised = _promised_bytes(member)
-            if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
-                raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
-
-
-def _promised_bytes(file: IO[bytes]) -> int:
-    """How large the array of a .npy is by its header."""
-    old = np.lib.format.read_magic(file) == (1, 0)
-    shape, _, dtype = (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(file)
-    return dtype.itemsize * math.prod(shape)

@@ -8,12 +8,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.inputs.reading import open_regular
 from crfasrnn.figures.canvas import new_figure, save_figure
 
 # Of the text log: "... Iteration 3 (3 iter/s, 0s/3 iters), loss = 306.537", a run's last "... Iteration 12, loss = 319.707", and
@@ -37,7 +39,7 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     count. Raises CaffeError if the file cannot be read.
     """
     try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
+        with open_regular(path) as file, TextIOWrapper(file, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 event = _of_json(line) if line.startswith("{") else _of_text(line)
                 if event is not None:

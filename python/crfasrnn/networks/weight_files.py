@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import ARRAY_FILE_ERRORS
+from caffe.inputs.arrays import read_npz
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
 
 _LARGEST = np.finfo(np.float16).max
@@ -19,15 +19,17 @@ def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     Weights and biases become float32. Raises CaffeError if the file is not of that kind.
     """
     name = os.fspath(path)
-    try:
-        with np.load(name, allow_pickle=False) as file:
-            arrays = {key: file[key].astype(np.float32) for key in file.files}
-    except (OSError, AttributeError, *ARRAY_FILE_ERRORS) as problem:
-        raise CaffeError(f"cannot read weights {name!r}: {problem}") from problem
+    arrays = {key: _weights(array, key, name) for key, array in read_npz(name).items()}
     layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
     if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):
         raise CaffeError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
     return [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
+
+
+def _weights(array: np.ndarray, key: str, name: str) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise CaffeError(f"cannot read weights {name!r}: {key!r} holds no numbers")
+    return array.astype(np.float32)
 
 
 def convert_trunk(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:

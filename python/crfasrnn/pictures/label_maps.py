@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,9 @@ from PIL import Image
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
-from crfasrnn.pictures.photographs import MAX_PIXELS
+from caffe.inputs.images import MASKS, opened
+from caffe.inputs.limits import MAX_IMAGE_FILE
+from caffe.inputs.reading import read_bytes
 
 
 def voc_palette() -> np.ndarray:
@@ -50,24 +51,17 @@ def write_labels(path: str | os.PathLike[str], labels: np.ndarray, palette: np.n
 
 
 def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read H x W uint8 labels from a palette or grey PNG: the pixel values, not the colours.
+    """Read H x W uint8 labels from a palette or grey PNG, BMP or GIF: the pixel values, not the colours.
 
-    Raises CaffeError if the file is missing, damaged, has colours or more than MAX_PIXELS pixels.
+    Raises CaffeError if the file is missing, damaged, of another kind, has colours or more than MAX_PIXELS pixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
-            picture = Image.open(path)
-        with picture:
+        with opened(read_bytes(path, MAX_IMAGE_FILE), MASKS) as picture:
             if picture.mode not in ("P", "L", "1"):
                 raise CaffeError(
-                    f"label map {str(path)!r} has colours ({picture.mode}), not palette or grey values: save the number of "
-                    "every pixel's class as an 8-bit grey or palette PNG"
-                )
-            if picture.width * picture.height > MAX_PIXELS:
-                raise CaffeError(
-                    f"label map {str(path)!r} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read"
+                    f"it has colours ({picture.mode}), not palette or grey values: save the number of every pixel's class as "
+                    "an 8-bit grey or palette PNG"
                 )
             return np.array(picture, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except (OSError, SyntaxError, ValueError, CaffeError) as problem:
         raise CaffeError(f"cannot read label map {str(path)!r}: {problem}") from problem

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +10,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from caffe.errors import CaffeError
-from caffe.files import atomic_path
-
-MAX_PIXELS = 80_000_000  # a header may promise any size; what it promises is allocated
-
-# OpenCV's own complaints about these formats go to stderr beside our message, or (before OpenCV 5) it returns the part
-# of the picture that was there; Pillow says quietly whether the file is whole.
-_CHECKED_FORMATS = {"JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM"}
+from caffe.files import write_bytes
+from caffe.inputs.images import opened
+from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
+from caffe.inputs.reading import read_bytes
 
 
 def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray:
@@ -29,10 +23,10 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
 
     Grey images get three equal channels, palettes are looked up, 16-bit values lose their lower byte, alpha is dropped.
     upright: turn the picture as its EXIF data asks; label maps that belong to a photograph are not turned.
-    Raises CaffeError if the file is missing, empty, damaged, no image, or has more than MAX_PIXELS pixels.
+    Raises CaffeError if the file is missing, empty, damaged, of another kind than caffe.inputs.images.PHOTOGRAPHS, or has more
+    than MAX_PIXELS pixels.
     """
-    data = _read_bytes(Path(path))
-    _check_header(path, data)
+    data = _checked(path)
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         with _quiet_opencv():
@@ -44,33 +38,21 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
     return np.ascontiguousarray(image)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _checked(path: str | os.PathLike[str]) -> bytes:
+    """The file's bytes, of which Pillow says that all is there: OpenCV would complain beside our message, or return a part."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_IMAGE_FILE)
+        if not data:
+            raise CaffeError("the file is empty")
+        opened(data).load()
     except OSError as problem:
-        raise CaffeError(f"cannot read image {str(path)!r}: {problem.strerror}") from problem
-    if not data:
-        raise CaffeError(f"cannot read image {str(path)!r}: the file is empty")
+        reason = problem.strerror or f"damaged or truncated ({problem})"
+        raise CaffeError(f"cannot read image {str(path)!r}: {reason}") from problem
+    except CaffeError as problem:
+        raise CaffeError(f"cannot read image {str(path)!r}: {problem}") from problem
+    except Exception as problem:  # decoders fail in many ways
+        raise CaffeError(f"cannot read image {str(path)!r}: damaged or truncated ({problem})") from problem
     return data
-
-
-def _check_header(path: str | os.PathLike[str], data: bytes) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            header = Image.open(io.BytesIO(data))
-        except Image.DecompressionBombError as problem:
-            raise CaffeError(f"image {str(path)!r} is too large: {problem}") from problem
-        except Exception:  # a format that Pillow does not know, and OpenCV may; parsers fail in many ways
-            return
-        width, height = header.size
-        if width * height > MAX_PIXELS:
-            raise CaffeError(f"image {str(path)!r} has {width} x {height} pixels; at most {MAX_PIXELS} are read")
-        if header.format in _CHECKED_FORMATS:
-            try:
-                header.load()
-            except Exception as problem:
-                raise CaffeError(f"cannot read image {str(path)!r}: damaged or truncated ({problem})") from problem
 
 
 @contextmanager
@@ -90,8 +72,28 @@ def resized(height: int, width: int, max_side: int) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
+def check_image(image: np.ndarray) -> None:
+    """Raise CaffeError unless it is H x W x 3 uint8 of 1 to MAX_PIXELS pixels: OpenCV dies of larger ones."""
+    if not isinstance(image, np.ndarray):
+        raise CaffeError(f"expected an H x W x 3 uint8 image, got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise CaffeError(f"expected an H x W x 3 uint8 image, got {image.dtype} of shape {image.shape}")
+    _check_size(image)
+
+
+def _check_size(image: np.ndarray) -> None:
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise CaffeError(f"the image has {image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS} are taken")
+
+
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write an H x W x 3 BGR or H x W grey uint8 picture in the format of the suffix, or raise CaffeError."""
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), image):
-            raise CaffeError(f"cannot write image {str(path)!r}")
+    _check_size(image)
+    # In two steps: OpenCV cannot take every name that a file may have.
+    try:
+        fine, content = cv2.imencode(Path(path).suffix, np.ascontiguousarray(image))
+    except cv2.error as problem:
+        raise CaffeError(f"cannot write image {str(path)!r}: {problem.err}") from problem
+    if not fine:
+        raise CaffeError(f"cannot write image {str(path)!r}")
+    write_bytes(path, content.tobytes())

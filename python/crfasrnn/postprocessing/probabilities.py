@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.files import ARRAY_FILE_ERRORS, atomic_path
+from caffe.files import atomic_path
+from caffe.inputs.arrays import read_npy, read_npz
 
 MAX_CLASSES = 254
-_LIMIT = 1 << 33  # bytes of one array
 
 
 def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
@@ -20,13 +20,11 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
     Raises CaffeError if it cannot be read or holds something else.
     """
     name = os.fspath(path)
-    try:
-        array = _only_array(name) if Path(name).suffix.lower() == ".npz" else np.load(name, "r", allow_pickle=False)
-    except (OSError, *ARRAY_FILE_ERRORS) as problem:
-        raise CaffeError(f"cannot read probabilities {name!r}: {problem}") from problem
-    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind != "f" or not array.size:
-        found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
-        raise CaffeError(f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {found}")
+    array = _only_array(name) if Path(name).suffix.lower() == ".npz" else read_npy(name)
+    if array.ndim != 3 or array.dtype.kind != "f" or not array.size:
+        raise CaffeError(
+            f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {array.shape} {array.dtype}"
+        )
     if len(array) > MAX_CLASSES:
         raise CaffeError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
     array = np.array(array, np.float32)
@@ -44,11 +42,7 @@ def write_probabilities(path: str | os.PathLike[str], probabilities: np.ndarray)
 
 
 def _only_array(name: str) -> np.ndarray:
-    with np.load(name, allow_pickle=False) as file:
-        if len(file.files) != 1:
-            raise ValueError(f"{len(file.files)} arrays instead of one")
-        size = sum(entry.file_size for entry in file.zip.infolist())
-        if size > _LIMIT:
-            raise ValueError(f"the array unpacks to {size} bytes")
-        array: np.ndarray = file[file.files[0]]
-    return array
+    arrays = read_npz(name)
+    if len(arrays) != 1:
+        raise CaffeError(f"cannot read probabilities {name!r}: {len(arrays)} arrays instead of one")
+    return next(iter(arrays.values()))

@@ -11,6 +11,8 @@ import numpy as np
 
 from caffe.errors import CaffeError
 from caffe.files import write_text
+from caffe.inputs.limits import MAX_LIST
+from caffe.inputs.reading import read_bytes
 from crfasrnn.claims import compare
 from crfasrnn.evaluation import metrics
 from crfasrnn.postprocessing.settings import CrfSettings
@@ -33,7 +35,7 @@ class Record:
             write_text(self._path, json.dumps(search_of) + "\n")
 
     def _read(self, search_of: dict[str, Any]) -> None:
-        content = self._path.read_bytes()
+        content = read_bytes(self._path, MAX_LIST)
         whole = content.rfind(b"\n") + 1
         if whole != len(content):
             os.truncate(self._path, whole)

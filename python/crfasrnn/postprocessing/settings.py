@@ -6,12 +6,13 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_ITERATIONS
+from caffe.inputs.reading import read_text
 from crfasrnn.crf.options import are_thetas
 from crfasrnn.densecrf import DenseCRF2D
 
@@ -41,8 +42,8 @@ class CrfSettings:
                 raise CaffeError(
                     f"{name} needs {count - 1} positive standard deviation(s) and a weight of at least 0, not {values}"
                 )
-        if not isinstance(self.iterations, int) or not 0 <= self.iterations <= 1 << 16:
-            raise CaffeError(f"iterations must be 0 to 65536, not {self.iterations!r}")
+        if not isinstance(self.iterations, int) or not 0 <= self.iterations <= MAX_ITERATIONS:
+            raise CaffeError(f"iterations must be 0 to {MAX_ITERATIONS}, not {self.iterations!r}")
 
     def labels(self, photograph: np.ndarray, energies: np.ndarray) -> np.ndarray:
         """The most probable labels, H x W, for H x W x 3 uint8 BGR and unary energies (C, H W). Raises CaffeError."""
@@ -79,9 +80,7 @@ class CrfSettings:
     def read(cls, path: str | os.PathLike[str]) -> CrfSettings:
         """Read the object "settings" of a JSON file, as `crfasrnn tune` writes it. Raises CaffeError naming the file."""
         try:
-            if Path(path).stat().st_size > _LIMIT:
-                raise CaffeError(f"larger than {_LIMIT} bytes")
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(read_text(path, _LIMIT))
             if not isinstance(content, dict) or "settings" not in content:
                 raise CaffeError('no object with a field "settings"')
             return cls.from_json(content["settings"])

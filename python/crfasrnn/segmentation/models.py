@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from caffe.errors import CaffeError
+from caffe.inputs.limits import MAX_TEXT
+from caffe.inputs.reading import read_text
 from crfasrnn.classes import Classes, read_classes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -76,7 +78,7 @@ def _require(path: Path, what: str) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(read_text(path, MAX_TEXT))
         return facts
-    except ValueError as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem

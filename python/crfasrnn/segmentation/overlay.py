@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from crfasrnn.pictures.photographs import check_image
 from crfasrnn.segmentation.segmenter import Segmentation
 
 OPACITY = 0.55
@@ -20,7 +21,9 @@ def overlay(image: np.ndarray, result: Segmentation, boundaries: bool = True) ->
     """An H x W x 3 uint8 BGR photograph with its labels laid over it, above a legend of the classes that occur.
 
     Pixels of the background (VOC's number 0) stay as they are. The width is the photograph's (larger if that is tiny).
+    Raises CaffeError for other images, and for ones too large for OpenCV.
     """
+    check_image(image)
     factor = max(1, -(-SMALLEST_SIDE // max(image.shape[:2])))
     labels = result.labels.repeat(factor, 0).repeat(factor, 1)
     size = (labels.shape[1], labels.shape[0])

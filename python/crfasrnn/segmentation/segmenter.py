@@ -13,9 +13,10 @@ import numpy as np
 import caffe
 from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
+from caffe.inputs.limits import MAX_PIXELS
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, numbered_classes
 from crfasrnn.pictures.label_maps import label_palette
-from crfasrnn.pictures.photographs import resized
+from crfasrnn.pictures.photographs import check_image, resized
 from crfasrnn.segmentation.models import find_model
 
 PUBLISHED_SIZE = 500  # the released demo: largest side at most 500, padded to 500 x 500
@@ -97,10 +98,7 @@ class Segmenter:
 
         probabilities: also return them, brought to the photograph's size by bilinear interpolation.
         """
-        if not isinstance(image, np.ndarray):
-            raise CaffeError(f"expected an H x W x 3 uint8 image, got {type(image).__name__}")
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise CaffeError(f"expected an H x W x 3 uint8 image, got {image.dtype} of shape {image.shape}")
+        check_image(image)
         data, inner = self.prepare(image)
         with self._turn:
             scores = self._forward(data)[:, : inner[0], : inner[1]]
@@ -121,7 +119,11 @@ class Segmenter:
         return Segmentation(labels, planes, self.classes)
 
     def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-        """The blob for a photograph, 1 x 3 x H' x W' float32, and the height and width that the image fills in it."""
+        """The blob for a photograph, 1 x 3 x H' x W' float32, and the height and width that the image fills in it.
+
+        Raises CaffeError unless it is H x W x 3 uint8 of at most caffe.inputs.limits.MAX_PIXELS pixels.
+        """
+        check_image(image)
         if self.max_side is not None:
             size = resized(image.shape[0], image.shape[1], self.max_side)
             if size != (image.shape[1], image.shape[0]):
@@ -159,6 +161,8 @@ def _max_side(size: int | str | None, made_for: int | None, pad: bool) -> int | 
     if isinstance(size, int):
         if size < 1:
             raise CaffeError(f"size must be at least 1 pixel, not {size}")
+        if pad and size * size > MAX_PIXELS:
+            raise CaffeError(f"with padding, size {size} makes more than {MAX_PIXELS} pixels")
         return size
     own = made_for if size is None else None
     return own or (PUBLISHED_SIZE if pad else None)

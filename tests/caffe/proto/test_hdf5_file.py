@@ -112,3 +112,29 @@ def test_single_values(tmp_path: Path) -> None:
                 hdf5_file.read_scalar(file, name, "f")
         with pytest.raises(CaffeError, match="at most 2 bytes"):
             hdf5_file.read_bytes(file, "bytes", 2, "f")
+
+
+@pytest.mark.usefixtures("bounded_memory")
+def test_arrays_that_unpack_to_gigabytes_are_refused(tmp_path: Path) -> None:
+    """In one chunk larger than its array, by a filter used twice, and by one array under many names."""
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("data/l").create_dataset("0", (1,), "f4", chunks=(1 << 29,), maxshape=(None,))
+    with pytest.raises(CaffeError, match=r"m\.h5: '/data/l/0' claims 536870912 values"):
+        model_file.read_model(path)
+    with h5py.File(path, "w") as file:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((1 << 20,))
+        properties.set_deflate(9)
+        properties.set_filter(h5py.h5z.FILTER_DEFLATE, h5py.h5z.FLAG_OPTIONAL, (9,))
+        space = h5py.h5s.create_simple((1 << 20,))
+        h5py.h5d.create(file.create_group("data/l").id, b"0", h5py.h5t.IEEE_F32LE, space, properties)
+    with pytest.raises(CaffeError, match="compressed in a way that is not read"):
+        model_file.read_model(path)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data/l")
+        group.create_dataset("0", data=np.zeros(1 << 22, np.float32), compression="gzip", compression_opts=9)
+        for k in range(1, 300):
+            group[str(k)] = group["0"]
+    with pytest.raises(CaffeError, match=r"layer 'l', blob 16 claim 285212672 bytes; at most 268435456"):
+        model_file.read_model(path)

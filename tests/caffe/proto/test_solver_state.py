@@ -93,3 +93,39 @@ def test_garbage_never_raises_anything_else(tmp_path_factory: pytest.TempPathFac
     path.write_bytes(content)
     with suppress(CaffeError):
         solver_state.read_solver_state(path)
+
+
+def _own(file: h5py.File) -> None:
+    file["iter"], file["current_step"] = np.array([3], np.int32), np.array([0], np.int32)
+    file["learned_net"] = np.bytes_("net.caffemodel")
+    file["progress"] = np.frombuffer(b"{}", np.uint8)
+    file.create_group("history")["0"] = np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize("field", ["iter", "current_step", "learned_net", "progress", "history/0", "history"])
+@pytest.mark.parametrize("way", ["external storage", "external link", "soft link", "virtual"])
+def test_nothing_is_read_through_a_state(field: str, way: str, tmp_path: Path) -> None:
+    """Neither another file's content, which messages and later files would show, nor a pipe, which would be waited for."""
+    secret, other, path = tmp_path / "secret", tmp_path / "other.h5", tmp_path / "a.solverstate.h5"
+    secret.write_bytes(b"secret" * 100)
+    with h5py.File(other, "w") as file:
+        _own(file)
+    with h5py.File(path, "w") as file:
+        _own(file)
+        shape, dtype = (file[field].shape, file[field].dtype) if field != "history" else ((1,), np.dtype("f4"))
+        del file[field]
+        if way == "external storage":
+            file.create_dataset(field, shape or (1,), dtype, external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        elif way == "external link":
+            file[field] = h5py.ExternalLink(str(other), field)
+        elif way == "soft link":
+            file["elsewhere"] = np.ones(1)
+            file[field] = h5py.SoftLink("/elsewhere")
+        else:
+            layout = h5py.VirtualLayout((1,), dtype)
+            layout[0] = h5py.VirtualSource(str(other), field, (1,))[0]
+            file.create_virtual_dataset(field, layout)
+    with pytest.raises(
+        CaffeError, match=rf"a\.solverstate\.h5: .*{field}.* (lies in another file|is a link to elsewhere)"
+    ):
+        solver_state.read_solver_state(path)

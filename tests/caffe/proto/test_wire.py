@@ -97,3 +97,34 @@ def test_blobs_are_written_as_protobuf_writes_them(shape: list[int], legacy: boo
     content = b"".join(bytes(piece) for piece in encoded.pieces())
     assert content == caffe_pb2.BlobProto(**fields).SerializeToString(deterministic=True)
     assert encoded.size == len(content)
+
+
+def test_a_shape_in_many_pieces_is_refused_at_its_33rd_dimension() -> None:
+    """Their product would have as many digits as the file has bytes."""
+    shape = wire.encode_bytes(7, wire.encode_bytes(1, wire.encode_varint(2**62) * 32))
+    blob = shape * 4000
+    with pytest.raises(wire.DamagedError, match="more than 32 dimensions"):
+        wire.Walker(memoryview(blob)).blob(0, len(blob))
+
+
+class _Counting(np.ndarray):
+    """Tags that count how many of them are compared."""
+
+    compared = 0
+
+    def __ne__(self, other: object) -> Any:
+        _Counting.compared += self.size
+        return np.asarray(self) != other
+
+
+def test_numbers_between_other_fields_take_linear_work() -> None:
+    """Each run of single numbers was looked for in all that followed: minutes for a file of a few megabytes."""
+    tags = np.tile(np.array([5, 9], np.uint8), 20_000).view(_Counting)
+    runs, at = 0, 0
+    while at < len(tags):
+        at += wire.run_length(tags[at:], tags[at].item())
+        runs += 1
+    assert runs == 40_000
+    assert _Counting.compared <= 64 * runs
+    assert wire.run_length(np.full(100_000, 5, np.uint8), 5) == 100_000
+    assert wire.run_length(np.array([5] * 777 + [6] * 9, np.uint8), 5) == 777

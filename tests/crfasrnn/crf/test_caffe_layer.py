@@ -52,6 +52,10 @@ def test_weights_from_par_files_beside_the_prototxt(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (param("").replace("iterations: 2", "iterations: 0"), "num_iterations must be at least 1"),
+        (
+            param("").replace("iterations: 2", "iterations: 4294967295"),
+            "num_iterations must be .* at most 10000, not 4294967295",
+        ),
         (param("").replace("beta: 3", "beta: 0"), "theta_beta must be a positive number"),
         (param("").replace("gamma: 3", "gamma: nan"), "theta_gamma must be a positive number"),
         (param('spatial_filter_weights_str: "3 3"'), "has 2 numbers, but the unary has 3 classes"),

@@ -39,10 +39,10 @@ def test_shape_errors(inputs: list[Tensor], image: Tensor, message: str) -> None
         run(inputs, image)
 
 
-@pytest.mark.parametrize("iterations", [0, -1, 1.5, float("inf")])
+@pytest.mark.parametrize("iterations", [0, -1, 1.5, float("inf"), 10_001, 2**31, 2**32 - 1])
 def test_iterations_must_be_positive(iterations: Any) -> None:
     inputs, image = example()
-    with pytest.raises(ValueError, match="iterations must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="iterations must be an integer of 1 to 10000"):
         run(inputs, image, iterations=iterations)
 
 

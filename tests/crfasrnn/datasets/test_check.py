@@ -46,7 +46,7 @@ def test_check_counts_by_hand_and_reports_every_problem(tmp_path: Path) -> None:
     assert counts.num_classes() == 3
     for problem, words in zip(
         problems,
-        ("c.png' is missing", "d: the photograph has 16 x 12", "e.jpg", "f.png' has colours", "g.png"),
+        ("c.png' is missing", "d: the photograph has 16 x 12", "e.jpg", "f.png': it has colours", "g.png"),
         strict=True,
     ):
         assert words in problem

@@ -125,3 +125,11 @@ def test_annotations_that_are_none(tmp_path: Path, change: dict[str, object], wo
     with pytest.raises(CaffeError, match=r"instances\.json") as caught:
         coco(path, tmp_path)
     assert words in str(caught.value)
+
+
+def test_many_masks_of_a_large_image_are_painted_in_little_memory(tmp_path: Path) -> None:
+    """Forty of 80 million pixels each, in a file of 5 kB: one mask at a time."""
+    image = {"id": 9, "file_name": "x.jpg", "height": 8000, "width": 10_000}
+    outline = {"segmentation": [rectangle(0, 0, 10_000, 8000)]}
+    annotations = [{"id": k, "image_id": 9, "category_id": 17, "iscrowd": 0, **outline} for k in range(40)]
+    assert only_labels(coco(*make_coco(tmp_path, instances([image], annotations)))).min() == 8

@@ -35,6 +35,6 @@ def test_files_that_are_no_lists_are_refused(tmp_path: Path, monkeypatch: pytest
     path.write_text("a\nb\na\n")
     with pytest.raises(CaffeError, match="names 'a' twice"):
         read_names(path)
-    monkeypatch.setattr(lists, "MAX_BYTES", 5)
-    with pytest.raises(CaffeError, match="has more than 5 bytes"):
+    monkeypatch.setattr(lists, "MAX_LIST", 5)
+    with pytest.raises(CaffeError, match="it has more than 5 bytes"):
         read_lines(path)

@@ -41,3 +41,12 @@ def test_polygons_that_are_none_are_refused(polygons: object) -> None:
 
 def test_points_and_lines_enclose_nothing() -> None:
     assert decode_polygons([[1, 1], [2, 2, 5, 5]], 10, 10).sum() == 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(2**31, 1), (1, 2**31), (0, 5), (-1, 5), (10_000, 10_000)])
+def test_masks_of_impossible_sizes_are_refused(height: int, width: int) -> None:
+    """pycocotools dies of the first two."""
+    with pytest.raises(ValueError, match="masks have 1 to"):
+        decode_polygons([[0, 0, 0, 1, 1, 1]], height, width)
+    with pytest.raises(ValueError, match="masks have 1 to"):
+        decode_rle([height * width], height, width)

@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image
 
 from caffe.errors import CaffeError
-from crfasrnn.pictures import photographs as images
+from caffe.inputs import images
 from crfasrnn.pictures.photographs import read_image, resized, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
@@ -90,7 +90,7 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
         read_image(tmp_path / "empty.png")
     for name, content in (("text.jpg", b"not a picture\n" * 20), ("zeros.png", bytes(5000)), ("one.bmp", b"B")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(CaffeError, match="not an image, damaged, or of an unknown kind"):
+        with pytest.raises(CaffeError, match="not an image, damaged, or of another kind"):
             read_image(tmp_path / name)
 
 
@@ -124,4 +124,12 @@ def test_resized_keeps_the_proportions_and_never_enlarges() -> None:
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises((CaffeError, cv2.error)):
         write_image(tmp_path / "cat.nosuchformat", CAT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_that_opencv_cannot_take_are_refused(tmp_path: Path) -> None:
+    huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1 << 16, 1 << 16, 3))
+    for image in (huge, huge[..., 0]):
+        with pytest.raises(CaffeError, match="65536 x 65536 pixels"):
+            write_image(tmp_path / "a.png", image)
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from crfasrnn.postprocessing.settings import CrfSettings
         ('{"settings": {"spatial": 3}}', "lists of numbers"),
         ('{"settings": {"spatial": [3, "x"]}}', "spatial needs 1 positive"),
         ('{"settings": {"bilateral": [3, 0, 1]}}', "bilateral needs 2 positive"),
-        ('{"settings": {"iterations": 1.5}}', "iterations must be 0 to 65536, not 1.5"),
+        ('{"settings": {"iterations": 1.5}}', "iterations must be 0 to 10000, not 1.5"),
         ('{"settings": {"gamma": 1}}', "fields bilateral, iterations, spatial"),
     ],
 )

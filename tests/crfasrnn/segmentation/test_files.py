@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +63,22 @@ def test_names_are_looked_at_before_any_work(tmp_path: Path) -> None:
         with pytest.raises(CaffeError, match=words):
             segment_files(images, tmp_path / "out", "no model at all")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}]
+)
+def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path, environment: dict[str, str]) -> None:
+    """OpenCV dies of them."""
+    folder = os.fsencode(tmp_path)
+    names = [b"caf\xe9", "é".encode()]
+    for name in names:
+        photograph(tmp_path / "a.png")
+        os.rename(folder + b"/a.png", folder + b"/" + name + b".png")
+    run = [sys.executable, "-m", "crfasrnn", "segment", *(folder + b"/" + name + b".png" for name in names)]
+    result = subprocess.run(
+        [*run, b"--output", folder + b"/out", b"--size", b"64"], env={**os.environ, **environment}, capture_output=True
+    )
+    assert (result.returncode, result.stderr.count(b"error")) == (0, 0)
+    wanted = [name + end for name in names for end in (b"_labels.png", b"_overlay.png")]
+    assert sorted(os.listdir(folder + b"/out")) == sorted(wanted)

@@ -204,3 +204,20 @@ def test_threads_that_share_a_segmenter_get_their_own_labels(tiny: Files) -> Non
     for expected, result in zip(alone * 5, together):
         np.testing.assert_array_equal(result.labels, expected.labels)
         np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+
+
+@pytest.mark.parametrize("shape", [(1 << 16, 1 << 16), (20_000, 20_000), (1, (1 << 31) + 5), (70_000, 70_000)])
+def test_photographs_too_large_for_opencv_are_refused(tiny: Files, shape: tuple[int, int]) -> None:
+    """Arrays without memory of their own: their shapes alone ended the process."""
+    image = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (*shape, 3))
+    segmenter = Segmenter(*tiny, size=64)
+    for call in (segmenter.segment, segmenter.prepare):
+        with pytest.raises(caffe.CaffeError, match="at most 80000000 are taken"):
+            call(image)
+    with pytest.raises(caffe.CaffeError, match="expected an H x W x 3 uint8 image"):
+        segmenter.prepare(np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), shape, (0, 0)))
+
+
+def test_padding_to_an_impossible_size_is_refused(tiny: Files) -> None:
+    with pytest.raises(caffe.CaffeError, match="with padding, size 9000"):
+        Segmenter(*tiny, size=9000, pad=True)

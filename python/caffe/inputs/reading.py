@@ -1,0 +1,39 @@
+"""Whole files, of which there is an end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading, in binary. Raises OSError if it cannot be, and for a device or a pipe.
+
+    These have no end, or nobody who writes into them; every file that we are told to read is opened here.
+    """
+    return open(path, "rb", opener=_opened_regular)
+
+
+def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """The content of a regular file. Raises OSError if it cannot be read or has more than `most` bytes."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most} bytes, the most that is read", os.fspath(path))
+        return file.read(most)
+
+
+def read_text(path: str | os.PathLike[str], most: int) -> str:
+    """The content of a UTF-8 file with any ends of lines as \\n. Raises OSError as read_bytes does, and UnicodeDecodeError."""
+    return read_bytes(path, most).decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _opened_regular(path: str, flags: int) -> int:
+    # Opening a pipe waits for somebody to write into it, unless told not to.
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(handle).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # Python itself has a message about folders
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file (a device or a pipe?)", path)
+    return handle
