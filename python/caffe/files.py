@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 
 # What NumPy and zipfile raise for .npy and .npz files that are damaged, encrypted, or compressed in another way.
 ARRAY_FILE_ERRORS = (
@@ -114,7 +114,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise CaffeError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+        raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:

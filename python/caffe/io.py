@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from caffe.data.datum import array_to_datum as array_to_datum  # pycaffe has both here
 from caffe.data.datum import datum_to_array as datum_to_array
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.proto import caffe_pb2
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarray:
+def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) -> np.ndarray:
     """Read an image as float32 in [0, 1]: H x W x 3 (RGB; grey is repeated, alpha dropped), or H x W x 1 if `color` is False.
+
+    filename: a path, or an open binary file, such as an upload or an io.BytesIO, which is read from where it stands.
 
     >>> import caffe, numpy as np, skimage.io
     >>> skimage.io.imsave("red.png", np.full((4, 6, 3), (255, 0, 0), np.uint8), check_contrast=False)
@@ -31,21 +34,27 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     >>> image.shape, image[0, 0].tolist()
     ((4, 6, 3), [1.0, 0.0, 0.0])
 
-    Raises CaffeError for a file that is missing or not an image.
+    Raises FileError, which is a CaffeError and an OSError, for a file that is missing or not an image.
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
     from skimage.util import img_as_float32
 
+    source: Any
+    if isinstance(filename, str | os.PathLike):
+        source = name = os.fspath(filename)
+    else:
+        name = str(getattr(filename, "name", None) or "the image")
+        source = BytesIO(filename.read())
     try:
-        image = img_as_float32(skimage.io.imread(os.fspath(filename), as_gray=not color))
+        image = img_as_float32(skimage.io.imread(source, as_gray=not color))
     except FileNotFoundError:
-        raise CaffeError(f"{os.fspath(filename)}: no such file") from None
+        raise FileError(f"{name}: no such file") from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise CaffeError(f"{os.fspath(filename)}: is not an image that can be read: {error}") from error
+        raise FileError(f"{name}: is not an image that can be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
     if image.ndim != 3 or image.shape[2] > 4:
-        raise CaffeError(f"{os.fspath(filename)}: an image of shape {image.shape} is neither grey nor colour")
+        raise FileError(f"{name}: an image of shape {image.shape} is neither grey nor colour")
     if image.shape[2] in (2, 4):
         image = image[:, :, :-1]
     if color and image.shape[2] == 1:

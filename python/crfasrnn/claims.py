@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import write_text
 
 _BLOCK = 1 << 20
@@ -40,7 +40,7 @@ def remembered(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
-        raise CaffeError(f"{os.fspath(path)}: {problem}") from problem
+        raise FileError(f"{os.fspath(path)}: {problem}") from problem
 
 
 def compare(found: Any, facts: Any, refusal: str, where: str = "") -> None:
@@ -52,7 +52,7 @@ def compare(found: Any, facts: Any, refusal: str, where: str = "") -> None:
         pairs = {"content": (found, now)}
     for fact, (there, here) in pairs.items():
         if there != here:
-            raise CaffeError(refusal.format(where=repr(where), fact=fact, there=repr(there), now=repr(here)))
+            raise FileError(refusal.format(where=repr(where), fact=fact, there=repr(there), now=repr(here)))
 
 
 def digest(*parts: object, files: Sequence[Path]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import write_text
 
 VOID = 255  # the label of pixels that neither train nor count; classes are below it
@@ -59,7 +59,7 @@ def read_classes(path: Path) -> Classes:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         voc_id, _, name = line.strip().partition(" ")
         if not (voc_id.isdecimal() and int(voc_id) < VOID and name.strip()):
-            raise CaffeError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line!r}")
+            raise FileError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line!r}")
         ids.append(int(voc_id))
         names.append(name.strip())
     return Classes(tuple(names), tuple(ids))

@@ -14,7 +14,7 @@ import lmdb
 
 from caffe.data import leveldb
 from caffe.data.leveldb import LevelDatabase
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 
 
 class LmdbDatabase:
@@ -25,12 +25,12 @@ class LmdbDatabase:
     def __init__(self, path: str) -> None:
         self.path = path
         if os.path.isdir(path) and not os.path.exists(os.path.join(path, "data.mdb")):
-            raise CaffeError(f"cannot open database '{path}': it is neither an LMDB nor a LevelDB.")
+            raise FileError(f"cannot open database '{path}': it is neither an LMDB nor a LevelDB.")
         try:
             self.environment = lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, max_readers=1024)
             self._check_size()
         except lmdb.Error as error:
-            raise CaffeError(f"cannot open database '{path}': {error}") from error
+            raise FileError(f"cannot open database '{path}': {error}") from error
 
     def _check_size(self) -> None:
         """Refuse a file that was cut off: LMDB maps it, and reading behind its end would kill the process."""
@@ -39,7 +39,7 @@ class LmdbDatabase:
         held = os.path.getsize(os.path.join(self.path, "data.mdb") if os.path.isdir(self.path) else self.path)
         # LMDB itself may leave a few unused pages at the end unwritten.
         if held < needed - max(8 * page, needed // 64):
-            raise CaffeError(f"cannot open database '{self.path}': it is cut off, {held} of {needed} bytes.")
+            raise FileError(f"cannot open database '{self.path}': it is cut off, {held} of {needed} bytes.")
 
     def __len__(self) -> int:
         return int(self.environment.stat()["entries"])
@@ -64,7 +64,7 @@ def open_database(path: str | os.PathLike[str]) -> Database:
     database = _open.get(key)
     if database is None:
         if not os.path.exists(name):
-            raise CaffeError(f"cannot open database '{name}': there is no such folder.")
+            raise FileError(f"cannot open database '{name}': there is no such folder.")
         kind = LevelDatabase if os.path.exists(os.path.join(name, "CURRENT")) else LmdbDatabase
         database = _open[key] = kind(name)
     return database
@@ -79,14 +79,14 @@ class Cursor:
             self._transaction = self.database.begin()
             self._cursor = self._transaction.cursor()
             if not self._cursor.first():
-                raise CaffeError(f"database '{self.database.path}' is empty.")
+                raise FileError(f"database '{self.database.path}' is empty.")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except self.database.errors as error:
-            raise CaffeError(f"database '{self.database.path}' is damaged: {error}") from error
+            raise FileError(f"database '{self.database.path}' is damaged: {error}") from error
 
     def current(self) -> tuple[str, bytes]:
         """Key and value of the entry that the cursor stands on."""
@@ -132,11 +132,11 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
     check_backend(backend)
     name = os.fspath(path).rstrip(os.sep) or os.fspath(path)
     if os.path.lexists(name):
-        raise CaffeError(f"cannot create database '{name}': it exists already. Remove it first.")
+        raise FileError(f"cannot create database '{name}': it exists already. Remove it first.")
     try:
         folder = tempfile.mkdtemp(prefix=f".{os.path.basename(name)}.", dir=os.path.dirname(name) or ".")
     except OSError as error:
-        raise CaffeError(f"cannot create database '{name}': {error.strerror}") from error
+        raise FileError(f"cannot create database '{name}': {error.strerror}") from error
     try:
         with leveldb.writing(folder) if backend == "leveldb" else _writing_lmdb(folder) as put:
             yield put
@@ -144,8 +144,10 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
         os.umask(mask)
         os.chmod(folder, 0o777 & ~mask)
         os.rename(folder, name)
+    except CaffeError:
+        raise
     except (lmdb.Error, OSError) as error:
-        raise CaffeError(f"cannot write database '{name}': {error}") from error
+        raise FileError(f"cannot write database '{name}': {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

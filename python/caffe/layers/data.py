@@ -20,7 +20,7 @@ from caffe.data.image_list import read_list
 from caffe.data.prefetch import Prefetcher
 from caffe.data.streams import common_stream, set_stream_state
 from caffe.data.transformer import DataTransformer
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
@@ -148,7 +148,7 @@ class ImageBatches(Layer):
         try:
             return Item(item.place, self.transformer(item.image), item.label)
         except CaffeError as error:
-            raise layer_error(self, f"{item.place}: {error}") from error
+            raise layer_error(self, f"{item.place}: {error}", type(error)) from error
 
 
 @register_layer("Data")
@@ -232,7 +232,7 @@ class ImageData(ImageBatches):
         try:
             return read_list(source)
         except CaffeError as error:
-            raise layer_error(self, str(error)) from error
+            raise layer_error(self, str(error), type(error)) from error
 
     def _shuffle(self) -> None:
         """Start a round: its order follows from the random state at its start alone."""
@@ -274,9 +274,9 @@ class ImageData(ImageBatches):
             with open(path, "rb") as file:
                 image = decode_image(file.read(), cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
         except OSError as error:
-            raise layer_error(self, f"cannot read image '{path}': {error.strerror}") from error
+            raise layer_error(self, f"cannot read image '{path}': {error.strerror}", FileError) from error
         except CaffeError as error:
-            raise layer_error(self, f"'{path}': {error}") from error
+            raise layer_error(self, f"'{path}': {error}", type(error)) from error
         if not param.new_height:
             return image
         resized = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (param.new_width, param.new_height))

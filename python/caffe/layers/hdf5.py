@@ -14,7 +14,7 @@ import torch
 from caffe import parallel
 from caffe.blob import Blob
 from caffe.data.streams import common_stream, set_stream_state
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error
 from caffe.layers.registry import register_layer
@@ -46,9 +46,11 @@ class HDF5Data(Layer):
             with open(param.source, encoding="utf-8") as file:
                 self.files = [line.strip() for line in file if line.strip()]
         except OSError as error:
-            raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}") from error
+            raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}", FileError) from error
+        except UnicodeDecodeError as error:
+            raise layer_error(self, f"the source '{param.source}' is not UTF-8 text.", FileError) from error
         if not self.files:
-            raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.")
+            raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.", FileError)
         self.names = list(self.layer_param.top)
         self.listed = list(self.files)
         self.random = common_stream(self.phase) if param.shuffle else None
@@ -83,13 +85,15 @@ class HDF5Data(Layer):
             with hdf5_file.opened(path) as file:
                 for name in self.names:
                     if name not in file:
-                        raise CaffeError(f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
+                        raise FileError(f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
                     arrays[name] = hdf5_file.read_array(hdf5_file.member(file, name), path, f"dataset '{name}'")
         except CaffeError as error:
-            raise layer_error(self, str(error)) from error
+            raise layer_error(self, str(error), type(error)) from error
         rows = {name: array.shape[:1] for name, array in arrays.items()}
         if len(set(rows.values())) != 1 or rows[self.names[0]] in ((), (0,)):
-            raise layer_error(self, f"'{path}': all datasets need the same number of rows, at least one: {rows}.")
+            raise layer_error(
+                self, f"'{path}': all datasets need the same number of rows, at least one: {rows}.", FileError
+            )
         return arrays
 
     def _advance(self) -> None:
@@ -155,7 +159,7 @@ class HDF5Output(Layer):
             with h5py.File(self.path, "w"):
                 pass
         except OSError as error:
-            raise layer_error(self, f"Failed to open HDF5 file '{self.path}': {error}") from error
+            raise layer_error(self, f"Failed to open HDF5 file '{self.path}': {error}", FileError) from error
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         rows = [blob.shape[0] if blob.shape else 0 for blob in bottom]

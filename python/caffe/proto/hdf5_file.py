@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 
 _MAX_DEPTH = 32
 # deflate shrinks to 1/1032 at best; more than that claimed by a file is made up to exhaust the memory.
@@ -28,14 +28,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except CaffeError:
         raise
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
-        raise CaffeError(f"{name}: damaged HDF5 file, or not the kind of file that is needed: {error}") from error
+        raise FileError(f"{name}: damaged HDF5 file, or not the kind of file that is needed: {error}") from error
 
 
 def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]]:
     """(layer name, its arrays as float32) for every group below /data, in the file's order."""
     data = member(file, "data")
     if not isinstance(data, h5py.Group):
-        raise CaffeError(f"{path}: has no group 'data', so it is not a model file")
+        raise FileError(f"{path}: has no group 'data', so it is not a model file")
     layers: list[tuple[str, list[np.ndarray]]] = []
     _collect(data, "", path, layers, set(), 0)
     return layers
@@ -47,7 +47,7 @@ def _collect(
     """Layer names may hold slashes, which HDF5 takes for nested groups."""
     address = h5py.h5o.get_info(group.id).addr
     if address in seen or depth > _MAX_DEPTH:
-        raise CaffeError(f"{path}: group '{group.name}' is linked twice, or into itself")
+        raise FileError(f"{path}: group '{group.name}' is linked twice, or into itself")
     seen.add(address)
     for key in group:
         child = member(group, key)
@@ -59,7 +59,7 @@ def _collect(
         arrays = {int(n): d for n, d in datasets.items() if isinstance(d, h5py.Dataset)}
         if sorted(arrays) != list(range(len(arrays))):
             # Genuine Caffe leaves out parameters that another layer owns; without them the others' meaning is unclear.
-            raise CaffeError(f"{path}: layer '{name}' has only blobs {sorted(arrays)}")
+            raise FileError(f"{path}: layer '{name}' has only blobs {sorted(arrays)}")
         if arrays or not len(child):
             layers.append(
                 (name, [read_array(arrays[i], path, f"layer '{name}', blob {i}") for i in range(len(arrays))])
@@ -72,19 +72,19 @@ def member(group: h5py.Group, key: str) -> Any:
     """A member, None if there is none. Links to other files are refused: they would read whatever the author named."""
     link = group.get(key, getlink=True)
     if link is not None and not isinstance(link, h5py.HardLink):
-        raise CaffeError(f"{group.file.filename}: '{group.name}/{key}' is a link to elsewhere, not an array")
+        raise FileError(f"{group.file.filename}: '{group.name}/{key}' is a link to elsewhere, not an array")
     return group[key] if link is not None else None
 
 
 def read_array(dataset: Any, path: str, what: str) -> np.ndarray:
     """A dataset of real numbers as float32. Raises CaffeError for anything else and for sizes the file cannot hold."""
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind not in "fiu":
-        raise CaffeError(f"{path}: {what} is missing or holds no numbers")
+        raise FileError(f"{path}: {what} is missing or holds no numbers")
     if dataset.is_virtual or dataset.external:
-        raise CaffeError(f"{path}: {what} lies in another file")
+        raise FileError(f"{path}: {what} lies in another file")
     stored = dataset.id.get_storage_size()
     if dataset.size * dataset.dtype.itemsize > _MAX_RATIO * stored + 1024:
-        raise CaffeError(f"{path}: {what} claims {dataset.size} values in {stored} bytes")
+        raise FileError(f"{path}: {what} claims {dataset.size} values in {stored} bytes")
     with np.errstate(over="ignore"):
         return np.asarray(dataset[()], dtype=np.float32)
 
@@ -100,7 +100,7 @@ def write_layers(
     for name, arrays in zip(layer_names, blobs):
         # Several layers without parameters may share a name (a well-known published net has three called "crop").
         if name in data and arrays and any(key.isdigit() for key in data[name]):
-            raise CaffeError(f"two layers with parameters are called '{name}': HDF5 cannot hold both")
+            raise FileError(f"two layers with parameters are called '{name}': HDF5 cannot hold both")
         group = data.require_group(name)
         for index, array in enumerate(arrays):
             write_array(group, str(index), array, dtype, gzip)
@@ -119,7 +119,7 @@ def write_array(
 def read_scalar(file: h5py.File, name: str, path: str) -> int:
     dataset = member(file, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "iu":
-        raise CaffeError(f"{path}: has no number '{name}', so it is not a solver state")
+        raise FileError(f"{path}: has no number '{name}', so it is not a solver state")
     return int(np.asarray(dataset[()]).reshape(()))
 
 
@@ -137,14 +137,14 @@ def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
     if dataset is None:
         return b""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.size > limit:
-        raise CaffeError(f"{path}: '{name}' is not an array of at most {limit} bytes")
+        raise FileError(f"{path}: '{name}' is not an array of at most {limit} bytes")
     if dataset.is_virtual or dataset.external:
-        raise CaffeError(f"{path}: '{name}' lies in another file")
+        raise FileError(f"{path}: '{name}' lies in another file")
     return np.asarray(dataset[()]).tobytes()
 
 
 def read_history(file: h5py.File, path: str) -> list[np.ndarray]:
     group = member(file, "history")
     if not isinstance(group, h5py.Group):
-        raise CaffeError(f"{path}: has no group 'history', so it is not a solver state")
+        raise FileError(f"{path}: has no group 'history', so it is not a solver state")
     return [read_array(member(group, str(i)), path, f"history {i}") for i in range(len(group))]

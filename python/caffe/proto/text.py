@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.proto import blocks, caffe_pb2, layer_messages, upgrade
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -24,7 +24,7 @@ _QUOTED_LINE = re.compile(r"^'.*': (?=[A-Z])", re.DOTALL)
 _EXCERPT = 100
 
 
-class PrototxtError(CaffeError):
+class PrototxtError(FileError):
     """A prototxt that cannot be read; the message starts with file:line:column and shows the line."""
 
 
@@ -143,6 +143,8 @@ def _read_text(path: str | os.PathLike[str]) -> str:
             if b"\0" in head:
                 raise PrototxtError(f"{name}: is a binary file (a caffemodel?), a prototxt file is needed")
             content = head + file.read()
+    except PrototxtError:
+        raise
     except FileNotFoundError:
         raise PrototxtError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:

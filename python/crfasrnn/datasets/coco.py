@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.logs.progress_bar import progress
 from crfasrnn.classes import VOC_CLASSES, VOID
 from crfasrnn.datasets.example import Dataset, Example
@@ -49,7 +49,7 @@ def coco(
     Raises CaffeError if the file is damaged, or pycocotools is not installed.
     """
     if find_spec("pycocotools") is None:
-        raise CaffeError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
+        raise FileError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
     path, folder = Path(annotations), Path(images)
     content = _read(path)
     labels = _category_labels(content["categories"], path)
@@ -73,7 +73,7 @@ def _paint(regions: list[_Region], height: int, width: int, path: Path) -> np.nd
         try:
             masks.append(_mask(region.segmentation, height, width))
         except ValueError as problem:
-            raise CaffeError(f"{str(path)!r}: annotation {region.number}: {problem}") from problem
+            raise FileError(f"{str(path)!r}: annotation {region.number}: {problem}") from problem
     order = sorted(range(len(masks)), key=lambda i: (not regions[i].crowd, -int(masks[i].sum()), i))
     labels = np.zeros((height, width), np.uint8)
     for i in order:
@@ -92,15 +92,17 @@ def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
 def _read(path: Path) -> dict[str, list[Any]]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CaffeError(f"{str(path)!r} has more than {MAX_BYTES} bytes")
+            raise FileError(f"{str(path)!r} has more than {MAX_BYTES} bytes")
         content = json.loads(path.read_bytes())
+    except FileError:
+        raise
     except OSError as problem:
-        raise CaffeError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
     except (ValueError, RecursionError, MemoryError) as problem:
-        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not JSON: {problem}") from problem
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
-            raise CaffeError(f"{str(path)!r} is not a file of COCO's instances: it has no list {part!r}")
+            raise FileError(f"{str(path)!r} is not a file of COCO's instances: it has no list {part!r}")
     return content
 
 
@@ -108,7 +110,7 @@ def _entries(entries: Iterable[Any], fields: Mapping[str, type], what: str, path
     for index, entry in enumerate(entries):
         for field, kind in fields.items():
             if not isinstance(entry, dict) or type(entry.get(field)) is not kind:
-                raise CaffeError(
+                raise FileError(
                     f"{str(path)!r}: {what} {index} (from 0) has no field {field!r} of type {kind.__name__}"
                 )
         yield entry
@@ -122,7 +124,7 @@ def _category_labels(categories: list[Any], path: Path) -> dict[int, int]:
         if name in VOC_CLASSES:
             found[entry["id"]] = VOC_CLASSES.index(name)
     if not found:
-        raise CaffeError(f"{str(path)!r} has none of VOC's classes among its categories")
+        raise FileError(f"{str(path)!r} has none of VOC's classes among its categories")
     return found
 
 
@@ -145,10 +147,10 @@ def _images(images: list[Any], path: Path) -> list[dict[str, Any]]:
         check_inside(entry["file_name"], repr(str(path)))
         height, width = entry["height"], entry["width"]
         if height < 1 or width < 1 or height * width > MAX_PIXELS:
-            raise CaffeError(
+            raise FileError(
                 f"{str(path)!r}: image {entry['id']} has {width} x {height} pixels; 1 to {MAX_PIXELS} are read"
             )
         if entry["id"] in found:
-            raise CaffeError(f"{str(path)!r}: image {entry['id']} occurs twice")
+            raise FileError(f"{str(path)!r}: image {entry['id']} occurs twice")
         found[entry["id"]] = entry
     return [found[number] for number in sorted(found)]

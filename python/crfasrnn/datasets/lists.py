@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 
 MAX_BYTES = 64 << 20
 
@@ -13,12 +13,14 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or not text."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CaffeError(f"list {str(path)!r} has more than {MAX_BYTES} bytes")
+            raise FileError(f"list {str(path)!r} has more than {MAX_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
+    except FileError:
+        raise
     except OSError as problem:
-        raise CaffeError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
-        raise CaffeError(f"list {str(path)!r} is not UTF-8 text: {problem}") from problem
+        raise FileError(f"list {str(path)!r} is not UTF-8 text: {problem}") from problem
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -28,7 +30,7 @@ def read_names(path: Path) -> list[str]:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise CaffeError(f"list {str(path)!r} names {name!r} twice")
+            raise FileError(f"list {str(path)!r} names {name!r} twice")
         seen.add(name)
         check_inside(name, f"list {str(path)!r}")
     return names
@@ -38,4 +40,4 @@ def check_inside(name: str, where: str) -> None:
     """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is not one."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-        raise CaffeError(f"{where} names {name!r}, which is outside the data set's folder")
+        raise FileError(f"{where} names {name!r}, which is outside the data set's folder")

@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import ARRAY_FILE_ERRORS, atomic_path
 
 MAX_BYTES = 4 << 30  # of a file's arrays
@@ -43,11 +43,9 @@ class ImageConfusions:
         names, classes, matrices = (arrays[name] for name in ("names", "classes", "confusion"))
         shape = (names.size, classes.size, classes.size)
         if names.ndim != 1 or classes.ndim != 1 or names.dtype.kind != "U" or classes.dtype.kind != "U":
-            raise CaffeError(f"{os.fspath(path)!r}: names and classes are not lists of names")
+            raise FileError(f"{os.fspath(path)!r}: names and classes are not lists of names")
         if matrices.shape != shape or matrices.dtype.kind not in "iu" or matrices.min(initial=0) < 0:
-            raise CaffeError(
-                f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}"
-            )
+            raise FileError(f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}")
         return ImageConfusions(tuple(names.tolist()), tuple(classes.tolist()), matrices)
 
 
@@ -148,10 +146,12 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         _check_sizes(path, names)
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in names}
+    except FileError:
+        raise
     except OSError as problem:
-        raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
+        raise FileError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from problem
     except ARRAY_FILE_ERRORS as problem:
-        raise CaffeError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not a file of confusion matrices: {problem}") from problem
 
 
 def _check_sizes(path: Path, names: tuple[str, ...]) -> None:
@@ -159,11 +159,11 @@ def _check_sizes(path: Path, names: tuple[str, ...]) -> None:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
         for name in names:
             if f"{name}.npy" not in sizes:
-                raise CaffeError(f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes")
+                raise FileError(f"{str(path)!r} has no array {name!r}; it must be what evaluate --per-image writes")
             with archive.open(f"{name}.npy") as member:
                 promised = _promised_bytes(member)
             if promised > min(sizes[f"{name}.npy"], MAX_BYTES):
-                raise CaffeError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
+                raise FileError(f"{str(path)!r}: array {name!r} promises {promised} bytes that are not there")
 
 
 def _promised_bytes(file: IO[bytes]) -> int:

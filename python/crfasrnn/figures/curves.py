@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from crfasrnn.figures.canvas import new_figure, save_figure
 
 # Of the text log: "... Iteration 3 (3 iter/s, 0s/3 iters), loss = 306.537", a run's last "... Iteration 12, loss = 319.707", and
@@ -43,7 +43,7 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
                 if event is not None:
                     yield event
     except OSError as problem:
-        raise CaffeError(f"cannot read log {os.fspath(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read log {os.fspath(path)!r}: {problem.strerror}") from problem
 
 
 def _of_json(line: str) -> dict[str, Any] | None:

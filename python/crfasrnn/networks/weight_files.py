@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import ARRAY_FILE_ERRORS
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
 
@@ -23,10 +23,10 @@ def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
         with np.load(name, allow_pickle=False) as file:
             arrays = {key: file[key].astype(np.float32) for key in file.files}
     except (OSError, AttributeError, *ARRAY_FILE_ERRORS) as problem:
-        raise CaffeError(f"cannot read weights {name!r}: {problem}") from problem
+        raise FileError(f"cannot read weights {name!r}: {problem}") from problem
     layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
     if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):
-        raise CaffeError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
+        raise FileError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
     return [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
 
 
@@ -46,7 +46,7 @@ def export_half(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     for layer in layers:
         for index, blob in enumerate(layer.blobs):
             if not np.all(np.abs(blob) <= _LARGEST):
-                raise CaffeError(
+                raise FileError(
                     f"{os.fspath(source)}: layer {layer.name!r}, blob {index}, holds values beyond float16 (or not numbers)"
                 )
     write_model_hdf5(

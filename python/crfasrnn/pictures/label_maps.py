@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import atomic_path
 from crfasrnn.pictures.photographs import MAX_PIXELS
 
@@ -60,14 +60,16 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
             picture = Image.open(path)
         with picture:
             if picture.mode not in ("P", "L", "1"):
-                raise CaffeError(
+                raise FileError(
                     f"label map {str(path)!r} has colours ({picture.mode}), not palette or grey values: save the number of "
                     "every pixel's class as an 8-bit grey or palette PNG"
                 )
             if picture.width * picture.height > MAX_PIXELS:
-                raise CaffeError(
+                raise FileError(
                     f"label map {str(path)!r} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS} are read"
                 )
             return np.array(picture, dtype=np.uint8)
+    except FileError:
+        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise CaffeError(f"cannot read label map {str(path)!r}: {problem}") from problem
+        raise FileError(f"cannot read label map {str(path)!r}: {problem}") from problem

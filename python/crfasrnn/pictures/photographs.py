@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import atomic_path
 
 MAX_PIXELS = 80_000_000  # a header may promise any size; what it promises is allocated
@@ -38,9 +38,9 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
         with _quiet_opencv():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as problem:
-        raise CaffeError(f"cannot read image {str(path)!r}: {problem.err}") from problem
+        raise FileError(f"cannot read image {str(path)!r}: {problem.err}") from problem
     if image is None:
-        raise CaffeError(f"cannot read image {str(path)!r}: not an image, damaged, or of an unknown kind")
+        raise FileError(f"cannot read image {str(path)!r}: not an image, damaged, or of an unknown kind")
     return np.ascontiguousarray(image)
 
 
@@ -48,9 +48,9 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as problem:
-        raise CaffeError(f"cannot read image {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read image {str(path)!r}: {problem.strerror}") from problem
     if not data:
-        raise CaffeError(f"cannot read image {str(path)!r}: the file is empty")
+        raise FileError(f"cannot read image {str(path)!r}: the file is empty")
     return data
 
 
@@ -60,17 +60,17 @@ def _check_header(path: str | os.PathLike[str], data: bytes) -> None:
         try:
             header = Image.open(io.BytesIO(data))
         except Image.DecompressionBombError as problem:
-            raise CaffeError(f"image {str(path)!r} is too large: {problem}") from problem
+            raise FileError(f"image {str(path)!r} is too large: {problem}") from problem
         except Exception:  # a format that Pillow does not know, and OpenCV may; parsers fail in many ways
             return
         width, height = header.size
         if width * height > MAX_PIXELS:
-            raise CaffeError(f"image {str(path)!r} has {width} x {height} pixels; at most {MAX_PIXELS} are read")
+            raise FileError(f"image {str(path)!r} has {width} x {height} pixels; at most {MAX_PIXELS} are read")
         if header.format in _CHECKED_FORMATS:
             try:
                 header.load()
             except Exception as problem:
-                raise CaffeError(f"cannot read image {str(path)!r}: damaged or truncated ({problem})") from problem
+                raise FileError(f"cannot read image {str(path)!r}: damaged or truncated ({problem})") from problem
 
 
 @contextmanager
@@ -94,4 +94,4 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write an H x W x 3 BGR or H x W grey uint8 picture in the format of the suffix, or raise CaffeError."""
     with atomic_path(path) as temporary:
         if not cv2.imwrite(str(temporary), image):
-            raise CaffeError(f"cannot write image {str(path)!r}")
+            raise FileError(f"cannot write image {str(path)!r}")

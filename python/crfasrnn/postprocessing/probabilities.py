@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import ARRAY_FILE_ERRORS, atomic_path
 
 MAX_CLASSES = 254
@@ -23,17 +23,15 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         array = _only_array(name) if Path(name).suffix.lower() == ".npz" else np.load(name, "r", allow_pickle=False)
     except (OSError, *ARRAY_FILE_ERRORS) as problem:
-        raise CaffeError(f"cannot read probabilities {name!r}: {problem}") from problem
+        raise FileError(f"cannot read probabilities {name!r}: {problem}") from problem
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind != "f" or not array.size:
         found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
-        raise CaffeError(f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {found}")
+        raise FileError(f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {found}")
     if len(array) > MAX_CLASSES:
-        raise CaffeError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
+        raise FileError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
     array = np.array(array, np.float32)
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-3):
-        raise CaffeError(
-            f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores"
-        )
+        raise FileError(f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores")
     return array
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import Classes, read_classes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -71,7 +71,7 @@ def _from_prototxt(prototxt: Path, weights: Path | None) -> ModelFiles:
 
 def _require(path: Path, what: str) -> None:
     if not path.is_file():
-        raise CaffeError(f"{what} {str(path)!r} not found")
+        raise FileError(f"{what} {str(path)!r} not found")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -79,4 +79,4 @@ def _read_json(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return facts
     except ValueError as problem:
-        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not JSON: {problem}") from problem
