@@ -103,7 +103,7 @@ class Net(NetGraph):
         """Call this after each layer's turn in backward, also where it had nothing to do."""
         self._hooks["after_backward"].append(function)
 
-    # Blobs by number, as pycaffe's own helpers see them.
+    # Layers and blobs by number, as pycaffe's own helpers see them.
 
     @property
     def _layer_names(self) -> list[str]:
@@ -112,6 +112,16 @@ class Net(NetGraph):
     @property
     def _blob_names(self) -> list[str]:
         return list(self.blobs)
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    def _forward(self, start: int, end: int) -> float:
+        return self.run_forward(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        self.run_backward(start, end)
 
     @property
     def _blobs(self) -> BlobVec:
