@@ -20,7 +20,7 @@ PYTHON, TESTS = ROOT / "python", ROOT / "tests"
 STRATA = {
     "caffe": """
         errors files mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
-        segmenter classifier detector | solver | _caffe | caffe | tools commands | pycaffe __main__""",
+        classifier detector segmenter | solver | _caffe | caffe | tools commands | pycaffe __main__""",
     "crfasrnn": """
         _core _cuda claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module | networks figures
         postprocessing | training | reproduction | crfasrnn | commands | __main__""",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from caffe.parallel import rank as solver_rank
     from caffe.parallel import set_count as set_solver_count
     from caffe.parallel import set_rank as set_solver_rank
+    from caffe.segmenter import Segmenter
     from caffe.solver.solver import (
         AdaDeltaSolver,
         AdaGradSolver,
@@ -67,6 +68,7 @@ __all__ = [
     "NetSpec",
     "RMSPropSolver",
     "SGDSolver",
+    "Segmenter",
     "Solver",
     "Timer",
     "coord_map",
@@ -106,6 +108,7 @@ _HOMES = {
     "net.net": "Net",
     "net_spec": "NetSpec params to_proto",
     "parallel": "has_nccl set_multiprocess solver_count=count solver_rank=rank set_solver_count=set_count set_solver_rank=set_rank",
+    "segmenter": "Segmenter",
     "solver.solver": "AdaDeltaSolver AdaGradSolver AdamSolver NesterovSolver RMSPropSolver SGDSolver Solver get_solver",
 }
 _HOME = {

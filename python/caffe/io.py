@@ -66,6 +66,7 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     """Resize H x W x K to new_dims = (height, width) by spline interpolation of order `interp_order`; returns float32.
 
     For 1 and 3 channels the values keep their range, whatever it is; other K go through scipy's zoom, as in pycaffe.
+    Raises ValueError for arrays of other axes and for empty ones.
 
     >>> import caffe, numpy as np
     >>> row = np.array([[[0.0], [20.0], [40.0], [60.0]]])
@@ -76,6 +77,10 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     from scipy import ndimage
 
     im = np.asarray(im)
+    if im.ndim != 3 or not im.size:
+        raise ValueError(
+            f"an image is H x W x K, not of shape {im.shape}; a grey one becomes that by im[:, :, np.newaxis]"
+        )
     height, width = int(new_dims[0]), int(new_dims[1])
     if im.shape[-1] not in (1, 3):
         zoom = (height / im.shape[0], width / im.shape[1], 1)
@@ -180,7 +185,8 @@ class Transformer:
 
     inputs: {blob name: its shape N x C x H x W}. `preprocess` does, in this order, and only what was set: resizing to H x W,
     transposing, swapping channels, raw_scale, mean subtraction, input_scale. Naming a blob that is not among the inputs raises
-    CaffeError; so does an order of the wrong length. set_mean raises ValueError for a mean that does not fit.
+    CaffeError; so does an order of the wrong length. set_mean raises ValueError for a mean that does not fit, preprocess for an
+    image that does not.
 
     >>> import caffe, numpy as np
     >>> transformer = caffe.io.Transformer({"data": (1, 3, 2, 2)})
@@ -209,11 +215,21 @@ class Transformer:
         """Make an image (H x W x K, for the usual transpose) into the input of blob `in_`: C x H x W, float32, a new array."""
         self._check(in_)
         values = np.array(data, np.float32)
-        size = self.inputs[in_][2:]
-        if values.shape[:2] != size:
+        channels, *size = self.inputs[in_][1:]
+        order = self.transpose.get(in_)
+        if len(size) != 2 or (order is not None and values.ndim != len(order)):
+            raise ValueError(
+                f"input '{in_}' of shape {self.inputs[in_]} takes no image of shape {values.shape}; a grey one, H x W, becomes "
+                "H x W x 1 by image[:, :, np.newaxis] or load_image(..., color=False)"
+            )
+        if list(values.shape[:2]) != size:
             values = resize_image(values, (size[0], size[1]))
-        if in_ in self.transpose:
-            values = values.transpose(self.transpose[in_])
+        if order is not None:
+            values = values.transpose(order)
+            if len(values) != channels:
+                raise ValueError(
+                    f"an image of {len(values)} channel(s) does not fit input '{in_}', which takes {channels}"
+                )
         if in_ in self.channel_swap:
             values = values[list(self.channel_swap[in_])]
         if in_ in self.raw_scale:
