@@ -49,7 +49,17 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(program: str) -> None:
 
 @pytest.mark.parametrize(
     "tool",
-    ["classify", "compute_image_mean", "convert_imageset", "detect", "draw_net", "extract_features"],
+    [
+        "classify",
+        "compute_image_mean",
+        "convert_cifar_data",
+        "convert_imageset",
+        "convert_mnist_data",
+        "convert_mnist_siamese_data",
+        "detect",
+        "draw_net",
+        "extract_features",
+    ],
 )
 def test_tools_help_without_torch(tool: str) -> None:
     assert "torch" not in loaded(f"from caffe.tools.{tool} import main; assert main(['--help']) == 0")
