@@ -35,8 +35,8 @@ def loaded(program: str) -> set[str]:
         "import caffe; dir(caffe); hasattr(caffe, 'nothing_of_this_name')",
         "import caffe.errors, caffe.files, caffe.mode",
         "import caffe; caffe.TEST, caffe.CaffeError, caffe.init_log()",
-        "import caffe.cli; caffe.cli.main([])",
-        "import caffe.cli; caffe.cli.main(['--help'])",
+        "import caffe.commands.main; caffe.commands.main.main([])",
+        "import caffe.commands.main; caffe.commands.main.main(['--help'])",
         "import crfasrnn, crfasrnn.crf",
         "import crfasrnn; dir(crfasrnn)",
         "from crfasrnn.commands.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
@@ -49,7 +49,17 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(program: str) -> None:
 
 @pytest.mark.parametrize(
     "tool",
-    ["classify", "compute_image_mean", "convert_imageset", "detect", "draw_net", "extract_features"],
+    [
+        "classify",
+        "compute_image_mean",
+        "convert_cifar_data",
+        "convert_imageset",
+        "convert_mnist_data",
+        "convert_mnist_siamese_data",
+        "detect",
+        "draw_net",
+        "extract_features",
+    ],
 )
 def test_tools_help_without_torch(tool: str) -> None:
     assert "torch" not in loaded(f"from caffe.tools.{tool} import main; assert main(['--help']) == 0")

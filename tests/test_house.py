@@ -20,20 +20,17 @@ PYTHON, TESTS = ROOT / "python", ROOT / "tests"
 STRATA = {
     "caffe": """
         errors files inputs mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
-        classifier detector | solver | caffe | tools commands cli | pycaffe __main__""",
+        classifier detector segmenter | solver | _caffe | caffe | tools commands | pycaffe __main__""",
     "crfasrnn": """
         _core _cuda arguments claims classes | pictures | datasets segmentation | evaluation | crf densecrf utils module
         | networks figures postprocessing | training | reproduction | crfasrnn | commands | __main__""",
 }
 
 # Modules that import from the right of them all the same, and why.
-EXCEPTIONS = {
-    "caffe": "the face offers the Timer of caffe.tools, and loads it when asked",
-}
+EXCEPTIONS: dict[str, str] = {}
 
 # Modules without a test file of their own name, and why.
 UNTESTED = {
-    "caffe.errors": "an exception without behaviour",
     "caffe.inputs.limits": "numbers; the tests of the readers that obey them try each",
     "caffe.pycaffe": "names of the face again; tests/caffe/test_pycaffe.py asks for them",
     "caffe.proto.caffe_pb2": "the classes of caffe.proto, which every test of a prototxt uses",

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from caffe import coord_map, io, layers
+    from caffe._caffe.nccl import NCCL
+    from caffe._caffe.timer import Timer
     from caffe.blob import Blob
     from caffe.classifier import Classifier
     from caffe.detector import Detector
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from caffe.parallel import rank as solver_rank
     from caffe.parallel import set_count as set_solver_count
     from caffe.parallel import set_rank as set_solver_rank
+    from caffe.segmenter import Segmenter
     from caffe.solver.solver import (
         AdaDeltaSolver,
         AdaGradSolver,
@@ -44,11 +47,12 @@ if TYPE_CHECKING:
         Solver,
         get_solver,
     )
-    from caffe.tools.timer import Timer
 
-__version__ = "0.1.0"
+# The version of Caffe whose interface this is, which scripts look at; the package's own is what `crfasrnn --version` prints.
+__version__ = "1.0.0"
 
 __all__ = [
+    "NCCL",
     "TEST",
     "TRAIN",
     "AdaDeltaSolver",
@@ -64,6 +68,7 @@ __all__ = [
     "NetSpec",
     "RMSPropSolver",
     "SGDSolver",
+    "Segmenter",
     "Solver",
     "Timer",
     "coord_map",
@@ -90,6 +95,8 @@ __all__ = [
 
 # The module each public name comes from, and its name there where that is another.
 _HOMES = {
+    "_caffe.nccl": "NCCL",
+    "_caffe.timer": "Timer",
     "blob": "Blob",
     "classifier": "Classifier",
     "detector": "Detector",
@@ -101,8 +108,8 @@ _HOMES = {
     "net.net": "Net",
     "net_spec": "NetSpec params to_proto",
     "parallel": "has_nccl set_multiprocess solver_count=count solver_rank=rank set_solver_count=set_count set_solver_rank=set_rank",
+    "segmenter": "Segmenter",
     "solver.solver": "AdaDeltaSolver AdaGradSolver AdamSolver NesterovSolver RMSPropSolver SGDSolver Solver get_solver",
-    "tools.timer": "Timer",
 }
 _HOME = {
     name: (module, theirs or name)
@@ -119,7 +126,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     # Programs for pycaffe write `import caffe` and then caffe.io, caffe.draw or caffe.proto.
-    if name.startswith("_") or find_spec(f"{__name__}.{name}") is None:
+    if name.startswith("__") or find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")
 

@@ -12,6 +12,17 @@ from caffe.errors import CaffeError
 from caffe.net.net import Net, PathLike
 
 
+def image_input(net: Net) -> str:
+    """The name of the net's first input. Raises CaffeError if that is no N x C x H x W blob."""
+    if not net.inputs:
+        raise CaffeError("a net for images needs an input blob: a layer of type Input, or `input:` and its shape.")
+    name = net.inputs[0]
+    shape = net.blobs[name].shape
+    if len(shape) != 4:
+        raise CaffeError(f"the net's input '{name}' must be N x C x H x W to take images; its shape is {shape}.")
+    return name
+
+
 def input_transformer(
     net: Net,
     mean: np.ndarray | None,
@@ -20,13 +31,8 @@ def input_transformer(
     channel_swap: Sequence[int] | None,
 ) -> io.Transformer:
     """The Transformer that makes H x W x K images into the net's first input. Raises CaffeError if that is no N x C x H x W."""
-    if not net.inputs:
-        raise CaffeError("a net for images needs an input blob: a layer of type Input, or `input:` and its shape.")
-    name = net.inputs[0]
-    shape = net.blobs[name].shape
-    if len(shape) != 4:
-        raise CaffeError(f"the net's input '{name}' must be N x C x H x W to take images; its shape is {shape}.")
-    transformer = io.Transformer({name: shape})
+    name = image_input(net)
+    transformer = io.Transformer({name: net.blobs[name].shape})
     transformer.set_transpose(name, (2, 0, 1))
     if mean is not None:
         transformer.set_mean(name, mean)
@@ -77,10 +83,12 @@ class Classifier(Net):
 
         oversample: average over four corner crops, the centre crop and their mirror images; otherwise the centre crop alone.
         Returns N x classes for N images, float32 (without oversampling: the output blob's own shape). Raises ValueError without
-        images or where crops are larger than image_dims.
+        images, for one that is not in a list or not H x W x K, and where crops are larger than image_dims.
         """
         if len(inputs) == 0:
             raise ValueError("predict needs at least one image")
+        if isinstance(inputs, np.ndarray) and inputs.ndim != 4:
+            raise ValueError("predict takes a list of images H x W x K: predict([image])")
         height, width = (int(d) for d in self.image_dims)
         images = np.stack([io.resize_image(image, (height, width)) for image in inputs])
         if oversample:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.files import write_bytes
@@ -56,33 +57,65 @@ def net_to_dot(
     for index, layer in enumerate(net.layer):
         # By index, because several layers may have the same name.
         node = _quoted(f"layer {index}")
-        described = find_layer_class(layer.type, layer.name)
-        colour = COLOURS.get(described.kind if described else "", _OTHER_COLOUR)
-        label = _quoted(layer_label(layer, rankdir, display_lrm))
+        colour = choose_color_by_layertype(layer.type)
+        label = _quoted(get_layer_label(layer, rankdir, display_lrm))
         lines.append(f'  {node} [label={label}, shape=box, style=filled, fillcolor="{colour}"];')
         lines += [f"  {_quoted('blob ' + name)} -> {node};" for name in layer.bottom if name not in layer.top]
         for name in layer.top:
             if name in layer.bottom:
                 lines.append(f"  {_quoted('blob ' + name)} -> {node} [dir=both, style=dotted];")
                 continue
-            made = _outputs(layer) if label_edges else ""
+            made = get_edge_label(layer) if label_edges else ""
             lines.append(f"  {node} -> {_quoted('blob ' + name)}" + (f" [label={_quoted(made)}];" if made else ";"))
     return "\n".join([*lines, "}", ""])
 
 
-def layer_label(layer: caffe_pb2.LayerParameter, rankdir: str = "LR", display_lrm: bool = False) -> str:
+def get_pydot_graph(
+    caffe_net: caffe_pb2.NetParameter,
+    rankdir: str = "LR",
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> Any:
+    """The network as a pydot.Dot, to be changed and drawn by pydot. Raises CaffeError where that is not installed."""
+    try:
+        import pydot
+    except ImportError as error:
+        raise CaffeError(
+            "get_pydot_graph needs the package pydot (pip install pydot); net_to_dot gives the graph as text."
+        ) from error
+    return pydot.graph_from_dot_data(net_to_dot(caffe_net, rankdir, label_edges, phase, display_lrm))[0]
+
+
+def choose_color_by_layertype(layertype: str) -> str:
+    """The colour of layers of this type in drawings, as "#rrggbb"."""
+    described = find_layer_class(layertype, "")
+    return COLOURS.get(described.kind if described else "", _OTHER_COLOUR)
+
+
+def get_pooling_types_dict() -> dict[int, str]:
+    """The names of the ways to pool, by their numbers: {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}."""
+    return {value.number: value.name for value in caffe_pb2.PoolingParameter.PoolMethod.DESCRIPTOR.values}
+
+
+def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> list[float]:
+    """The learning rate multipliers that the layer states for its parameters."""
+    return [param.lr_mult for param in layer.param]
+
+
+def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str = "LR", display_lrm: bool = False) -> str:
     """What stands in a layer's box: name and type, and the window of convolutions and poolings."""
     parts = [layer.name, f"({layer.type})"]
     described = find_layer_class(layer.type, layer.name)
     windows = described.windows_of(layer) if described else None
     if layer.type == "Pooling":
-        parts[1] = f"({caffe_pb2.PoolingParameter.PoolMethod.Name(layer.pooling_param.pool)} {layer.type})"
+        parts[1] = f"({get_pooling_types_dict()[layer.pooling_param.pool]} {layer.type})"
         parts += ["global"] if windows is None else []
     if windows is not None:
         named = (("kernel size", windows.kernel), ("stride", windows.stride), ("pad", windows.pad))
         parts += [f"{name}: {_sizes(values)}" for name, values in named]
     if display_lrm and layer.param:
-        parts.append("lr mult: " + ", ".join(f"{param.lr_mult:g}" for param in layer.param))
+        parts.append("lr mult: " + ", ".join(f"{rate:g}" for rate in get_layer_lr_mult(layer)))
     # A chain from left to right has room below, one from top to bottom beside.
     return "\n".join(parts) if rankdir in ("LR", "RL") else " ".join(parts)
 
@@ -91,8 +124,8 @@ def _sizes(values: tuple[int, ...]) -> str:
     return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
 
 
-def _outputs(layer: caffe_pb2.LayerParameter) -> str:
-    """The number of outputs that the layer's options state."""
+def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
+    """What stands on the edge below a layer: the number of outputs that its options state, or nothing."""
     for _, options in layer.ListFields():
         if getattr(options, "num_output", 0):
             return str(options.num_output)

@@ -9,3 +9,14 @@ class CaffeError(RuntimeError):
     Genuine Caffe ends the process in these cases (LOG(FATAL)). Here Python code gets this exception and the commands print the
     message and exit with status 1.
     """
+
+    def retold(self, message: str) -> CaffeError:
+        """An error of the same kind with another message, for who knows better where it happened."""
+        return type(self)(message)
+
+
+class FileError(CaffeError, OSError):
+    """A file that is missing, cannot be read or written, or does not hold what it should.
+
+    An OSError too, so that programs which pass over unreadable files (`except IOError: continue`) go on doing so.
+    """

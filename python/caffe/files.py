@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 
 _MARK = "unfinished-"
 _UNFINISHED = re.compile(rf"\.{_MARK}[a-z0-9_]{{8}}(\.[^.]*)?$")
@@ -97,7 +97,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise CaffeError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+        raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
@@ -113,4 +113,4 @@ def make_folder(path: str | os.PathLike[str]) -> None:
         reason = (
             "is there and is no folder" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
         )
-        raise CaffeError(f"folder {os.fspath(path)!r} {reason}") from error
+        raise FileError(f"folder {os.fspath(path)!r} {reason}") from error

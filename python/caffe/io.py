@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from caffe.data.datum import array_to_datum as array_to_datum  # pycaffe has both here
 from caffe.data.datum import datum_to_array as datum_to_array
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.images import PHOTOGRAPHS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
@@ -29,8 +29,10 @@ from caffe.proto import caffe_pb2
 _KINDS = tuple(kind for kind in PHOTOGRAPHS if kind != "GIF")
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarray:
+def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) -> np.ndarray:
     """Read an image as float32 in [0, 1]: H x W x 3 (RGB; grey is repeated, alpha dropped), or H x W x 1 if `color` is False.
+
+    filename: a path, or an open binary file, such as an upload or an io.BytesIO, which is read from where it stands.
 
     >>> import caffe, numpy as np, skimage.io
     >>> skimage.io.imsave("red.png", np.full((4, 6, 3), (255, 0, 0), np.uint8), check_contrast=False)
@@ -38,24 +40,28 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
     >>> image.shape, image[0, 0].tolist()
     ((4, 6, 3), [1.0, 0.0, 0.0])
 
-    Raises CaffeError for a file that is missing, a GIF or of another kind than caffe.inputs.images.PHOTOGRAPHS, or too large.
-    Addresses of the net are file names like others: nothing is fetched.
+    Raises FileError, which is a CaffeError and an OSError, for a file that is missing, a GIF or of another kind than
+    caffe.inputs.images.PHOTOGRAPHS, or too large. Addresses of the net are file names like others: nothing is fetched.
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
     from skimage.util import img_as_float32
 
+    name = str(filename if isinstance(filename, str | os.PathLike) else getattr(filename, "name", "the image"))
     try:
-        content = read_bytes(filename, MAX_IMAGE_FILE)
+        if isinstance(filename, str | os.PathLike):
+            content = read_bytes(filename, MAX_IMAGE_FILE)
+        else:
+            content = filename.read(MAX_IMAGE_FILE)
         opened(content, _KINDS)
         image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
     except FileNotFoundError:
-        raise CaffeError(f"{os.fspath(filename)}: no such file") from None
+        raise FileError(f"{name}: no such file") from None
     except (CaffeError, MemoryError, OSError, ValueError, SyntaxError) as error:
-        raise CaffeError(f"{os.fspath(filename)}: is not an image that can be read: {error}") from error
+        raise FileError(f"{name}: is not an image that can be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
     if image.ndim != 3 or image.shape[2] > 4:
-        raise CaffeError(f"{os.fspath(filename)}: an image of shape {image.shape} is neither grey nor colour")
+        raise FileError(f"{name}: an image of shape {image.shape} is neither grey nor colour")
     if image.shape[2] in (2, 4):
         image = image[:, :, :-1]
     if color and image.shape[2] == 1:
@@ -67,6 +73,7 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     """Resize H x W x K to new_dims = (height, width) by spline interpolation of order `interp_order`; returns float32.
 
     For 1 and 3 channels the values keep their range, whatever it is; other K go through scipy's zoom, as in pycaffe.
+    Raises ValueError for arrays of other axes and for empty ones.
 
     >>> import caffe, numpy as np
     >>> row = np.array([[[0.0], [20.0], [40.0], [60.0]]])
@@ -77,6 +84,10 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     from scipy import ndimage
 
     im = np.asarray(im)
+    if im.ndim != 3 or not im.size:
+        raise ValueError(
+            f"an image is H x W x K, not of shape {im.shape}; a grey one becomes that by im[:, :, np.newaxis]"
+        )
     height, width = int(new_dims[0]), int(new_dims[1])
     if im.shape[-1] not in (1, 3):
         zoom = (height / im.shape[0], width / im.shape[1], 1)
@@ -181,7 +192,8 @@ class Transformer:
 
     inputs: {blob name: its shape N x C x H x W}. `preprocess` does, in this order, and only what was set: resizing to H x W,
     transposing, swapping channels, raw_scale, mean subtraction, input_scale. Naming a blob that is not among the inputs raises
-    CaffeError; so does an order of the wrong length. set_mean raises ValueError for a mean that does not fit.
+    CaffeError; so does an order of the wrong length. set_mean raises ValueError for a mean that does not fit, preprocess for an
+    image that does not.
 
     >>> import caffe, numpy as np
     >>> transformer = caffe.io.Transformer({"data": (1, 3, 2, 2)})
@@ -210,11 +222,21 @@ class Transformer:
         """Make an image (H x W x K, for the usual transpose) into the input of blob `in_`: C x H x W, float32, a new array."""
         self._check(in_)
         values = np.array(data, np.float32)
-        size = self.inputs[in_][2:]
-        if values.shape[:2] != size:
+        channels, *size = self.inputs[in_][1:]
+        order = self.transpose.get(in_)
+        if len(size) != 2 or (order is not None and values.ndim != len(order)):
+            raise ValueError(
+                f"input '{in_}' of shape {self.inputs[in_]} takes no image of shape {values.shape}; a grey one, H x W, becomes "
+                "H x W x 1 by image[:, :, np.newaxis] or load_image(..., color=False)"
+            )
+        if list(values.shape[:2]) != size:
             values = resize_image(values, (size[0], size[1]))
-        if in_ in self.transpose:
-            values = values.transpose(self.transpose[in_])
+        if order is not None:
+            values = values.transpose(order)
+            if len(values) != channels:
+                raise ValueError(
+                    f"an image of {len(values)} channel(s) does not fit input '{in_}', which takes {channels}"
+                )
         if in_ in self.channel_swap:
             values = values[list(self.channel_swap[in_])]
         if in_ in self.raw_scale:

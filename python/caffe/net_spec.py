@@ -39,13 +39,20 @@ _BORROWED_MESSAGES = {
 }
 
 
-def _message_fields() -> dict[str, str]:
-    """Layer type -> name of its message field in LayerParameter, e.g. Convolution -> convolution_param."""
+def param_name_dict() -> dict[str, str]:
+    """Layer type -> name of its message field in LayerParameter without "_param", e.g. InnerProduct -> inner_product.
+
+    >>> from caffe.net_spec import param_name_dict
+    >>> param_name_dict()["Deconvolution"]
+    'convolution'
+    """
     table = {}
     for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields:
         if field.name.endswith("_param") and field.message_type is not None:
             table[field.message_type.name.removesuffix("Parameter")] = field.name
-    return {**table, **_BORROWED_MESSAGES, **layer_messages.fields_by_type()}
+    table.update(_BORROWED_MESSAGES)
+    table.update(layer_messages.fields_by_type())
+    return {layer_type: name.removesuffix("_param") for layer_type, name in table.items()}
 
 
 def assign_proto(proto: Message, name: str, value: Any) -> None:
@@ -98,8 +105,9 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 
 def _unknown_field(name: str, messages: list[Any]) -> str:
     near = difflib.get_close_matches(name, [field.name for message in messages for field in message.fields], n=1)
-    owners = " nor ".join(message.name for message in messages)
-    return f"{owners} has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    owners = [message.name for message in messages]
+    lacking = f"{owners[0]} has no field" if len(owners) == 1 else f"neither {' nor '.join(owners)} has a field"
+    return f"{lacking} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 class Top:
@@ -123,16 +131,16 @@ class Function:
     def __init__(self, type_name: str, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(given).__name__})")
+                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(given)})")
         self.type_name = type_name
         self.inputs: tuple[Top, ...] = inputs
         self.params = dict(params)
         self.in_place = bool(self.params.pop("in_place", False))
-        if self.in_place and len(inputs) != 1:
-            raise CaffeError(f"in_place needs exactly one input; {type_name} has {len(inputs)}")
         self.ntop = int(self.params.pop("ntop", 1))
-        if self.in_place and self.ntop != 1:
-            raise CaffeError(f"in_place gives one top; {type_name} has ntop = {self.ntop}")
+        if self.in_place and not 1 <= self.ntop <= len(inputs):
+            raise CaffeError(
+                f"in_place writes each top over an input: {type_name} has {len(inputs)} input(s) and ntop = {self.ntop}"
+            )
         self.tops = tuple(Top(self, index) for index in range(self.ntop))
 
     def _to_proto(self, build: _Build) -> None:
@@ -151,7 +159,8 @@ class Function:
 
     def _set(self, layer: Any, key: str, value: Any) -> None:
         layer_messages.load(self.type_name)
-        own = _message_fields().get(self.type_name)
+        stem = param_name_dict().get(self.type_name)
+        own = None if stem is None else f"{stem}_param"
         if own is not None and not key.endswith("param") and key in getattr(layer, own).DESCRIPTOR.fields_by_name:
             assign_proto(getattr(layer, own), key, value)
         elif layer_messages.field(layer.DESCRIPTOR, key) is not None:
@@ -180,8 +189,8 @@ class _Build:
         return self.names[top]
 
     def blob_name(self, top: Top) -> str:
-        """The blob that holds this top: an in-place layer's top is its bottom's blob."""
-        return self.blob_name(top.fn.inputs[0]) if top.fn.in_place else self.top_name(top)
+        """The blob that holds this top: an in-place layer's tops are its bottoms' blobs."""
+        return self.blob_name(top.fn.inputs[top.n]) if top.fn.in_place else self.top_name(top)
 
     def layer_name(self, function: Function) -> str:
         if function in self.names:
@@ -204,7 +213,8 @@ def to_proto(*tops: Top) -> Any:
 class NetSpec:
     """A network under construction: assign tops (or layers that have none) to its attributes or items, in order.
 
-    `n['score-fr'] = ...` serves names that are no identifiers. Assigning a name again replaces the earlier top.
+    `n['score-fr'] = ...` serves names that are no identifiers. Assigning a name again replaces the earlier top. A tuple of tops may
+    be kept under a name for a while; each needs its own before to_proto.
 
     >>> import caffe
     >>> from caffe import layers as L
@@ -218,14 +228,17 @@ class NetSpec:
     def __init__(self) -> None:
         object.__setattr__(self, "tops", {})
 
-    tops: dict[str, Top | Function]
+    tops: dict[str, Top | Function | tuple[Top, ...]]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not isinstance(value, Top | Function):
+        several = isinstance(value, tuple) and all(isinstance(top, Top) for top in value)
+        if not several and not isinstance(value, Top | Function):
             raise TypeError(f"n.{name} = ... takes what a layer call returns, not {type(value).__name__}")
         self.tops[name] = value
 
     def __getattr__(self, name: str) -> Any:
+        if name == "tops" or name.startswith("__"):  # while a copy is being made
+            raise AttributeError(name)
         try:
             return self.tops[name]
         except KeyError:
@@ -252,9 +265,22 @@ class NetSpec:
     def __iter__(self) -> Iterator[str]:
         return iter(self.tops)
 
+    def __copy__(self) -> NetSpec:
+        spec = NetSpec()
+        spec.tops.update(self.tops)
+        return spec
+
     def to_proto(self) -> Any:
-        """The NetParameter of all layers that the assigned tops need, in the order of assignment."""
-        return _Build({item: name for name, item in self.tops.items()}).net(self.tops)
+        """The NetParameter of all layers that the assigned tops need, in the order of assignment.
+
+        Raises CaffeError where several tops are still under one name.
+        """
+        tops: dict[str, Top | Function] = {}
+        for name, item in self.tops.items():
+            if isinstance(item, tuple):
+                raise CaffeError(f"n.{name} holds the {len(item)} tops of a layer: give each a name, n.a, n.b = ...")
+            tops[name] = item
+        return _Build({item: name for name, item in tops.items()}).net(tops)
 
 
 class Layers:

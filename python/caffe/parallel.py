@@ -73,8 +73,8 @@ def set_multiprocess(several: bool) -> None:
 
 
 def has_nccl() -> bool:
-    """Whether pycaffe's NCCL class is there: it is not, since processes that torchrun starts use NCCL by themselves."""
-    return False
+    """Whether caffe.NCCL can be used: always, on the CPU through gloo."""
+    return True
 
 
 def shard(phase: int) -> tuple[int, int]:
@@ -120,23 +120,28 @@ def timeout() -> float:
 
 
 @contextmanager
-def group(backend: str) -> Iterator[None]:
-    """Join the other processes that torchrun started ("gloo" on the CPU, "nccl" on CUDA), and leave them at the end.
+def group(backend: str, meeting: str = "env://") -> Iterator[None]:
+    """Join the other processes ("gloo" on the CPU, "nccl" on CUDA), and leave them at the end.
 
+    meeting: where they meet, an init_method of torch.distributed; by default where torchrun, which started them, says. Elsewhere
+    set_count and set_rank must have been called.
     Raises CaffeError if they cannot be reached, or if one is lost, or does not answer in time, while a block waits for it.
     """
     limit = timeout()
     # Else NCCL ends a process that waited in vain without a word of ours.
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     try:
-        dist.init_process_group(backend, timeout=timedelta(seconds=limit))
+        own, all_of_them = (-1, -1) if meeting == "env://" else (rank(), count())
+        dist.init_process_group(
+            backend, init_method=meeting, timeout=timedelta(seconds=limit), rank=own, world_size=all_of_them
+        )
         if rank():
             logger.setLevel(logging.ERROR)
         yield
     except RuntimeError as error:
         if isinstance(error, CaffeError):
             raise
-        raise CaffeError(f"process {os.environ.get('RANK', '?')}: {_cause(error, limit)}") from error
+        raise CaffeError(f"process {os.environ.get('RANK', rank())}: {_cause(error, limit)}") from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import write_text
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import open_regular, read_text
@@ -42,7 +42,7 @@ def remembered(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(read_text(path, MAX_TEXT))
     except (OSError, ValueError, RecursionError) as problem:
-        raise CaffeError(f"{os.fspath(path)}: {problem}") from problem
+        raise FileError(f"{os.fspath(path)}: {problem}") from problem
 
 
 def compare(found: Any, facts: Any, refusal: str, where: str = "") -> None:
@@ -54,7 +54,7 @@ def compare(found: Any, facts: Any, refusal: str, where: str = "") -> None:
         pairs = {"content": (found, now)}
     for fact, (there, here) in pairs.items():
         if there != here:
-            raise CaffeError(refusal.format(where=repr(where), fact=fact, there=repr(there), now=repr(here)))
+            raise FileError(refusal.format(where=repr(where), fact=fact, there=repr(there), now=repr(here)))
 
 
 def digest(*parts: object, files: Sequence[Path]) -> str:

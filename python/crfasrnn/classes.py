@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import write_text
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
@@ -61,7 +61,7 @@ def read_classes(path: Path) -> Classes:
     for number, line in enumerate(_read(path).splitlines(), 1):
         voc_id, _, name = line.strip().partition(" ")
         if not (voc_id.isdecimal() and len(voc_id) < 9 and int(voc_id) < VOID and name.strip()):
-            raise CaffeError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line[:200]!r}")
+            raise FileError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line[:200]!r}")
         ids.append(int(voc_id))
         names.append(name.strip())
     return Classes(tuple(names), tuple(ids))
@@ -71,9 +71,9 @@ def _read(path: Path) -> str:
     try:
         return read_text(path, MAX_TEXT)
     except OSError as problem:
-        raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
-        raise CaffeError(f"{str(path)!r} is not UTF-8 text: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not UTF-8 text: {problem}") from problem
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:

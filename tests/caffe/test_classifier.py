@@ -88,6 +88,21 @@ def test_wrong_use_of_the_classifier(tmp_path: Path) -> None:
         caffe.Classifier(str(flat), None)
 
 
+def test_images_that_the_classifier_cannot_take() -> None:
+    classifier = caffe.Classifier(*model())
+    colour = np.zeros((40, 40, 3), np.float32)
+    with pytest.raises(ValueError, match=r"a list of images H x W x K: predict\(\[image\]\)"):
+        classifier.predict(colour)
+    for grey, words in (
+        (colour[:, :, 0], "a grey one becomes that by"),
+        (colour[:, :, :1], "an image of 1 channel"),
+        (colour[:0], "not of shape"),
+    ):
+        for oversample in (True, False):
+            with pytest.raises(ValueError, match=words):
+                classifier.predict([grey], oversample)
+
+
 def test_photographs_are_read_as_rgb(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "red.png"), np.full((8, 8, 3), (0, 0, 255), np.uint8))
     np.testing.assert_array_equal(caffe.io.load_image(tmp_path / "red.png")[0, 0], [1, 0, 0])

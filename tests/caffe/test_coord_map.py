@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -44,7 +46,7 @@ def test_fcn32s_offset_is_19() -> None:
         bottom = f"pool{i}"
     text += window("Convolution", "fc6", bottom, 7) + window("Deconvolution", "up", "fc6", 64, 32) + crop("up", "data")
     definition = net(text)
-    assert crop_offsets(definition, len(definition.layer) - 1) == (19, 19)
+    assert crop_offsets(definition, len(definition.layer) - 1) == (2, (19,))
 
 
 def test_offsets_may_differ_by_axis() -> None:
@@ -53,7 +55,7 @@ def test_offsets_may_differ_by_axis() -> None:
         "convolution_param { kernel_h: 3 kernel_w: 3 pad_h: 4 pad_w: 2 } }\n"
     )
     definition = net(text + crop("conv", "data"))
-    assert crop_offsets(definition, 2) == (3, 1)
+    assert crop_offsets(definition, 2) == (2, (3, 1))
 
 
 def test_dilation_widens_the_window() -> None:
@@ -61,7 +63,7 @@ def test_dilation_widens_the_window() -> None:
         'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" '
         "convolution_param { kernel_size: 3 dilation: 4 pad: 6 } }\n"
     )
-    assert crop_offsets(net(text + crop("conv", "data")), 2) == (2, 2)
+    assert crop_offsets(net(text + crop("conv", "data")), 2) == (2, (2,))
 
 
 @pytest.mark.parametrize(
@@ -147,10 +149,15 @@ def test_maps_between_tops() -> None:
 
 def test_impossible_crops_are_refused() -> None:
     data, _, pool4, _ = fcn_trunk()
-    with pytest.raises(CaffeError, match="differ in scale"):
-        crop_layer(pool4, data)
-    with pytest.raises(CaffeError, match="offset would be -1"):
-        crop_layer(L.Convolution(data, num_output=1, kernel_size=3), data)
+    # pycaffe's helper asserts these, and scripts catch that.
+    for misfit, words in (
+        (pool4, "differ in scale"),
+        (L.Convolution(data, num_output=1, kernel_size=3), "offset would be -1"),
+        (L.Convolution(data, num_output=1, kernel_size=2, pad=1), "offset would be 1/2"),
+    ):
+        with pytest.raises(AssertionError, match=words) as caught:
+            crop_layer(misfit, data)
+        assert isinstance(caught.value, CaffeError)
     with pytest.raises(CaffeError, match="no blob is connected"):
         crop_layer(L.Input(), data)
     with pytest.raises(CaffeError, match="no blob is connected"):
@@ -176,7 +183,60 @@ def test_layers_from_outside_say_whether_they_keep_coordinates() -> None:
         layer { name: "p" type: "Convolution" bottom: "data" top: "p" convolution_param { kernel_size: 5 } }
         layer { name: "c" type: "Crop" bottom: "w" bottom: "p" top: "c" }"""
     )
-    assert crop_offsets(net(through % "Sharpen"), 3) == (2, 2)
+    assert crop_offsets(net(through % "Sharpen"), 3) == (2, (2,))
     for layer_type in ("Scatter", "NoSuchType"):
         with pytest.raises(CaffeError, match="'c'"):
             crop_offsets(net(through % layer_type), 3)
+
+
+def volume(**window: object) -> tuple[Top, Top]:
+    """A net over images of three spatial axes, as BVLC's test_nd_conv has it: its input and its end."""
+    data = L.Input(shape={"dim": [2, 3, 30, 30, 30]})
+    conv = L.Convolution(data, num_output=10, **window)
+    pool = L.Pooling(conv, pool=P.Pooling.MAX, kernel_size=2, stride=2, pad=0)
+    return data, L.Deconvolution(pool, convolution_param={"num_output": 10, "kernel_size": 4, "stride": 2, "pad": 0})
+
+
+def test_maps_of_three_axes() -> None:
+    data, end = volume(kernel_size=[3, 3, 3], stride=[1, 1, 1], pad=[0, 1, 2])
+    axis, scale, shift = coord_map_from_to(end, data)
+    assert (axis, scale.tolist(), shift.tolist()) == (1, [1, 1, 1], [0, -1, -2])
+    axis, scale, shift = coord_map_from_to(data, end)
+    assert (axis, scale.tolist(), shift.tolist()) == (1, [1, 1, 1], [0, 1, 2])
+    assert offset_of(crop_layer(end, data)) == (2, [0, 1, 2])
+    # A cut of its own further down is followed, too.
+    cut = L.Crop(end, data, crop_param={"axis": 2, "offset": [0, 1, 1]})
+    assert coord_map_from_to(cut, data)[2].tolist() == [0, 0, -1]
+
+
+def test_a_cut_of_three_axes_lies_where_the_map_says() -> None:
+    """An impulse is moved by a convolution with padding, and cut back to where it was."""
+    n = NetSpec()
+    n.data = L.Input(shape={"dim": [1, 1, 6, 7, 8]})
+    n.conv = L.Convolution(n.data, num_output=1, kernel_size=3, pad=[2, 3, 4])
+    n.back = crop_layer(n.conv, n.data)
+    net = caffe.Net(n.to_proto(), caffe.TEST)
+    net.params["conv"][0].data[0, 0, 1, 1, 1] = 1
+    values = np.random.default_rng(0).random((1, 1, 6, 7, 8), np.float32)
+    np.testing.assert_array_equal(net.forward(data=values)["back"], values)
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (
+            lambda data: L.Convolution(volume(kernel_size=[3, 3, 3], pad=[0, 1, 2])[1], kernel_size=1),
+            "no blob is connected",
+        ),
+        (lambda data: L.Convolution(data, kernel_size=[3, 3, 1], pad=[0, 1, 2]), "of 2 and of 3 spatial axes"),
+        (lambda data: L.Convolution(data, kernel_size=3, axis=2), "behind axis 1 and behind axis 2"),
+        (lambda data: L.Convolution(data, kernel_size=3, axis=-3), "counted from the front, not -3"),
+        (lambda data: L.Crop(data, data, crop_param={"axis": 3, "offset": [1]}), "behind axis 1 and behind axis 2"),
+    ],
+)
+def test_axes_that_do_not_go_together(end: Callable[[Top], Top], words: str) -> None:
+    data = L.Input()
+    flat = L.Convolution(data, kernel_size=[1, 3], pad=[0, 2])
+    with pytest.raises(CaffeError, match=words) as caught:
+        coord_map_from_to(end(flat), data)
+    assert isinstance(caught.value, AssertionError) == ("axis" in words or "front" in words or "axes" in words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,33 @@ def test_phase_and_learning_rates() -> None:
     assert "lr mult: 1, 2" in draw.net_to_dot(net, "TB", display_lrm=True)
     with pytest.raises(caffe.CaffeError, match="rankdir"):
         draw.net_to_dot(net, "UP")
+
+
+def test_the_helpers_of_pycaffes_drawing() -> None:
+    layers = {layer.name: layer for layer in text.parse_net(NET).layer}
+    assert draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}
+    assert draw.get_layer_lr_mult(layers["conv"]) == [1, 2]
+    assert draw.get_edge_label(layers["conv"]) == "8"
+    assert draw.get_edge_label(layers["pool"]) == ""
+    assert draw.get_layer_label(layers["pool"], "TB") == "pool (AVE Pooling) kernel size: 2 stride: 2 pad: 0"
+    colours = {
+        kind: draw.choose_color_by_layertype(kind) for kind in ("Convolution", "Deconvolution", "Pooling", "None")
+    }
+    assert colours["Convolution"] == colours["Deconvolution"] == draw.COLOURS["convolution"]
+    assert len(set(colours.values())) == 3
+    assert draw.choose_color_by_layertype("NoSuchType") not in draw.COLOURS.values()
+
+
+def test_pydot_gets_the_graph() -> None:
+    net = text.parse_net(NET)
+    if find_spec("pydot") is None:
+        with pytest.raises(caffe.CaffeError, match="pip install pydot"):
+            draw.get_pydot_graph(net)
+        return
+    graph = draw.get_pydot_graph(net, "TB", phase=caffe.TEST)
+    assert graph.get_rankdir() == "TB"
+    blobs = {name for layer in net.layer if layer.name != "drop" for name in layer.top}
+    assert {node.get_label().strip('"') for node in graph.get_nodes() if node.get_shape() == "octagon"} == blobs
 
 
 @pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from support.reference_data import FILES
 
 import caffe
@@ -176,3 +178,39 @@ def test_wrong_settings_are_refused() -> None:
         transformer.set_transpose("data", (1, 0))
     with pytest.raises(caffe.CaffeError, match="Channel swap"):
         transformer.set_channel_swap("data", (1, 0))
+
+
+def test_images_that_do_not_fit_are_refused() -> None:
+    transformer = full_transformer()
+    for wrong, words in (
+        (image(4, 5)[:, :, 0], r"takes no image of shape \(4, 5\); a grey one"),
+        (image(4, 5, 1), "an image of 1 channel"),
+        (image(8, 9, 4), "an image of 4 channel"),
+        (np.zeros((0, 5, 3)), "not of shape"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            transformer.preprocess("data", wrong)
+    with pytest.raises(ValueError, match="takes no image"):
+        Transformer({"rows": (2, 3)}).preprocess("rows", image(4, 5))
+    grey = Transformer({"data": (1, 1, 4, 5)})
+    np.testing.assert_array_equal(grey.preprocess("data", image(4, 5)[:, :, 0]), image(4, 5)[:, :, 0])
+    grey.set_transpose("data", (2, 0, 1))
+    assert grey.preprocess("data", image(4, 5)[:, :, :1]).shape == (1, 4, 5)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
+def test_images_are_read_from_open_files(kind: str, tmp_path: Path) -> None:
+    """Web pages hand over uploads; a reader's position is where they begin."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    path = tmp_path / f"i.{kind.lower()}"
+    Image.fromarray(pixels).save(path, kind)
+    memory = BytesIO(b"head" + path.read_bytes())
+    memory.seek(4)
+    np.testing.assert_array_equal(io.load_image(memory), io.load_image(path))
+    with open(path, "rb") as file:
+        np.testing.assert_array_equal(io.load_image(file, color=False), io.load_image(path, color=False))
+    with pytest.raises(OSError, match="the image: is not an image"):
+        io.load_image(BytesIO(b"no image"))
+    with open(__file__, "rb") as file, pytest.raises(OSError, match=r"test_io\.py: is not an image") as caught:
+        io.load_image(file)
+    assert isinstance(caught.value, CaffeError)

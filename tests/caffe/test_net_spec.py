@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import pytest
 from google.protobuf import text_format
 
 from caffe.errors import CaffeError
-from caffe.net_spec import NetSpec, to_proto
+from caffe.net_spec import NetSpec, param_name_dict, to_proto
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
 from caffe.proto import caffe_pb2
@@ -116,7 +120,10 @@ def test_enums_by_name_and_messages_as_objects() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda x: L.Convolution(x, num_outputs=3), "no field 'num_outputs'; did you mean 'num_output'"),
+        (
+            lambda x: L.Convolution(x, num_outputs=3),
+            "neither ConvolutionParameter nor LayerParameter has a field 'num_outputs'; did you mean 'num_output'",
+        ),
         (lambda x: L.Pooling(x, pool="MAXIMUM"), "has the values MAX, AVE, STOCHASTIC"),
         (lambda x: L.Convolution(x, num_output="many"), "num_output to 'many'"),
         (lambda x: L.Convolution(x, weight_filler={"typ": "xavier"}), "FillerParameter has no field 'typ'"),
@@ -131,9 +138,56 @@ def test_wrong_fields_are_named(make, message: str) -> None:
 def test_wrong_inputs_are_refused() -> None:
     with pytest.raises(TypeError, match="Convolution input 0 is not a Top"):
         L.Convolution("data", num_output=1)
-    with pytest.raises(CaffeError, match="in_place needs exactly one input"):
-        L.Eltwise(L.Input(), L.Input(), in_place=True)
+    with pytest.raises(TypeError, match=r"Convolution input 1 is not a Top \(type is <class 'tuple'>\)"):
+        L.Convolution(L.Input(), L.DummyData(ntop=2))
+    for inputs, ntop in (((), 1), ((L.Input(),), 2)):
+        with pytest.raises(CaffeError, match="in_place writes each top over an input: Eltwise has"):
+            L.Eltwise(*inputs, in_place=True, ntop=ntop)
     with pytest.raises(TypeError, match="takes what a layer call returns"):
         NetSpec().data = 3
     with pytest.raises(AttributeError, match="no top named 'conv9'"):
         _ = NetSpec().conv9
+
+
+def test_in_place_layers_of_several_bottoms_write_over_all_of_them() -> None:
+    n = NetSpec()
+    n.a, n.b = L.DummyData(ntop=2)
+    n.mixed = L.Python(n.a, n.b, in_place=True)
+    first, second = L.Python(n.a, n.b, in_place=True, ntop=2)
+    n.sum = L.Eltwise(first, second)
+    layers = n.to_proto().layer
+    assert [(list(layer.bottom), list(layer.top)) for layer in layers[1:]] == [
+        (["a", "b"], ["a", "b"]),
+        (["a", "b"], ["a", "b"]),
+        (["a", "b"], ["sum"]),
+    ]
+
+
+def test_a_tuple_of_tops_stays_under_a_name_until_it_is_replaced() -> None:
+    n = NetSpec()
+    n["data"] = both = L.DummyData(shape={"dim": [1, 2]}, ntop=2)
+    with pytest.raises(CaffeError, match=r"n\.data holds the 2 tops of a layer"):
+        n.to_proto()
+    n.data, n.label = both
+    assert [list(layer.top) for layer in n.to_proto().layer] == [["data", "label"]]
+    with pytest.raises(TypeError, match="takes what a layer call returns"):
+        n.data = (both[0], 3)
+
+
+def test_names_of_the_layers_messages() -> None:
+    names = param_name_dict()
+    assert names["Convolution"] == names["Deconvolution"] == "convolution"
+    assert (names["InnerProduct"], names["Pooling"], names["LRN"]) == ("inner_product", "pooling", "lrn")
+    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name
+    assert [name for name in names.values() if f"{name}_param" not in fields] == []
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda spec: pickle.loads(pickle.dumps(spec))])
+def test_a_copy_is_a_network_of_its_own(copied: Callable[[NetSpec], NetSpec]) -> None:
+    n = NetSpec()
+    n.data = L.Input(shape={"dim": [1, 3]})
+    again = copied(n)
+    assert again.to_proto() == n.to_proto()
+    again.half = L.Power(again.data, scale=0.5)
+    assert "half" in again
+    assert "half" not in n

@@ -11,7 +11,7 @@ import torch
 
 import caffe
 from caffe import draw, parallel
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, text
 
 NET = """
 name: "two" force_backward: true
@@ -125,4 +125,33 @@ def test_names_that_scripts_import() -> None:
     from caffe.pycaffe import Net, SGDSolver
 
     assert (Net, SGDSolver) == (caffe.Net, caffe.SGDSolver)
-    assert not caffe.has_nccl()
+    assert caffe.has_nccl()
+
+
+def test_the_compiled_modules_names_are_the_packages() -> None:
+    from caffe import _caffe
+
+    assert [
+        name for name in _caffe.__all__ if name != "BlobVec" and getattr(_caffe, name) is not getattr(caffe, name)
+    ] == []
+    net = caffe.Net(text.parse_net(TWO_LOSSES), caffe.TRAIN)
+    assert type(net.params["ip"]) is caffe._caffe.BlobVec
+    assert isinstance(net.layers[0], caffe._caffe.Layer)
+
+
+TWO_LOSSES = """
+layer { name: "x" type: "DummyData" top: "x" top: "y" dummy_data_param { shape { dim: 2 dim: 3 } data_filler { value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "constant" value: 0.5 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "y" top: "loss" loss_weight: 2 }"""
+
+
+def test_layers_run_by_their_numbers() -> None:
+    net = caffe.Net(text.parse_net(TWO_LOSSES), caffe.TRAIN)
+    assert dict(zip(net._blob_names, net._blob_loss_weights)) == {"x": 0, "y": 0, "ip": 0, "loss": 2}
+    assert net._forward(0, 1) == 0
+    assert net.blobs["ip"].data.tolist() == [[1.5] * 3] * 2
+    # 2 x the sum of (1.5 - 1)^2 over 6 values, halved, per image.
+    assert net._forward(2, 2) == pytest.approx(2 * 6 * 0.25 / 2 / 2)
+    net._backward(2, 1)
+    np.testing.assert_allclose(net.params["ip"][1].diff, 2 * 0.5)

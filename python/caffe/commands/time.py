@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from caffe import mode
+from caffe._caffe.timer import Timer
 from caffe.commands import device
 from caffe.commands.options import Flags
 from caffe.errors import CaffeError
@@ -14,7 +15,6 @@ from caffe.logs.glog import number, signed
 from caffe.logs.json_log import json_log
 from caffe.logs.progress_bar import progress_bar
 from caffe.net.net import Net
-from caffe.tools.timer import Timer
 
 logger = signed("caffe.cpp")
 

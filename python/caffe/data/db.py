@@ -14,7 +14,7 @@ import lmdb
 from caffe.data import leveldb
 from caffe.data.leveldb import LevelDatabase
 from caffe.data.lmdb_file import LmdbDatabase
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 
 Database = LmdbDatabase | LevelDatabase
 
@@ -27,7 +27,7 @@ def open_database(path: str | os.PathLike[str]) -> Database:
     database = _open.get(key)
     if database is None:
         if not os.path.exists(name):
-            raise CaffeError(f"cannot open database '{name}': there is no such folder.")
+            raise FileError(f"cannot open database '{name}': there is no such folder.")
         kind = LevelDatabase if os.path.exists(os.path.join(name, "CURRENT")) else LmdbDatabase
         database = _open[key] = kind(name)
     return database
@@ -41,14 +41,14 @@ class Cursor:
         with self._explained():
             self._cursor = self.database.begin()
             if not self._cursor.first():
-                raise CaffeError(f"database '{self.database.path}' is empty.")
+                raise FileError(f"database '{self.database.path}' is empty.")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except self.database.errors as error:
-            raise CaffeError(f"database '{self.database.path}' is damaged: {error}") from error
+            raise FileError(f"database '{self.database.path}' is damaged: {error}") from error
 
     def current(self) -> tuple[str, bytes]:
         """Key and value of the entry that the cursor stands on."""
@@ -92,11 +92,11 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
     check_backend(backend)
     name = os.fspath(path).rstrip(os.sep) or os.fspath(path)
     if os.path.lexists(name):
-        raise CaffeError(f"cannot create database '{name}': it exists already. Remove it first.")
+        raise FileError(f"cannot create database '{name}': it exists already. Remove it first.")
     try:
         folder = tempfile.mkdtemp(prefix=f".{os.path.basename(name)}.", dir=os.path.dirname(name) or ".")
     except OSError as error:
-        raise CaffeError(f"cannot create database '{name}': {error.strerror}") from error
+        raise FileError(f"cannot create database '{name}': {error.strerror}") from error
     try:
         with leveldb.writing(folder) if backend == "leveldb" else _writing_lmdb(folder) as put:
             yield put
@@ -104,8 +104,10 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
         os.umask(mask)
         os.chmod(folder, 0o777 & ~mask)
         os.rename(folder, name)
+    except CaffeError:
+        raise
     except (lmdb.Error, OSError) as error:
-        raise CaffeError(f"cannot write database '{name}': {error}") from error
+        raise FileError(f"cannot write database '{name}': {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_text
 
@@ -28,11 +28,11 @@ def read_list(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
         lines = read_text(path, MAX_LIST).split("\n")
         rows = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
     except OSError as error:
-        raise CaffeError(f"cannot read the image list '{source}': {error.strerror}") from error
+        raise FileError(f"cannot read the image list '{source}': {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CaffeError(f"the image list '{source}' is not UTF-8 text") from error
+        raise FileError(f"the image list '{source}' is not UTF-8 text") from error
     if not rows:
-        raise CaffeError(f"the image list '{source}' is empty.")
+        raise FileError(f"the image list '{source}' is empty.")
     return [_entry(row, f"{source}, line {number}") for number, row in rows]
 
 
@@ -43,5 +43,5 @@ def _entry(row: str, place: str) -> tuple[str, int]:
     except ValueError:
         value = 2**31
     if not name or not -(2**31) <= value < 2**31:
-        raise CaffeError(f"{place}: expected '<file> <label>', got '{row[:200]}'.")
+        raise FileError(f"{place}: expected '<file> <label>', got '{row[:200]}'.")
     return name.strip(), value

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 
 _BATCH_BYTES = 1 << 24
 
@@ -32,7 +32,7 @@ class LevelDatabase:
         try:
             self._database = plyvel.DB(path, create_if_missing=False)
         except (plyvel.Error, OSError) as error:
-            raise CaffeError(f"cannot open database '{path}': {error}") from error
+            raise FileError(f"cannot open database '{path}': {error}") from error
 
     def __len__(self) -> int:
         """The number of entries; LevelDB keeps none, so they are counted."""
@@ -93,4 +93,4 @@ def writing(folder: str) -> Iterator[Any]:
 
             yield put
     except plyvel.Error as error:
-        raise CaffeError(f"cannot write a LevelDB: {error}") from error
+        raise FileError(f"cannot write a LevelDB: {error}") from error

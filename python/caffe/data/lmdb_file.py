@@ -17,7 +17,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_DATUM
 from caffe.inputs.reading import open_regular
 
@@ -74,13 +74,13 @@ class LmdbDatabase:
         self.path = path
         name = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
         if not os.path.exists(name):
-            raise CaffeError(f"cannot open database '{path}': it is neither an LMDB nor a LevelDB.")
+            raise FileError(f"cannot open database '{path}': it is neither an LMDB nor a LevelDB.")
         try:
             self._file = open_regular(name)
             self.size = os.fstat(self._file.fileno()).st_size
             self._tree = self._newest_tree()
         except (LmdbError, OSError) as error:
-            raise CaffeError(f"cannot open database '{path}': {getattr(error, 'strerror', None) or error}.") from error
+            raise FileError(f"cannot open database '{path}': {getattr(error, 'strerror', None) or error}.") from error
 
     def __len__(self) -> int:
         return self._tree.entries

@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import unpacked
 from caffe.inputs.reading import open_regular
 
@@ -98,6 +98,6 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     except CaffeError:
         raise
     except OSError as problem:
-        raise CaffeError(f"cannot read {os.fspath(path)!r}: {problem.strerror or problem}") from problem
+        raise FileError(f"cannot read {os.fspath(path)!r}: {problem.strerror or problem}") from problem
     except _DAMAGED as problem:
-        raise CaffeError(f"cannot read {os.fspath(path)!r}: it is damaged or of another kind: {problem}") from problem
+        raise FileError(f"cannot read {os.fspath(path)!r}: it is damaged or of another kind: {problem}") from problem

@@ -8,7 +8,7 @@ import warnings
 
 from PIL import Image
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_PIXELS
 
 PHOTOGRAPHS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
@@ -33,10 +33,10 @@ def opened(data: bytes, kinds: tuple[str, ...] = PHOTOGRAPHS) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=kinds)
     except Exception as problem:  # parsers fail in many ways
         if isinstance(problem, Image.DecompressionBombError):
-            raise CaffeError(f"it is too large: {problem}") from problem
-        raise CaffeError(f"it is not an image, damaged, or of another kind than {', '.join(kinds)}") from problem
+            raise FileError(f"it is too large: {problem}") from problem
+        raise FileError(f"it is not an image, damaged, or of another kind than {', '.join(kinds)}") from problem
     if image.width * image.height > MAX_PIXELS:
-        raise CaffeError(f"it has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
+        raise FileError(f"it has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
     if data.startswith(_PNG):
         _check_chunks(data)
     return image
@@ -48,7 +48,7 @@ def _check_chunks(data: bytes) -> None:
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
         if length > len(data) - at - 8:
-            raise CaffeError(f"it is damaged: {length} bytes promised at {at}, {len(data) - at - 8} are left")
+            raise FileError(f"it is damaged: {length} bytes promised at {at}, {len(data) - at - 8} are left")
         if name == b"IEND":
             return
         at += 12 + length

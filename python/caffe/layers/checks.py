@@ -11,9 +11,9 @@ from caffe.layers.base import Layer, Shape
 from caffe.layers.window import Windows
 
 
-def layer_error(layer: Layer, message: str) -> CaffeError:
-    """An exception that starts with the layer's name and type."""
-    return CaffeError(f"layer '{layer.name}' ({layer.layer_param.type}): {message}")
+def layer_error(layer: Layer, message: str, kind: type[CaffeError] = CaffeError) -> CaffeError:
+    """An exception, of this kind, that starts with the layer's name and type."""
+    return kind(f"layer '{layer.name}' ({layer.layer_param.type}): {message}")
 
 
 def shape_string(shape: Shape) -> str:

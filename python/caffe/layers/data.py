@@ -20,7 +20,7 @@ from caffe.data.image_list import read_list
 from caffe.data.prefetch import Prefetcher
 from caffe.data.streams import common_stream, set_stream_state
 from caffe.data.transformer import DataTransformer
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 from caffe.layers.base import Layer
@@ -150,7 +150,7 @@ class ImageBatches(Layer):
         try:
             return Item(item.place, self.transformer(item.image), item.label)
         except CaffeError as error:
-            raise layer_error(self, f"{item.place}: {error}") from error
+            raise layer_error(self, f"{item.place}: {error}", type(error)) from error
 
 
 @register_layer("Data")
@@ -239,7 +239,7 @@ class ImageData(ImageBatches):
         try:
             return read_list(source)
         except CaffeError as error:
-            raise layer_error(self, str(error)) from error
+            raise layer_error(self, str(error), type(error)) from error
 
     def _shuffle(self) -> None:
         """Start a round: its order follows from the random state at its start alone."""
@@ -280,10 +280,10 @@ class ImageData(ImageBatches):
         try:
             content = read_bytes(path, MAX_IMAGE_FILE)
             image = decode_image(content, cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
-        except OSError as error:
-            raise layer_error(self, f"cannot read image '{path}': {error.strerror}") from error
         except CaffeError as error:
-            raise layer_error(self, f"'{path}': {error}") from error
+            raise layer_error(self, f"'{path}': {error}", type(error)) from error
+        except OSError as error:
+            raise layer_error(self, f"cannot read image '{path}': {error.strerror}", FileError) from error
         if not param.new_height:
             return image
         resized = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (param.new_width, param.new_height))

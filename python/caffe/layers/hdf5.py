@@ -14,7 +14,7 @@ import torch
 from caffe import parallel
 from caffe.blob import Blob
 from caffe.data.streams import common_stream, set_stream_state
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_text
 from caffe.layers.base import Layer
@@ -47,12 +47,12 @@ class HDF5Data(Layer):
         try:
             lines = read_text(param.source, MAX_LIST).split("\n")
             self.files = [line.strip() for line in lines if line.strip()]
-        except UnicodeDecodeError as error:
-            raise layer_error(self, f"the source '{param.source}' is no UTF-8 text.") from error
         except OSError as error:
-            raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}") from error
+            raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}", FileError) from error
+        except UnicodeDecodeError as error:
+            raise layer_error(self, f"the source '{param.source}' is not UTF-8 text.", FileError) from error
         if not self.files:
-            raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.")
+            raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.", FileError)
         self.names = list(self.layer_param.top)
         self.listed = list(self.files)
         self.random = common_stream(self.phase) if param.shuffle else None
@@ -87,14 +87,16 @@ class HDF5Data(Layer):
                 found = {name: hdf5_file.member(file, name) for name in self.names}
                 for name, dataset in found.items():
                     if dataset is None:
-                        raise CaffeError(f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
+                        raise FileError(f"'{path}' has no dataset '{name}'; it has {', '.join(sorted(file))}.")
                 named = [(f"dataset '{name}'", dataset) for name, dataset in found.items()]
                 arrays: Arrays = dict(zip(found, hdf5_file.read_arrays(named, path)))
         except CaffeError as error:
-            raise layer_error(self, str(error)) from error
+            raise layer_error(self, str(error), type(error)) from error
         rows = {name: array.shape[:1] for name, array in arrays.items()}
         if len(set(rows.values())) != 1 or rows[self.names[0]] in ((), (0,)):
-            raise layer_error(self, f"'{path}': all datasets need the same number of rows, at least one: {rows}.")
+            raise layer_error(
+                self, f"'{path}': all datasets need the same number of rows, at least one: {rows}.", FileError
+            )
         return arrays
 
     def _advance(self) -> None:
@@ -160,7 +162,7 @@ class HDF5Output(Layer):
             with h5py.File(self.path, "w"):
                 pass
         except OSError as error:
-            raise layer_error(self, f"Failed to open HDF5 file '{self.path}': {error}") from error
+            raise layer_error(self, f"Failed to open HDF5 file '{self.path}': {error}", FileError) from error
 
     def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         rows = [blob.shape[0] if blob.shape else 0 for blob in bottom]

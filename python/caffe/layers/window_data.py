@@ -15,7 +15,7 @@ import torch
 from caffe.data.datum import Image, decode_image
 from caffe.data.mean import read_mean
 from caffe.data.streams import random_stream, set_stream_state
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_LIST, MAX_PIXELS
 from caffe.inputs.reading import read_bytes, read_text
 from caffe.layers.checks import layer_error
@@ -120,9 +120,9 @@ class WindowData(ImageBatches):
         try:
             words = _words(read_text(source, MAX_LIST))
         except OSError as error:
-            raise layer_error(self, f"cannot read the window file '{source}': {error.strerror}") from error
+            raise layer_error(self, f"cannot read the window file '{source}': {error.strerror}", FileError) from error
         except UnicodeDecodeError as error:
-            raise layer_error(self, f"the window file '{source}' is no UTF-8 text.") from error
+            raise layer_error(self, f"the window file '{source}' is no UTF-8 text.", FileError) from error
         line = 0
         try:
             for line, text in words:
@@ -148,7 +148,7 @@ class WindowData(ImageBatches):
         except (ValueError, IndexError, OverflowError) as error:
             raise layer_error(self, f"{source}, line {line}: {str(error)[:300]}.") from error
         if not self.paths:
-            raise layer_error(self, f"the window file '{source}' is empty.")
+            raise layer_error(self, f"the window file '{source}' is empty.", FileError)
 
     def _add_window(self, text: Sequence[str]) -> None:
         param = self.layer_param.window_data_param
@@ -227,10 +227,10 @@ class WindowData(ImageBatches):
         try:
             content = read_bytes(path, MAX_IMAGE_FILE)
             decoded = decode_image(content, cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE)
-        except OSError as error:
-            raise layer_error(self, f"cannot read image '{path}': {error.strerror}") from error
         except CaffeError as error:
-            raise layer_error(self, f"'{path}': {error}") from error
+            raise layer_error(self, f"'{path}': {error}", type(error)) from error
+        except OSError as error:
+            raise layer_error(self, f"cannot read image '{path}': {error.strerror}", FileError) from error
         image = np.ascontiguousarray(decoded.transpose(1, 2, 0), np.uint8)
         if self.layer_param.window_data_param.cache_images:
             self._cache[index] = image

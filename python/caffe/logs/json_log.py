@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 
 Event = dict[str, Any]
 
@@ -28,7 +28,7 @@ def json_log(path: str) -> Iterator[Callable[[Event], None]]:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError as error:
-        raise CaffeError(f"-log_json {path}: cannot be written: {error.strerror}") from error
+        raise FileError(f"-log_json {path}: cannot be written: {error.strerror}") from error
     try:
         yield lambda event: _append(handle, path, event)
     finally:
@@ -40,7 +40,7 @@ def _append(handle: int, path: str, event: Event) -> None:
     try:
         os.write(handle, line.encode())
     except OSError as error:
-        raise CaffeError(f"-log_json {path}: cannot be written: {error.strerror}") from error
+        raise FileError(f"-log_json {path}: cannot be written: {error.strerror}") from error
 
 
 def _finite(value: Any) -> Any:

@@ -104,7 +104,7 @@ class NetGraph:
                 places = [place for below in self.layers[:i] for place in below.places]
                 if not places:
                     raise
-                raise CaffeError(f"{error} The batch is {', '.join(places)}.") from error
+                raise error.retold(f"{error} The batch is {', '.join(places)}.") from error
             for blob, weight in zip(node.top, node.layer.loss_weights):
                 if weight:
                     loss += weight * float(blob.tensor.sum())

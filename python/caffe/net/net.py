@@ -103,7 +103,7 @@ class Net(NetGraph):
         """Call this after each layer's turn in backward, also where it had nothing to do."""
         self._hooks["after_backward"].append(function)
 
-    # Blobs by number, as pycaffe's own helpers see them.
+    # Layers and blobs by number, as pycaffe's own helpers see them.
 
     @property
     def _layer_names(self) -> list[str]:
@@ -112,6 +112,16 @@ class Net(NetGraph):
     @property
     def _blob_names(self) -> list[str]:
         return list(self.blobs)
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    def _forward(self, start: int, end: int) -> float:
+        return self.run_forward(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        self.run_backward(start, end)
 
     @property
     def _blobs(self) -> BlobVec:
@@ -198,7 +208,10 @@ class Net(NetGraph):
         return {name: self.blobs[name].diff for name in dict.fromkeys([*wanted, *(diffs or ())])}
 
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, np.ndarray]:
-        """Run any number of items through the net in batches of its size; returns {blob name: results of all items}."""
+        """Run any number of items through the net in batches of its size; returns {blob name: results of all items}.
+
+        Raises ValueError without items, and where inputs are missing or differ in their numbers.
+        """
         results: dict[str, list[np.ndarray]] = {}
         for batch, real in self._batches(inputs):
             for name, value in self.forward(blobs=blobs, **batch).items():
@@ -223,13 +236,17 @@ class Net(NetGraph):
 
     def _batches(self, inputs: dict[str, Any]) -> Any:
         """Yield ({name: one batch}, number of real items in it); the last batch is filled up with zeros."""
-        arrays = {name: np.asarray(value) for name, value in inputs.items()}
+        if not inputs:
+            raise ValueError(f"no data: give an array for each of the net's inputs {self._inputs} by its name")
+        arrays = {name: np.atleast_1d(value) for name, value in inputs.items()}
         counts = {len(a) for a in arrays.values()}
         if len(counts) != 1:
             raise ValueError(f"inputs need the same number of items, got { {n: len(a) for n, a in arrays.items()} }")
         count = counts.pop()
         name = next(iter(arrays))
         size = self.blobs[name].shape[0] if name in self.blobs else 1
+        if not count or not size:
+            raise ValueError(f"nothing to run: {name!r} has {count} item(s), and the net takes {size} at a time")
         for begin in range(0, count, size):
             real = min(size, count - begin)
             batch = {n: a[begin : begin + size] for n, a in arrays.items()}

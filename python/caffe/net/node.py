@@ -54,7 +54,7 @@ class Node:
         except CaffeError as error:
             if layer.name in str(error):
                 raise
-            raise CaffeError(f"layer '{layer.name}' ({layer.type}): {error}") from error
+            raise error.retold(f"layer '{layer.name}' ({layer.type}): {error}") from error
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             if layer.type == "Python":
                 raise

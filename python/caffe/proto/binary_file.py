@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path
 from caffe.inputs.reading import open_regular
 from caffe.proto.wire import DamagedError, Encoded, Walker
@@ -26,12 +26,14 @@ def mapped(path: str | os.PathLike[str]) -> Iterator[memoryview]:
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size == 0:
-                raise CaffeError(f"{name}: is empty")
+                raise FileError(f"{name}: is empty")
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileError:
+        raise
     except FileNotFoundError:
-        raise CaffeError(f"{name}: no such file") from None
+        raise FileError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:
-        raise CaffeError(f"{name}: cannot be read: {error}") from error
+        raise FileError(f"{name}: cannot be read: {error}") from error
     buffer = memoryview(content)
     try:
         yield buffer
@@ -55,7 +57,7 @@ def explained(name: str, buffer: memoryview, kind: str) -> Iterator[None]:
     try:
         yield
     except DamagedError as error:
-        raise CaffeError(f"{name}: {_guess(bytes(buffer[:512])) or f'not a {kind}, or damaged: {error}'}") from None
+        raise FileError(f"{name}: {_guess(bytes(buffer[:512])) or f'not a {kind}, or damaged: {error}'}") from None
 
 
 def _guess(head: bytes) -> str:
@@ -78,9 +80,7 @@ def read_blob(walker: Walker, start: int, end: int, what: str) -> np.ndarray:
 
 def write(path: str | os.PathLike[str], message: Encoded) -> None:
     if message.size > _MAX_PROTOBUF:
-        raise CaffeError(
-            f"{os.fspath(path)}: {message.size} bytes are too many for a protobuf file; write HDF5 instead"
-        )
+        raise FileError(f"{os.fspath(path)}: {message.size} bytes are too many for a protobuf file; write HDF5 instead")
     with writing(path) as temporary, open(temporary, "wb") as file:
         for piece in message.pieces():
             file.write(piece)
@@ -93,6 +93,6 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Any]:
         with atomic_path(path) as temporary:
             yield temporary
     except CaffeError as error:
-        raise CaffeError(f"{os.fspath(path)}: {error}") from error
+        raise error.retold(f"{os.fspath(path)}: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise CaffeError(f"{os.fspath(path)}: cannot be written: {error}") from error
+        raise FileError(f"{os.fspath(path)}: cannot be written: {error}") from error

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import unpacked
 from caffe.inputs.reading import open_regular
 
@@ -36,14 +36,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except CaffeError:
         raise
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
-        raise CaffeError(f"{name}: damaged HDF5 file, or not the kind of file that is needed: {error}") from error
+        raise FileError(f"{name}: damaged HDF5 file, or not the kind of file that is needed: {error}") from error
 
 
 def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]]:
     """(layer name, its arrays as float32) for every group below /data, in the file's order."""
     data = member(file, "data")
     if not isinstance(data, h5py.Group):
-        raise CaffeError(f"{path}: has no group 'data', so it is not a model file")
+        raise FileError(f"{path}: has no group 'data', so it is not a model file")
     layers: list[tuple[str, list[h5py.Dataset]]] = []
     _collect(data, "", path, layers, set(), 0)
     named = [(f"layer '{name}', blob {i}", part) for name, parts in layers for i, part in enumerate(parts)]
@@ -57,7 +57,7 @@ def _collect(
     """Layer names may hold slashes, which HDF5 takes for nested groups."""
     address = h5py.h5o.get_info(group.id).addr
     if address in seen or depth > _MAX_DEPTH:
-        raise CaffeError(f"{path}: group '{group.name}' is linked twice, or into itself")
+        raise FileError(f"{path}: group '{group.name}' is linked twice, or into itself")
     seen.add(address)
     for key in group:
         child = member(group, key)
@@ -69,7 +69,7 @@ def _collect(
         arrays = {int(n): d for n, d in datasets.items() if isinstance(d, h5py.Dataset)}
         if sorted(arrays) != list(range(len(arrays))):
             # Genuine Caffe leaves out parameters that another layer owns; without them the others' meaning is unclear.
-            raise CaffeError(f"{path}: layer '{name}' has only blobs {sorted(arrays)}")
+            raise FileError(f"{path}: layer '{name}' has only blobs {sorted(arrays)}")
         if arrays or not len(child):
             layers.append((name, [arrays[i] for i in range(len(arrays))]))
         if len(arrays) < len(child):
@@ -85,7 +85,7 @@ def member(group: h5py.Group, key: str) -> Any:
     link = group.get(key, getlink=True)
     place = f"{group.file.filename}: '{group.name.rstrip('/')}/{key}'"
     if link is not None and not isinstance(link, h5py.HardLink):
-        raise CaffeError(f"{place} is a link to elsewhere, not an array")
+        raise FileError(f"{place} is a link to elsewhere, not an array")
     found = group[key] if link is not None else None
     if isinstance(found, h5py.Dataset):
         _check_storage(found, place)
@@ -94,16 +94,16 @@ def member(group: h5py.Group, key: str) -> Any:
 
 def _check_storage(dataset: h5py.Dataset, place: str) -> None:
     if dataset.is_virtual or dataset.external:
-        raise CaffeError(f"{place} lies in another file")
+        raise FileError(f"{place} lies in another file")
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if len(set(filters)) != len(filters) or not _FILTERS.issuperset(filters):
-        raise CaffeError(f"{place} is compressed in a way that is not read; write it with gzip, LZF or not at all")
+        raise FileError(f"{place} is compressed in a way that is not read; write it with gzip, LZF or not at all")
     stored = dataset.id.get_storage_size()
     for shape in filter(None, (dataset.shape, dataset.chunks)):
         count = math.prod(shape)
         if count * dataset.dtype.itemsize > _MAX_RATIO * stored + _FREE:
-            raise CaffeError(f"{place} claims {count} values in {stored} bytes")
+            raise FileError(f"{place} claims {count} values in {stored} bytes")
 
 
 def read_arrays(datasets: Sequence[tuple[str, Any]], path: str) -> list[np.ndarray]:
@@ -114,10 +114,10 @@ def read_arrays(datasets: Sequence[tuple[str, Any]], path: str) -> list[np.ndarr
     size, most = 0, unpacked(os.path.getsize(path))
     for what, dataset in datasets:
         if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind not in "fiu":
-            raise CaffeError(f"{path}: {what} is missing or holds no numbers")
+            raise FileError(f"{path}: {what} is missing or holds no numbers")
         size += dataset.size * max(dataset.dtype.itemsize, 4)
         if size > most:
-            raise CaffeError(
+            raise FileError(
                 f"{path}: the arrays up to {what} claim {size} bytes; at most {most} are read of such a file"
             )
     with np.errstate(over="ignore"):
@@ -135,7 +135,7 @@ def write_layers(
     for name, arrays in zip(layer_names, blobs):
         # Several layers without parameters may share a name (a well-known published net has three called "crop").
         if name in data and arrays and any(key.isdigit() for key in data[name]):
-            raise CaffeError(f"two layers with parameters are called '{name}': HDF5 cannot hold both")
+            raise FileError(f"two layers with parameters are called '{name}': HDF5 cannot hold both")
         group = data.require_group(name)
         for index, array in enumerate(arrays):
             write_array(group, str(index), array, dtype, gzip)
@@ -154,7 +154,7 @@ def write_array(
 def read_scalar(file: h5py.File, name: str, path: str) -> int:
     dataset = member(file, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "iu":
-        raise CaffeError(f"{path}: has no number '{name}', so it is not a solver state")
+        raise FileError(f"{path}: has no number '{name}', so it is not a solver state")
     return int(np.asarray(dataset[()]).reshape(()))
 
 
@@ -172,12 +172,12 @@ def read_bytes(file: h5py.File, name: str, limit: int, path: str) -> bytes:
     if dataset is None:
         return b""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.uint8 or dataset.ndim != 1 or dataset.size > limit:
-        raise CaffeError(f"{path}: '{name}' is not an array of at most {limit} bytes")
+        raise FileError(f"{path}: '{name}' is not an array of at most {limit} bytes")
     return np.asarray(dataset[()]).tobytes()
 
 
 def read_history(file: h5py.File, path: str) -> list[np.ndarray]:
     group = member(file, "history")
     if not isinstance(group, h5py.Group):
-        raise CaffeError(f"{path}: has no group 'history', so it is not a solver state")
+        raise FileError(f"{path}: has no group 'history', so it is not a solver state")
     return read_arrays([(f"history {i}", member(group, str(i))) for i in range(len(group))], path)

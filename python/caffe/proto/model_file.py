@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.proto import caffe_pb2, hdf5_file, upgrade, upgrade_v0
 from caffe.proto.binary_file import explained, forget, mapped, read_blob, write, writing
 from caffe.proto.wire import BYTES, VARINT, DamagedError, Encoded, Walker, encode_blob, encode_bytes
@@ -46,7 +46,7 @@ def read_model(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     with hdf5_file.opened(path) as file:
         layers = [LayerBlobs(layer, "", arrays) for layer, arrays in hdf5_file.read_layers(file, name)]
     if not layers:
-        raise CaffeError(f"{name}: holds no layers")
+        raise FileError(f"{name}: holds no layers")
     return layers
 
 

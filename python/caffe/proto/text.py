@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import open_regular
 from caffe.proto import blocks, caffe_pb2, layer_messages, upgrade
@@ -26,7 +26,7 @@ _QUOTED_LINE = re.compile(r"^'.*': (?=[A-Z])", re.DOTALL)
 _EXCERPT = 100
 
 
-class PrototxtError(CaffeError):
+class PrototxtError(FileError):
     """A prototxt that cannot be read; the message starts with file:line:column and shows the line."""
 
 
@@ -147,6 +147,8 @@ def _read_text(path: str | os.PathLike[str]) -> str:
             content = head + file.read(MAX_TEXT)
             if len(content) > MAX_TEXT:
                 raise PrototxtError(f"{name}: has more than {MAX_TEXT} bytes, which no prototxt needs")
+    except PrototxtError:
+        raise
     except FileNotFoundError:
         raise PrototxtError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2, layer_messages, plugins
 from caffe.proto.upgrade_v0 import upgrade_v0_net
@@ -103,7 +103,7 @@ def upgrade_net(net: Any, source: str) -> None:
         try:
             complete = upgrade_v0_net(net)
         except CaffeError as error:
-            raise CaffeError(f"{source}: {error}") from None
+            raise FileError(f"{source}: {error}") from None
         if complete:
             logger.info("Successfully upgraded file specified using deprecated V0LayerParameter")
         else:
@@ -151,7 +151,7 @@ def upgrade_solver(solver: Any, source: str) -> None:
             "Attempting to upgrade input file specified using deprecated 'solver_type' field (enum)': %s", source
         )
         if solver.HasField("type"):
-            raise CaffeError(
+            raise FileError(
                 f"{source}: Failed to upgrade solver: old solver_type field (enum) and new type field (string) cannot be both "
                 "specified in solver proto text."
             )
@@ -250,14 +250,14 @@ def _upgrade_input(net: Any, source: str) -> None:
     count = len(net.input)
     if len(net.input_shape):
         if len(net.input_shape) != count:
-            raise CaffeError(
+            raise FileError(
                 f"{source}: {count} input fields need {count} input_shape fields, found {len(net.input_shape)}"
             )
         shapes = [list(shape.dim) for shape in net.input_shape]
     else:
         dims = list(net.input_dim)
         if len(dims) != 4 * count:
-            raise CaffeError(
+            raise FileError(
                 f"{source}: Incorrect input blob dimension specifications: {count} input fields need {4 * count} input_dim fields, "
                 f"found {len(dims)}"
             )

@@ -15,7 +15,7 @@ import torch
 
 from caffe import mode, parallel
 from caffe.data.streams import set_stream_state
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.logs.glog import signed
 from caffe.proto.solver_state import MAX_PROGRESS
 
@@ -67,16 +67,16 @@ def resume(content: bytes, path: str, nets: list[Net], losses: LossWindow) -> No
         losses.resume(int(first), float(smoothed), [float(value) for value in values])
         _set_random_states(generators)
     except (KeyError, TypeError, ValueError, OverflowError, IndexError, RuntimeError) as error:
-        raise CaffeError(f"{path}: its record of the run's progress is damaged: {error}") from error
+        raise FileError(f"{path}: its record of the run's progress is damaged: {error}") from error
 
 
 def _processes(content: bytes, path: str) -> list[Any]:
     try:
         processes = json.loads(content)["processes"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CaffeError(f"{path}: its record of the run's progress is damaged: {error}") from error
+        raise FileError(f"{path}: its record of the run's progress is damaged: {error}") from error
     if not isinstance(processes, list):
-        raise CaffeError(f"{path}: its record of the run's progress is damaged: no list of processes")
+        raise FileError(f"{path}: its record of the run's progress is damaged: no list of processes")
     return processes
 
 

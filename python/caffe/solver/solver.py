@@ -92,7 +92,9 @@ class Solver:
         """Copy weights from one or more files (separated by commas) into the training and test nets."""
         finetune([self.net, *self.test_nets], weights)
 
-    def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
+    def add_callback(
+        self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object] = lambda: None
+    ) -> None:
         """Call these before each iteration's forward and between its backward and its update."""
         self._callbacks.append((on_start, on_gradients_ready))
 

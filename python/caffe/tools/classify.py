@@ -13,7 +13,7 @@ import numpy as np
 import caffe
 from caffe import mode
 from caffe.data.mean import read_mean as read_binaryproto
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import write_bytes
 from caffe.inputs.arrays import read_npy
 from caffe.io import load_image
@@ -113,7 +113,7 @@ def read_mean(path: str) -> np.ndarray | None:
         return read_binaryproto(path)
     mean = read_array(path)
     if mean.ndim not in (1, 3):
-        raise CaffeError(f"{path}: a mean is K or K x H x W, not {mean.shape}")
+        raise FileError(f"{path}: a mean is K or K x H x W, not {mean.shape}")
     return mean
 
 
@@ -121,7 +121,7 @@ def read_array(path: str) -> np.ndarray:
     """The array of numbers in an .npy file. Raises CaffeError if there is none."""
     array = read_npy(path)
     if array.dtype.kind not in "uif":
-        raise CaffeError(f"{path}: is not an array of numbers")
+        raise FileError(f"{path}: is not an array of numbers")
     return array
 
 
@@ -137,13 +137,13 @@ def _read_images(source: str, ext: str) -> list[np.ndarray]:
         print(f"Loading file: {source}")
         array = read_array(source)
         if array.ndim != 4 or not len(array):
-            raise CaffeError(f"{source}: images are N x H x W x K, not {array.shape}")
+            raise FileError(f"{source}: images are N x H x W x K, not {array.shape}")
         return list(array)
     if Path(source).is_dir():
         print(f"Loading folder: {source}")
         paths = sorted(Path(source).glob(f"*.{ext}"))
         if not paths:
-            raise CaffeError(f"{source}: holds no file that ends in .{ext} (see --ext)")
+            raise FileError(f"{source}: holds no file that ends in .{ext} (see --ext)")
         return [load_image(path) for path in paths]
     print(f"Loading file: {source}")
     return [load_image(source)]

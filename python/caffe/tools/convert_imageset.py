@@ -14,7 +14,7 @@ import numpy as np
 from caffe.data.datum import array_to_datum, decode_image
 from caffe.data.db import check_backend, new_database
 from caffe.data.image_list import read_list
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 from caffe.logs.glog import signed
@@ -110,9 +110,9 @@ def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
         content = read_bytes(path, MAX_IMAGE_FILE)
         image = decode_image(content, cv2.IMREAD_GRAYSCALE if flags.gray else cv2.IMREAD_COLOR)
     except (OSError, ValueError) as error:
-        raise CaffeError(f"Could not open or find file {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise FileError(f"Could not open or find file {path}: {getattr(error, 'strerror', None) or error}") from error
     except CaffeError as error:
-        raise CaffeError(f"Could not open or find file {path}: {error}") from error
+        raise FileError(f"Could not open or find file {path}: {error}") from error
     resized = bool(flags.resize_width and flags.resize_height)
     if resized:
         pixels = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (flags.resize_width, flags.resize_height))

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 import caffe
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path, write_text
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_text
@@ -91,23 +91,25 @@ def read_windows(path: str) -> list[tuple[str, list[list[int]]]]:
         reader = csv.DictReader(StringIO(read_text(path, MAX_LIST)))
         lacking = [name for name in ("filename", *_COLUMNS) if name not in (reader.fieldnames or ())]
         if lacking:
-            raise CaffeError(f"{path}: the first line must name the columns; it lacks {', '.join(lacking)}")
+            raise FileError(f"{path}: the first line must name the columns; it lacks {', '.join(lacking)}")
         rows = [(reader.line_num, row) for row in reader]
+    except FileError:
+        raise
     except OSError as error:
-        raise CaffeError(f"{path}: cannot be read: {error.strerror}") from error
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CaffeError(f"{path}: is not CSV text: {error}") from error
+        raise FileError(f"{path}: is not CSV text: {error}") from error
     images: list[tuple[str, list[list[int]]]] = []
     for number, row in rows:
         try:
             window = [int(float(row[name])) for name in _COLUMNS]
         except (TypeError, ValueError, OverflowError):
-            raise CaffeError(f"{path}, line {number}: a window is four numbers") from None
+            raise FileError(f"{path}, line {number}: a window is four numbers") from None
         if not images or images[-1][0] != row["filename"]:
             images.append((row["filename"], []))
         images[-1][1].append(window)
     if not images:
-        raise CaffeError(f"{path}: lists no windows")
+        raise FileError(f"{path}: lists no windows")
     return images
 
 
@@ -130,7 +132,7 @@ def _write_hdf5(path: str, detections: list[dict[str, Any]]) -> None:
             file["window"] = np.stack([found["window"] for found in detections])
             file["prediction"] = np.stack([found["prediction"].ravel() for found in detections])
     except OSError as error:
-        raise CaffeError(f"{path}: cannot be written: {error}") from error
+        raise FileError(f"{path}: cannot be written: {error}") from error
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from importlib import metadata
 from typing import Any, TypeVar
 
+import caffe
 from caffe.errors import CaffeError
 from caffe.logs.glog import init_log, signed
 
@@ -81,6 +83,14 @@ def _value(name: str, kind: type, value: str) -> Any:
     raise CaffeError(f"illegal value '{value}' specified for {kind.__name__} flag '-{name}'")
 
 
+def package_version() -> str:
+    """Of the installed package; a checkout that was never installed has none."""
+    try:
+        return metadata.version("crfasrnn")
+    except metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
 def run_tool(
     usage: str,
     flags_class: Callable[[], FlagsClass],
@@ -91,11 +101,15 @@ def run_tool(
     """Run one of Caffe's tools: parse `arguments` (default: the command line's), start the log, call body(words, flags).
 
     words: the least and the largest number of positional words; any other number prints `usage`. Returns the exit status: 0, or
-    1 with one message on stderr where body raises CaffeError.
+    1 with one message on stderr where body raises CaffeError. -version prints Caffe's version and the package's.
     """
     flags = flags_class()
+    line = sys.argv[1:] if arguments is None else arguments
+    if {"-version", "--version"} & set(line):
+        print(f"caffe version {caffe.__version__} (crfasrnn {package_version()})")
+        return 0
     try:
-        given = parse(sys.argv[1:] if arguments is None else arguments, flags)
+        given = parse(line, flags)
         if given is None or not words[0] <= len(given) <= words[1]:
             print(usage, file=sys.stderr)
             return 0 if given is None else 1

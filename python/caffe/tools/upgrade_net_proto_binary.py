@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import write_bytes
 from caffe.inputs.reading import open_regular
 from caffe.logs.glog import signed
@@ -33,9 +33,9 @@ def _upgrade(words: list[str], flags: NoFlags) -> int:
         with open_regular(source) as file:
             net = caffe_pb2.NetParameter.FromString(file.read())
     except (DecodeError, RecursionError) as error:
-        raise CaffeError(f"{source}: is not a caffemodel in protobuf's form: {error}") from error
+        raise FileError(f"{source}: is not a caffemodel in protobuf's form: {error}") from error
     except OSError as error:
-        raise CaffeError(f"{source}: cannot be read: {error.strerror}") from error
+        raise FileError(f"{source}: cannot be read: {error.strerror}") from error
     before = net.SerializeToString()
     with noticing_problems() as problems:
         upgrade.upgrade_net(net, source)

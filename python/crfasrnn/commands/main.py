@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.logs.glog import init_log
+from caffe.tools.flags import package_version
 from crfasrnn.commands import options
 
 # Each is a module of this folder with `add_arguments(parser)`, which also says what runs: a function from arguments to the status.
@@ -48,16 +49,8 @@ class _Version(argparse.Action):
     """Prints the version of the installed package and ends."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(f"crfasrnn {version()}")
+        print(f"crfasrnn {package_version()}")
         parser.exit()
-
-
-def version() -> str:
-    """Of the installed package; a checkout that was never installed has none."""
-    try:
-        return metadata.version("crfasrnn")
-    except metadata.PackageNotFoundError:
-        return "of a checkout that is not installed"
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_ANNOTATIONS, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 from caffe.logs.progress_bar import progress
@@ -49,7 +49,7 @@ def coco(
     Raises CaffeError if the file is damaged, or pycocotools is not installed.
     """
     if find_spec("pycocotools") is None:
-        raise CaffeError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
+        raise FileError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
     path, folder = Path(annotations), Path(images)
     content = _read(path)
     labels = _category_labels(content["categories"], path)
@@ -73,7 +73,7 @@ def _paint(regions: list[_Region], height: int, width: int, path: Path) -> np.nd
         try:
             masks.append(_runs(region.segmentation, height, width))
         except ValueError as problem:
-            raise CaffeError(f"{str(path)!r}: annotation {region.number}: {problem}") from problem
+            raise FileError(f"{str(path)!r}: annotation {region.number}: {problem}") from problem
     order = sorted(range(len(masks)), key=lambda i: (not regions[i].crowd, -sum(masks[i][1::2]), i))
     labels = np.zeros((width, height), np.uint8)
     for i in order:
@@ -93,12 +93,12 @@ def _read(path: Path) -> dict[str, list[Any]]:
     try:
         content = json.loads(read_bytes(path, MAX_ANNOTATIONS))
     except OSError as problem:
-        raise CaffeError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read annotations {str(path)!r}: {problem.strerror}") from problem
     except (ValueError, RecursionError, MemoryError) as problem:
-        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not JSON: {problem}") from problem
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
-            raise CaffeError(f"{str(path)!r} is not a file of COCO's instances: it has no list {part!r}")
+            raise FileError(f"{str(path)!r} is not a file of COCO's instances: it has no list {part!r}")
     return content
 
 
@@ -106,7 +106,7 @@ def _entries(entries: Iterable[Any], fields: Mapping[str, type], what: str, path
     for index, entry in enumerate(entries):
         for field, kind in fields.items():
             if not isinstance(entry, dict) or type(entry.get(field)) is not kind:
-                raise CaffeError(
+                raise FileError(
                     f"{str(path)!r}: {what} {index} (from 0) has no field {field!r} of type {kind.__name__}"
                 )
         yield entry
@@ -120,7 +120,7 @@ def _category_labels(categories: list[Any], path: Path) -> dict[int, int]:
         if name in VOC_CLASSES:
             found[entry["id"]] = VOC_CLASSES.index(name)
     if not found:
-        raise CaffeError(f"{str(path)!r} has none of VOC's classes among its categories")
+        raise FileError(f"{str(path)!r} has none of VOC's classes among its categories")
     return found
 
 
@@ -143,10 +143,10 @@ def _images(images: list[Any], path: Path) -> list[dict[str, Any]]:
         check_inside(entry["file_name"], repr(str(path)))
         height, width = entry["height"], entry["width"]
         if height < 1 or width < 1 or height * width > MAX_PIXELS:
-            raise CaffeError(
+            raise FileError(
                 f"{str(path)!r}: image {entry['id']} has {width} x {height} pixels; 1 to {MAX_PIXELS} are read"
             )
         if entry["id"] in found:
-            raise CaffeError(f"{str(path)!r}: image {entry['id']} occurs twice")
+            raise FileError(f"{str(path)!r}: image {entry['id']} occurs twice")
         found[entry["id"]] = entry
     return [found[number] for number in sorted(found)]

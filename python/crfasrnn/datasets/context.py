@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_lines, read_names
@@ -47,15 +47,13 @@ def _task(root: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the task's labels, and for every stored value its label."""
     all_labels, task = _numbered(root / "labels.txt"), _numbered(root / "59_labels.txt")
     if len(task) >= VOID:
-        raise CaffeError(f"{str(root / '59_labels.txt')!r} has {len(task)} classes; at most {VOID - 1} are possible")
+        raise FileError(f"{str(root / '59_labels.txt')!r} has {len(task)} classes; at most {VOID - 1} are possible")
     numbers = {name: number for number, name in all_labels.items()}
     table = np.zeros(max(all_labels) + 1, np.uint8)
     for label, name in enumerate(task.values(), 1):
         stored = name if name in numbers else _OTHER_NAMES.get(name, name)
         if stored not in numbers:
-            raise CaffeError(
-                f"class {name!r} of {str(root / '59_labels.txt')!r} is not in {str(root / 'labels.txt')!r}"
-            )
+            raise FileError(f"class {name!r} of {str(root / '59_labels.txt')!r} is not in {str(root / 'labels.txt')!r}")
         table[numbers[stored]] = label
     return ("background", *task.values()), table
 
@@ -66,8 +64,8 @@ def _numbered(path: Path) -> dict[int, str]:
     for line in read_lines(path):
         number, _, name = line.partition(":")
         if not (number.strip().isdecimal() and name.strip() and int(number) < 65536):
-            raise CaffeError(f"{str(path)!r}: expected '<number>: <name>', found {line!r}")
+            raise FileError(f"{str(path)!r}: expected '<number>: <name>', found {line!r}")
         found[int(number)] = name.replace(" ", "")
     if not found:
-        raise CaffeError(f"{str(path)!r} is empty")
+        raise FileError(f"{str(path)!r} is empty")
     return found

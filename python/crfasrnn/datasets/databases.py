@@ -16,7 +16,7 @@ import numpy as np
 
 from caffe.data.datum import array_to_datum, datum_to_array
 from caffe.data.db import Cursor, new_database, open_database
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
@@ -115,7 +115,7 @@ def require_databases(folder: Path) -> None:
     """Raise CaffeError naming the first database that a folder lacks, and how to make it."""
     for name in (IMAGES, LABELS):
         if not (folder / name).is_dir():
-            raise CaffeError(f"no database {str(folder / name)!r}: make it with `crfasrnn data lmdb --output {folder}`")
+            raise FileError(f"no database {str(folder / name)!r}: make it with `crfasrnn data lmdb --output {folder}`")
 
 
 def count_entries(folder: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
@@ -92,7 +92,7 @@ class Dataset:
             raise CaffeError(f"{self.title} is empty")
         for example in self.examples:
             for file in example.missing():
-                raise CaffeError(f"{self.title} names {example.name!r}, but {str(file)!r} is missing")
+                raise FileError(f"{self.title} names {example.name!r}, but {str(file)!r} is missing")
         return self
 
     def strict(self) -> Dataset:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_lines, read_names
@@ -30,7 +30,7 @@ def folder(
     photographs, labels = Path(images), Path(masks)
     for path, what in ((photographs, "images"), (labels, "masks")):
         if not path.is_dir():
-            raise CaffeError(f"no folder of {what} {str(path)!r}")
+            raise FileError(f"no folder of {what} {str(path)!r}")
     files: dict[str, Path] = {}
     for path in sorted(photographs.iterdir()):
         if path.suffix.lower() in _SUFFIXES:
@@ -38,7 +38,7 @@ def folder(
                 raise CaffeError(f"{str(files[path.stem])!r} and {str(path)!r} would share one mask")
             files[path.stem] = path
     if not files:
-        raise CaffeError(f"no images in {str(photographs)!r} (known are {' '.join(_SUFFIXES)})")
+        raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(_SUFFIXES)})")
     stems = [stem for path in lists for stem in read_names(Path(path))] if lists else list(files)
     examples = tuple(
         Example(stem, files.get(stem, photographs / f"{stem}.jpg"), labels / f"{stem}.png")
@@ -68,8 +68,8 @@ def _class_names(path: Path) -> tuple[str, ...]:
     if lines and all(first.isdecimal() and rest.strip() for first, _, rest in parts):
         numbers = [int(first) for first, _, _ in parts]
         if numbers != list(range(len(numbers))):
-            raise CaffeError(f"{str(path)!r}: the numbers before the names are not 0, 1, 2, ... in order")
+            raise FileError(f"{str(path)!r}: the numbers before the names are not 0, 1, 2, ... in order")
         lines = [rest.strip() for _, _, rest in parts]
     if not 1 <= len(lines) <= VOID:
-        raise CaffeError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; found {len(lines)}")
+        raise FileError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; found {len(lines)}")
     return tuple(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_text
 
@@ -14,9 +14,9 @@ def read_lines(path: Path) -> list[str]:
     try:
         text = read_text(path, MAX_LIST)
     except OSError as problem:
-        raise CaffeError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
-        raise CaffeError(f"list {str(path)!r} is not UTF-8 text: {problem}") from problem
+        raise FileError(f"list {str(path)!r} is not UTF-8 text: {problem}") from problem
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -26,7 +26,7 @@ def read_names(path: Path) -> list[str]:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise CaffeError(f"list {str(path)!r} names {name[:200]!r} twice")
+            raise FileError(f"list {str(path)!r} names {name[:200]!r} twice")
         seen.add(name)
         check_inside(name, f"list {str(path)!r}")
     return names
@@ -36,4 +36,4 @@ def check_inside(name: str, where: str) -> None:
     """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is not one."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-        raise CaffeError(f"{where} names {name[:200]!r}, which is outside the data set's folder")
+        raise FileError(f"{where} names {name[:200]!r}, which is outside the data set's folder")

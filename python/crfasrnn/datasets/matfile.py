@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.limits import MAX_MATLAB
 from caffe.inputs.reading import read_bytes
 
@@ -32,15 +32,17 @@ def read_label_map(path: Path, variable: str, highest: int, field: str | None = 
     try:
         array = _find(read_bytes(path, MAX_MATLAB), variable)
         values = (array if field is None else array.field(field)).numbers()
+    except FileError:
+        raise
     except OSError as problem:
-        raise CaffeError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
     except (ValueError, struct.error, zlib.error) as problem:
-        raise CaffeError(f"{str(path)!r} is not the MATLAB 5 file that was expected: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not the MATLAB 5 file that was expected: {problem}") from problem
     if values.ndim != 2 or not values.size:
-        raise CaffeError(f"{str(path)!r}: expected a label map of H x W, found an array of {values.shape}")
+        raise FileError(f"{str(path)!r}: expected a label map of H x W, found an array of {values.shape}")
     bad = ~np.isin(values, np.arange(highest + 1))
     if bad.any():
-        raise CaffeError(
+        raise FileError(
             f"{str(path)!r}: the label map holds {values[bad][0]}, which is not one of the labels 0 to {highest}"
         )
     return values.astype(np.int64)

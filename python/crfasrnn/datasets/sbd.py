@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from crfasrnn.classes import VOC_CLASSES
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_names
@@ -50,7 +50,7 @@ def voc_and_sbd(voc_root: str | os.PathLike[str], sbd_root: str | os.PathLike[st
         fine = {example.name for example in train}
         rest = tuple(example for example in both if example.name not in fine)
         return Dataset(f"{train.title} and {both.title}", (*train.examples, *rest), VOC_CLASSES)
-    raise CaffeError(f"of VOC and SBD together there are the lists 'train' and 'val', not {part!r}")
+    raise FileError(f"of VOC and SBD together there are the lists 'train' and 'val', not {part!r}")
 
 
 def read_sbd_labels(path: Path) -> np.ndarray:
@@ -61,7 +61,7 @@ def read_sbd_labels(path: Path) -> np.ndarray:
 def _examples(root: Path, name: str) -> list[Example]:
     path = root / f"{name}.txt"
     if not path.is_file():
-        raise CaffeError(f"no list {path.name!r} in SBD folder {str(root)!r} (it should hold img, cls and train.txt)")
+        raise FileError(f"no list {path.name!r} in SBD folder {str(root)!r} (it should hold img, cls and train.txt)")
     return [
         Example(stem, root / "img" / f"{stem}.jpg", root / "cls" / f"{stem}.mat", read_sbd_labels)
         for stem in read_names(path)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from crfasrnn.classes import VOC_CLASSES
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside, read_lines, read_names
@@ -45,7 +45,7 @@ def _list_path(root: Path, name: str) -> Path:
     if not path.is_file():
         known = ", ".join(sorted(entry.stem for entry in lists.glob("*.txt")))
         hint = f"; lists there: {known}" if known else f" (it should hold ImageSets, JPEGImages and {MASKS})"
-        raise CaffeError(f"no list {name!r} in VOC folder {str(root)!r}{hint}")
+        raise FileError(f"no list {name!r} in VOC folder {str(root)!r}{hint}")
     return path
 
 
@@ -60,7 +60,7 @@ def _examples(root: Path, path: Path, masks: str) -> list[Example]:
 def _from_pair(root: Path, path: Path, line: str) -> Example:
     parts = [part.lstrip("/") for part in line.split()]
     if len(parts) != 2:
-        raise CaffeError(f"list {str(path)!r}: expected the paths of an image and a label map, found {line!r}")
+        raise FileError(f"list {str(path)!r}: expected the paths of an image and a label map, found {line!r}")
     for part in parts:
         check_inside(part, f"list {str(path)!r}")
     return Example(Path(parts[0]).stem, root / parts[0], root / parts[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path
 from caffe.inputs.arrays import read_npz
 
@@ -37,11 +37,9 @@ class ImageConfusions:
         names, classes, matrices = (arrays[name] for name in ("names", "classes", "confusion"))
         shape = (names.size, classes.size, classes.size)
         if names.ndim != 1 or classes.ndim != 1 or names.dtype.kind != "U" or classes.dtype.kind != "U":
-            raise CaffeError(f"{os.fspath(path)!r}: names and classes are not lists of names")
+            raise FileError(f"{os.fspath(path)!r}: names and classes are not lists of names")
         if matrices.shape != shape or matrices.dtype.kind not in "iu" or matrices.min(initial=0) < 0:
-            raise CaffeError(
-                f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}"
-            )
+            raise FileError(f"{os.fspath(path)!r}: expected {shape} counts, found {matrices.dtype} of {matrices.shape}")
         return ImageConfusions(tuple(names.tolist()), tuple(classes.tolist()), matrices)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import VOC_CLASSES, Classes, numbered_classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.pictures.label_maps import read_labels
@@ -24,13 +24,13 @@ def model_labels(segmenter: Segmenter) -> Labeller:
 def saved_labels(folder: Path) -> Labeller:
     """The labels in `folder`/<name>.png, or <name>_labels.png as `crfasrnn segment` writes them."""
     if not folder.is_dir():
-        raise CaffeError(f"no folder of predictions {str(folder)!r}")
+        raise FileError(f"no folder of predictions {str(folder)!r}")
 
     def read(example: Example) -> np.ndarray:
         for path in (folder / f"{example.name}.png", folder / f"{example.name}_labels.png"):
             if path.is_file():
                 return read_labels(path)
-        raise CaffeError(f"{example.name}: no prediction in {str(folder)!r} ({example.name}.png)")
+        raise FileError(f"{example.name}: no prediction in {str(folder)!r} ({example.name}.png)")
 
     return read
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path
 
 if TYPE_CHECKING:
@@ -42,6 +42,6 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=150, format=Path(path).suffix[1:] or "png")
     except ValueError as problem:
-        raise CaffeError(f"cannot write figure {os.fspath(path)!r}: {problem}") from problem
+        raise FileError(f"cannot write figure {os.fspath(path)!r}: {problem}") from problem
     finally:
         plt.close(figure)

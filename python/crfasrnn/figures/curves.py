@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.inputs.reading import open_regular
 from crfasrnn.figures.canvas import new_figure, save_figure
 
@@ -45,7 +45,7 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
                 if event is not None:
                     yield event
     except OSError as problem:
-        raise CaffeError(f"cannot read log {os.fspath(path)!r}: {problem.strerror}") from problem
+        raise FileError(f"cannot read log {os.fspath(path)!r}: {problem.strerror}") from problem
 
 
 def _of_json(line: str) -> dict[str, Any] | None:

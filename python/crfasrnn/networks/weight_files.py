@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.arrays import read_npz
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
 
@@ -22,7 +22,7 @@ def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     arrays = {key: _weights(array, key, name) for key, array in read_npz(name).items()}
     layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
     if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):
-        raise CaffeError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
+        raise FileError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
     return [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
 
 
@@ -48,7 +48,7 @@ def export_half(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     for layer in layers:
         for index, blob in enumerate(layer.blobs):
             if not np.all(np.abs(blob) <= _LARGEST):
-                raise CaffeError(
+                raise FileError(
                     f"{os.fspath(source)}: layer {layer.name!r}, blob {index}, holds values beyond float16 (or not numbers)"
                 )
     write_model_hdf5(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from caffe.errors import CaffeError
+from caffe.errors import FileError
 from caffe.files import atomic_path
 from caffe.inputs.images import MASKS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
@@ -58,10 +58,10 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         with opened(read_bytes(path, MAX_IMAGE_FILE), MASKS) as picture:
             if picture.mode not in ("P", "L", "1"):
-                raise CaffeError(
+                raise FileError(
                     f"it has colours ({picture.mode}), not palette or grey values: save the number of every pixel's class as "
                     "an 8-bit grey or palette PNG"
                 )
             return np.array(picture, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, CaffeError) as problem:
-        raise CaffeError(f"cannot read label map {str(path)!r}: {problem}") from problem
+    except (OSError, SyntaxError, ValueError) as problem:
+        raise FileError(f"cannot read label map {str(path)!r}: {problem}") from problem

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import write_bytes
 from caffe.inputs.images import opened
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
@@ -32,9 +32,9 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
         with _quiet_opencv():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as problem:
-        raise CaffeError(f"cannot read image {str(path)!r}: {problem.err}") from problem
+        raise FileError(f"cannot read image {str(path)!r}: {problem.err}") from problem
     if image is None:
-        raise CaffeError(f"cannot read image {str(path)!r}: not an image, damaged, or of an unknown kind")
+        raise FileError(f"cannot read image {str(path)!r}: not an image, damaged, or of an unknown kind")
     return np.ascontiguousarray(image)
 
 
@@ -45,13 +45,13 @@ def _checked(path: str | os.PathLike[str]) -> bytes:
         if not data:
             raise CaffeError("the file is empty")
         opened(data).load()
+    except CaffeError as problem:
+        raise FileError(f"cannot read image {str(path)!r}: {problem}") from problem
     except OSError as problem:
         reason = problem.strerror or f"damaged or truncated ({problem})"
-        raise CaffeError(f"cannot read image {str(path)!r}: {reason}") from problem
-    except CaffeError as problem:
-        raise CaffeError(f"cannot read image {str(path)!r}: {problem}") from problem
+        raise FileError(f"cannot read image {str(path)!r}: {reason}") from problem
     except Exception as problem:  # decoders fail in many ways
-        raise CaffeError(f"cannot read image {str(path)!r}: damaged or truncated ({problem})") from problem
+        raise FileError(f"cannot read image {str(path)!r}: damaged or truncated ({problem})") from problem
     return data
 
 
@@ -93,7 +93,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     try:
         fine, content = cv2.imencode(Path(path).suffix, np.ascontiguousarray(image))
     except cv2.error as problem:
-        raise CaffeError(f"cannot write image {str(path)!r}: {problem.err}") from problem
+        raise FileError(f"cannot write image {str(path)!r}: {problem.err}") from problem
     if not fine:
-        raise CaffeError(f"cannot write image {str(path)!r}")
+        raise FileError(f"cannot write image {str(path)!r}")
     write_bytes(path, content.tobytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path
 from caffe.inputs.arrays import read_npy, read_npz
 
@@ -22,16 +22,14 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
     name = os.fspath(path)
     array = _only_array(name) if Path(name).suffix.lower() == ".npz" else read_npy(name)
     if array.ndim != 3 or array.dtype.kind != "f" or not array.size:
-        raise CaffeError(
+        raise FileError(
             f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {array.shape} {array.dtype}"
         )
     if len(array) > MAX_CLASSES:
-        raise CaffeError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
+        raise FileError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
     array = np.array(array, np.float32)
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-3):
-        raise CaffeError(
-            f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores"
-        )
+        raise FileError(f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores")
     return array
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.claims import claim
@@ -24,7 +24,7 @@ def given(examples: Sequence[LabelledImage], folder: Path) -> list[Sample]:
         files = [folder / f"{example.name}{suffix}" for suffix in (".npy", ".npz")]
         found = next((file for file in files if file.is_file()), None)
         if found is None:
-            raise CaffeError(f"no probabilities for {example.name!r}: {str(files[0])!r} is missing (or .npz)")
+            raise FileError(f"no probabilities for {example.name!r}: {str(files[0])!r} is missing (or .npz)")
         samples.append(Sample(example, found))
     return samples
 

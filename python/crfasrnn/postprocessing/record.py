@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import write_text
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_bytes
@@ -50,13 +50,13 @@ class Record:
                         raise ValueError(f"no confusion matrices of shape {self._shape}")
                     self._counts[CrfSettings.from_json(entry["settings"])] = counts
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError, CaffeError) as problem:
-                raise CaffeError(f"{self._path}:{number}: {problem}; give another folder to start anew") from problem
+                raise FileError(f"{self._path}:{number}: {problem}; give another folder to start anew") from problem
         if not whole:
-            raise CaffeError(f"{self._path} is not a record of a search; give another folder to start anew")
+            raise FileError(f"{self._path} is not a record of a search; give another folder to start anew")
 
     def _check(self, entry: Any, search_of: dict[str, Any]) -> None:
         if not isinstance(entry, dict):
-            raise CaffeError("not a record of a search")
+            raise FileError("not a record of a search")
         compare(entry, search_of, "the record is of another search: {fact} {there}, now {now}")
 
     def __contains__(self, settings: CrfSettings) -> bool:

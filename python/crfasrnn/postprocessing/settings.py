@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_ITERATIONS
 from caffe.inputs.reading import read_text
 from crfasrnn.crf.options import are_thetas
@@ -85,4 +85,4 @@ class CrfSettings:
                 raise CaffeError('no object with a field "settings"')
             return cls.from_json(content["settings"])
         except (OSError, ValueError, RecursionError, CaffeError) as problem:
-            raise CaffeError(f"cannot read settings {os.fspath(path)!r}: {problem}") from problem
+            raise FileError(f"cannot read settings {os.fspath(path)!r}: {problem}") from problem

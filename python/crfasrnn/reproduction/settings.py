@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from crfasrnn.claims import claim, remembered
 from crfasrnn.classes import VOC_ANIMALS
 from crfasrnn.datasets import Dataset, voc
@@ -61,7 +61,7 @@ class Settings:
             return {}
         content = remembered(path)
         if not isinstance(content, dict):
-            raise CaffeError(f"{path}: no settings")
+            raise FileError(f"{path}: no settings")
         return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path, make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.pictures.label_maps import write_labels
@@ -57,7 +57,7 @@ def _check_names(images: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in images:
         if not path.is_file():
-            raise CaffeError(f"cannot read image {str(path)!r}: {'a folder' if path.is_dir() else 'no such file'}")
+            raise FileError(f"cannot read image {str(path)!r}: {'a folder' if path.is_dir() else 'no such file'}")
         if path.stem in seen:
             raise CaffeError(f"{str(seen[path.stem])!r} and {str(path)!r} would write results of the same name")
         seen[path.stem] = path

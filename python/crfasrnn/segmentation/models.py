@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
 from crfasrnn.classes import Classes, read_classes
@@ -73,7 +73,7 @@ def _from_prototxt(prototxt: Path, weights: Path | None) -> ModelFiles:
 
 def _require(path: Path, what: str) -> None:
     if not path.is_file():
-        raise CaffeError(f"{what} {str(path)!r} not found")
+        raise FileError(f"{what} {str(path)!r} not found")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -81,4 +81,4 @@ def _read_json(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(read_text(path, MAX_TEXT))
         return facts
     except (OSError, ValueError, RecursionError) as problem:
-        raise CaffeError(f"{str(path)!r} is not JSON: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not JSON: {problem}") from problem

@@ -53,7 +53,7 @@ def definition() -> caffe_pb2.NetParameter:
 
 def test_a_crop_is_aligned_through_it(softsign: type[TorchLayer]) -> None:
     # 20 cells of padding, less one for each half of a window.
-    assert crop_offsets(definition(), 4) == (18, 18)
+    assert crop_offsets(definition(), 4) == (2, (18,))
     softsign.keeps_coordinates = False
     with pytest.raises(caffe.CaffeError, match="no blob is connected to both"):
         crop_offsets(definition(), 4)

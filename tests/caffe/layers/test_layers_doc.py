@@ -13,7 +13,7 @@ from support.reference_data import REPOSITORY, SHARED, TESTS, shared_path
 
 from caffe import layers  # noqa: F401  # registers the built-in types
 from caffe.layers.registry import find_layer_class, layer_type_list
-from caffe.net_spec import _message_fields
+from caffe.net_spec import param_name_dict
 from caffe.proto import caffe_pb2
 
 DOCUMENT = (TESTS.parent / "docs" / "LAYERS.md").read_text()
@@ -21,7 +21,12 @@ PREAMBLE, _, TABLE = DOCUMENT.partition("| type | option")
 LAYER = caffe_pb2.LayerParameter.DESCRIPTOR
 
 # Types that read the message of another type, or none although loss_param would be theirs.
-OWN = {**_message_fields(), "RNN": "recurrent_param", "LSTM": "recurrent_param", "RobustLogLikelihoodLoss": None}
+OWN = {
+    **{kind: f"{name}_param" for kind, name in param_name_dict().items()},
+    "RNN": "recurrent_param",
+    "LSTM": "recurrent_param",
+    "RobustLogLikelihoodLoss": None,
+}
 IGNORE_LOSS_PARAM = ("EuclideanLoss", "MultinomialLogisticLoss")
 # Messages that a type reads beside its own.
 MORE = {

@@ -47,3 +47,23 @@ def test_wrong_inputs_are_named(write) -> None:
 
 def test_python_plugin_types_are_listed() -> None:
     assert {"Convolution", "MultiStageMeanfield", "SoftmaxWithLoss"} <= set(caffe.layer_type_list())
+
+
+def test_there_must_be_something_to_run(write) -> None:
+    net = caffe.Net(
+        write(
+            'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+            'layer { name: "y" type: "ReLU" bottom: "x" top: "y" }'
+        ),
+        caffe.TEST,
+    )
+    for run in (net.forward_all, net.forward_backward_all):
+        with pytest.raises(ValueError, match=r"no data: give an array for each of the net's inputs \['x'\]"):
+            run()
+        with pytest.raises(ValueError, match=r"'x' has 0 item\(s\)"):
+            run(x=np.zeros((0, 3)))
+    # A batch of none is an empty one, as in Caffe; only how many there are per batch is lost.
+    net.blobs["x"].reshape(0, 3)
+    assert net.forward()["y"].shape == (0, 3)
+    with pytest.raises(ValueError, match="the net takes 0 at a time"):
+        net.forward_all(x=np.zeros((2, 3)))

@@ -86,6 +86,8 @@ def test_the_frame_of_a_tool(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
     assert run("a", "b") == (2, "")
     assert run("-help") == (0, "how it is used\n")
+    assert run_tool("", Flags, (1, 2), body, ["--version"]) == 0
+    assert re.fullmatch(r"caffe version 1\.0\.0 \(crfasrnn .+\)\n", capsys.readouterr().out)
     assert run() == run("a", "b", "c") == (1, "how it is used\n")
     status, said = run("-count=x", "a")
     assert status == 1

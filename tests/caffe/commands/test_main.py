@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.commands import caffe
 
-from caffe.cli import COMMANDS, USAGE, main
+from caffe.commands.main import COMMANDS, USAGE, main
 
 
 def test_usage_without_a_command(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
   -stage NAME[,NAME]    network stages
   -gpu ID[,ID]|all      run in GPU mode on these devices
   -log_json FILE        append what is logged to this file, one JSON object per line (train, test, time)
+  -version              print the version of Caffe that this stands for, and this package's own
   -sigint_effect stop|snapshot|none   what Ctrl-C does while training (default stop)
   -sighup_effect stop|snapshot|none   what a hangup does while training (default snapshot)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from caffe.tools.timer import Timer
+from caffe._caffe.timer import Timer
 
 
 @pytest.mark.usefixtures("compute")
