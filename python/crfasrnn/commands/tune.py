@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crfasrnn.claims import digest
+from crfasrnn.claims import claim, digest
 from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def _tune(arguments: argparse.Namespace) -> int:
     from crfasrnn.postprocessing.search import search
 
     samples = _samples(arguments)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     result = search(
         samples,
         arguments.output / "evaluated.jsonl",
@@ -67,6 +66,12 @@ def _samples(arguments: argparse.Namespace) -> list[Sample]:
     from crfasrnn.segmentation.segmenter import Segmenter
 
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    claim(
+        arguments.output / "photographs.json",
+        {"exif": arguments.exif},
+        "the search in {where} read photographs with --{fact} {there}, not {now}: go on with that, or give another folder",
+    )
     if arguments.probabilities is not None:
         return given(dataset.examples, arguments.probabilities)
     how, files = options.preparation(arguments), find_model(arguments.model, arguments.weights)

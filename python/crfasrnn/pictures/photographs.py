@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
@@ -21,6 +21,9 @@ MAX_PIXELS = 80_000_000  # a header may promise any size; what it promises is al
 
 # OpenCV's own complaints about these formats go to stderr beside our message, or (before OpenCV 5) it returns the part
 # of the picture that was there; Pillow says quietly whether the file is whole.
+_EXIF_FORMATS = ("JPEG", "PNG", WebPImagePlugin.WebPImageFile.format)  # importing it registers it
+_ORIENTATION = 0x0112
+
 _CHECKED_FORMATS = {"JPEG", "PNG", "BMP", "GIF", "WEBP", "PPM"}
 
 
@@ -28,12 +31,12 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
     """Read a photograph as H x W x 3 uint8 in BGR order.
 
     Grey images get three equal channels, palettes are looked up, 16-bit values lose their lower byte, alpha is dropped.
-    upright: turn the picture as its EXIF data asks; label maps that belong to a photograph are not turned.
+    upright: turn the picture as its EXIF data asks, in JPEG, PNG and WebP files; False reads it as stored.
     Raises CaffeError if the file is missing, empty, damaged, no image, or has more than MAX_PIXELS pixels.
     """
     data = _read_bytes(Path(path))
     _check_header(path, data)
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # one rule for all commands: _turned
     try:
         with _quiet_opencv():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -41,7 +44,41 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
         raise CaffeError(f"cannot read image {str(path)!r}: {problem.err}") from problem
     if image is None:
         raise CaffeError(f"cannot read image {str(path)!r}: not an image, damaged, or of an unknown kind")
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(_turned(image, _orientation(io.BytesIO(data))) if upright else image)
+
+
+def is_turned(path: str | os.PathLike[str]) -> bool:
+    """Whether read_image turns or mirrors the photograph by its EXIF data; False if the file cannot be read."""
+    return _orientation(path) != 1
+
+
+def exif_remark(path: str | os.PathLike[str], upright: bool) -> str:
+    """What a message about a photograph's size adds if its EXIF data may be why; else nothing."""
+    if not is_turned(path):
+        return ""
+    if upright:
+        return " (turned as its EXIF data asks; --exif ignore takes it as stored)"
+    return " (as stored; --exif apply turns it as its EXIF data asks)"
+
+
+def _orientation(file: str | os.PathLike[str] | io.BytesIO) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(file, formats=_EXIF_FORMATS) as header:
+                value = header.getexif().get(_ORIENTATION, 1)
+        except Exception:  # parsers fail in many ways, and viewers show such files as stored
+            return 1
+    return value if value in range(1, 9) else 1
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The stored H x W x 3 picture as EXIF's orientation 1 .. 8 asks: 5 to 8 change rows for columns first."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return image[:, ::-1] if orientation in (2, 3, 6, 7) else image
 
 
 def _read_bytes(path: Path) -> bytes:
