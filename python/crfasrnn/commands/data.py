@@ -102,11 +102,11 @@ def _lmdb(arguments: argparse.Namespace) -> int:
 
 
 def _print_counts(counts: Counts, dataset: Dataset) -> None:
-    from crfasrnn.datasets.check import remark
+    from crfasrnn.datasets.check import exif_note, remark
 
     classes = len(dataset.names) or counts.num_classes()
     print(counts.table(dataset.names))
     print(f"{classes} classes: a net for them needs num_output: {classes} in its scores")
-    hint = remark(counts)
-    if hint is not None:
-        print(f"note: {hint}")
+    for hint in (remark(counts), exif_note(dataset)):
+        if hint is not None:
+            print(f"note: {hint}")

@@ -49,6 +49,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail.add_argument(
         "--others", choices=("ignore", "background"), default="ignore", help="what other classes are (ignore: void)"
     )
+    options.add_exif(detail)
 
 
 def dataset_of(arguments: argparse.Namespace, default_list: str | None = None) -> Dataset:
@@ -57,6 +58,7 @@ def dataset_of(arguments: argparse.Namespace, default_list: str | None = None) -
     default_list: taken if --list is not given. Raises CaffeError if the options do not go together or a list is bad.
     """
     dataset = _source(arguments)(arguments, arguments.list or ([default_list] if default_list else []))
+    dataset = dataset.as_stored() if arguments.exif == "ignore" else dataset
     return dataset.without_zero() if arguments.reduce_zero_label else dataset
 
 

@@ -23,6 +23,7 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument("--iterations", type=options.positive, help="of mean field (10)")
     parser.add_argument("--spatial", type=float, nargs=2, metavar=("PIXELS", "WEIGHT"), help="(3 3)")
     parser.add_argument("--bilateral", type=float, nargs=3, metavar=("PIXELS", "COLOUR", "WEIGHT"), help="(80 13 10)")
+    options.add_exif(parser)
     parser.set_defaults(run=_refine)
 
 
@@ -39,6 +40,7 @@ def _refine(arguments: argparse.Namespace) -> int:
         arguments.prediction,
         arguments.output,
         classes=arguments.classes,
+        upright=arguments.exif == "apply",
         certainty=arguments.certainty,
         settings=replace(CrfSettings.read(arguments.settings) if arguments.settings else CrfSettings(), **stated),
     )

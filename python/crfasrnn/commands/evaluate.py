@@ -42,6 +42,7 @@ def add_arguments(parser: options.Parser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from crfasrnn.datasets.check import exif_note
     from crfasrnn.evaluation.evaluate import evaluate
     from crfasrnn.evaluation.scores import report, write_json
 
@@ -63,6 +64,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.per_image is not None and scores.per_image is not None:
         scores.per_image.save(arguments.per_image)
     print(report(scores))
+    hint = exif_note(dataset)
+    if hint is not None:
+        print(f"note: {hint}")
     return 0
 
 

@@ -80,6 +80,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_exif(parser: argparse._ActionsContainer) -> None:
+    """The option that says which way up photographs are read."""
+    parser.add_argument(
+        "--exif",
+        choices=("apply", "ignore"),
+        default="apply",
+        help="turn photographs as their EXIF data asks, as viewers do, or take them as stored (apply)",
+    )
+
+
 def preparation(arguments: argparse.Namespace) -> dict[str, Any]:
     """How images are prepared, of what add_model adds, as Segmenter takes it."""
     return {"size": arguments.size, "pad": arguments.pad, "precision": arguments.precision}

@@ -14,6 +14,7 @@ def add_arguments(parser: options.Parser) -> None:
     options.add_model(parser)
     parser.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")
     parser.add_argument("--probabilities", action="store_true", help="also write <image>_probabilities.npy, C x H x W")
+    options.add_exif(parser)
     parser.set_defaults(run=_segment)
 
 
@@ -26,5 +27,6 @@ def _segment(arguments: argparse.Namespace) -> int:
         model=arguments.model,
         weights=arguments.weights,
         probabilities=arguments.probabilities,
+        upright=arguments.exif == "apply",
         **options.preparation(arguments),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.files import make_folder
-from crfasrnn.claims import digest
+from crfasrnn.claims import claim, digest
 from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def _tune(arguments: argparse.Namespace) -> int:
     from crfasrnn.postprocessing.search import search
 
     samples = _samples(arguments)
-    make_folder(arguments.output)
     result = search(
         samples,
         arguments.output / "evaluated.jsonl",
@@ -68,6 +67,12 @@ def _samples(arguments: argparse.Namespace) -> list[Sample]:
     from crfasrnn.segmentation.segmenter import Segmenter
 
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
+    make_folder(arguments.output)
+    claim(
+        arguments.output / "photographs.json",
+        {"exif": arguments.exif},
+        "the search in {where} read photographs with --{fact} {there}, not {now}: go on with that, or give another folder",
+    )
     if arguments.probabilities is not None:
         return given(dataset.examples, arguments.probabilities)
     how, files = options.preparation(arguments), find_model(arguments.model, arguments.weights)

@@ -10,6 +10,7 @@ from caffe.errors import CaffeError
 from caffe.logs.progress_bar import progress
 from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset
+from crfasrnn.pictures.photographs import is_turned
 
 
 class Counts:
@@ -62,6 +63,17 @@ def check(dataset: Dataset) -> tuple[Counts, list[str]]:
         except CaffeError as problem:
             problems.append(str(problem))
     return counts, problems
+
+
+def exif_note(dataset: Dataset) -> str | None:
+    """A sentence that counts the photographs whose EXIF data turn them, or None if there are none."""
+    turned = [example for example in dataset if is_turned(example.image_path)]
+    if not turned:
+        return None
+    count = f"EXIF data ask to turn {len(turned)} of {len(dataset)} photographs, e.g. {turned[0].name!r}"
+    if turned[0].upright:
+        return f"{count}, and they are turned: label maps must be, too (--exif ignore takes photographs as stored)"
+    return f"{count}, but they are taken as stored: label maps must be so, too (--exif apply turns photographs)"
 
 
 def remark(counts: Counts) -> str | None:

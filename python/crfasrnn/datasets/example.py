@@ -11,7 +11,7 @@ import numpy as np
 from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels
-from crfasrnn.pictures.photographs import read_image
+from crfasrnn.pictures.photographs import exif_remark, read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
 
@@ -22,6 +22,7 @@ class Example:
 
     decode: reads the stored label map of label_path, H x W uint8.
     table: the label (0 .. 255) that each of the 256 stored values stands for, or -1 if it is an error; None keeps them all.
+    upright: whether the photograph is turned as its EXIF data asks, which the label map then shows, too.
     """
 
     name: str
@@ -29,10 +30,11 @@ class Example:
     label_path: Path
     decode: Callable[[Path], np.ndarray] = read_labels
     table: tuple[int, ...] | None = None
+    upright: bool = True
 
     def image(self) -> np.ndarray:
-        """The photograph, H x W x 3 uint8, BGR, as stored (not turned by EXIF data, as the labels are not)."""
-        return read_image(self.image_path, upright=False)
+        """The photograph, H x W x 3 uint8, BGR."""
+        return read_image(self.image_path, self.upright)
 
     def labels(self) -> np.ndarray:
         """The label map, H x W uint8, with the data set's numbers. Raises CaffeError if it cannot be read or holds others."""
@@ -54,10 +56,14 @@ class Example:
         image, labels = self.image(), self.labels()
         if image.shape[:2] != labels.shape:
             raise CaffeError(
-                f"{self.name}: the photograph has {image.shape[1]} x {image.shape[0]} pixels, "
-                f"its label map {labels.shape[1]} x {labels.shape[0]}"
+                f"{self.name}: the photograph has {image.shape[1]} x {image.shape[0]} pixels"
+                f"{self.exif_remark()}, its label map {labels.shape[1]} x {labels.shape[0]}"
             )
         return image, labels
+
+    def exif_remark(self) -> str:
+        """What a message about the photograph's size adds if its EXIF data may be why; else nothing."""
+        return exif_remark(self.image_path, self.upright)
 
     def missing(self) -> list[Path]:
         """Those of its files that are not there."""
@@ -94,6 +100,10 @@ class Dataset:
             for file in example.missing():
                 raise FileError(f"{self.title} names {example.name!r}, but {str(file)!r} is missing")
         return self
+
+    def as_stored(self) -> Dataset:
+        """The same, with photographs that are not turned by their EXIF data."""
+        return replace(self, examples=tuple(replace(example, upright=False) for example in self.examples))
 
     def strict(self) -> Dataset:
         """The same, refusing labels that have no name; void stays allowed."""

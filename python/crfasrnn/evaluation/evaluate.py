@@ -59,7 +59,8 @@ def evaluate(
             if boundary:
                 measures.append(boundary_f(truth, labels, count))
         except ValueError as problem:
-            raise CaffeError(f"{example.name}: {problem}") from problem
+            remark = example.exif_remark() if truth.shape != labels.shape else ""
+            raise CaffeError(f"{example.name}: {problem}{remark}") from problem
     names = tuple(example.name for example in dataset)
     return Scores(
         classes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +18,20 @@ from caffe.inputs.images import opened
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 
+_TURNED_KINDS = ("JPEG", "PNG", "WEBP")
+_ORIENTATION = 0x0112  # EXIF's tag
+
 
 def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray:
     """Read a photograph as H x W x 3 uint8 in BGR order.
 
     Grey images get three equal channels, palettes are looked up, 16-bit values lose their lower byte, alpha is dropped.
-    upright: turn the picture as its EXIF data asks; label maps that belong to a photograph are not turned.
+    upright: turn the picture as its EXIF data asks, in JPEG, PNG and WebP files; False reads it as stored.
     Raises CaffeError if the file is missing, empty, damaged, of another kind than caffe.inputs.images.PHOTOGRAPHS, or has more
     than MAX_PIXELS pixels.
     """
     data = _checked(path)
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # one rule for all commands: _turned
     try:
         with _quiet_opencv():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -35,7 +39,43 @@ def read_image(path: str | os.PathLike[str], upright: bool = True) -> np.ndarray
         raise FileError(f"cannot read image {str(path)!r}: {problem.err}") from problem
     if image is None:
         raise FileError(f"cannot read image {str(path)!r}: not an image, damaged, or of an unknown kind")
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(_turned(image, _orientation(data)) if upright else image)
+
+
+def is_turned(path: str | os.PathLike[str]) -> bool:
+    """Whether read_image turns or mirrors the photograph by its EXIF data; False if the file cannot be read."""
+    try:
+        return _orientation(read_bytes(path, MAX_IMAGE_FILE)) != 1
+    except OSError:
+        return False
+
+
+def exif_remark(path: str | os.PathLike[str], upright: bool) -> str:
+    """What a message about a photograph's size adds if its EXIF data may be why; else nothing."""
+    if not is_turned(path):
+        return ""
+    if upright:
+        return " (turned as its EXIF data asks; --exif ignore takes it as stored)"
+    return " (as stored; --exif apply turns it as its EXIF data asks)"
+
+
+def _orientation(data: bytes) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = opened(data, _TURNED_KINDS).getexif().get(_ORIENTATION, 1)
+        except Exception:  # parsers fail in many ways, and viewers show such files as stored
+            return 1
+    return value if value in range(1, 9) else 1
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The stored H x W x 3 picture as EXIF's orientation 1 .. 8 asks: 5 to 8 change rows for columns first."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return image[:, ::-1] if orientation in (2, 3, 6, 7) else image
 
 
 def _checked(path: str | os.PathLike[str]) -> bytes:

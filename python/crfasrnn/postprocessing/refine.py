@@ -10,7 +10,7 @@ import numpy as np
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels, write_labels
-from crfasrnn.pictures.photographs import read_image
+from crfasrnn.pictures.photographs import exif_remark, read_image
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_labels, unary_from_softmax
@@ -24,6 +24,7 @@ def refine_file(
     classes: int | None = None,
     certainty: float = 0.7,
     settings: CrfSettings | None = None,
+    upright: bool = True,
 ) -> None:
     """Write the labels of `prediction`, brought in line with the photograph, as a palette PNG.
 
@@ -34,11 +35,12 @@ def refine_file(
         classes: number of labels of a label map; None takes what occurs, and at least two.
         certainty: probability that a label of a label map is right, in (0, 1).
         settings: of the CRF, None for the defaults.
+        upright: turn the photograph as its EXIF data asks; False takes it as stored.
 
     Raises:
         CaffeError: a file cannot be read or written, the sizes differ, or a value is out of range.
     """
-    photograph = read_image(image)
+    photograph = read_image(image, upright)
     height, width = photograph.shape[:2]
     name = os.fspath(prediction)
     if Path(name).suffix.lower() in (".npy", ".npz"):
@@ -49,6 +51,7 @@ def refine_file(
     if grid != (height, width):
         raise CaffeError(
             f"{name!r} is {grid[0]} x {grid[1]}, but the photograph {os.fspath(image)!r} is {height} x {width}"
+            f"{exif_remark(image, upright)}"
         )
     write_labels(output, (settings or CrfSettings()).labels(photograph, energies))
 

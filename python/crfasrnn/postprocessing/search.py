@@ -56,6 +56,8 @@ class LabelledImage(Protocol):
 
     def labels(self) -> np.ndarray: ...
 
+    def exif_remark(self) -> str: ...
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -187,7 +189,7 @@ def _confusion(settings: CrfSettings, classes: int, sample: Sample) -> np.ndarra
     if probabilities.shape != (classes, *image.shape[:2]):
         raise CaffeError(
             f"{name}: the probabilities in {str(sample.probabilities)!r} are {probabilities.shape}, the photograph needs "
-            f"{(classes, *image.shape[:2])}"
+            f"{(classes, *image.shape[:2])}{sample.example.exif_remark()}"
         )
     labels = settings.labels(image, unary_from_softmax(probabilities))
     try:

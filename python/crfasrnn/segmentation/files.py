@@ -22,13 +22,16 @@ def segment_files(
     output: Path,
     model: str,
     weights: Path | None = None,
+    *,
     size: int | str | None = None,
     pad: bool = False,
     probabilities: bool = False,
     precision: str = "float32",
+    upright: bool = True,
 ) -> int:
     """Write <image>_labels.png and <image>_overlay.png (and <image>_probabilities.npy) to `output` for every image.
 
+    upright: turn photographs as their EXIF data asks; False takes them as stored.
     A damaged image is reported on stderr and the others are still segmented. Returns the exit status: 1 if any failed.
     Raises CaffeError, before anything is written, if a file is missing or the model does not load.
     """
@@ -39,7 +42,7 @@ def segment_files(
     with progress(images, unit="image") as bar:
         for path in bar:
             try:
-                image = read_image(path)
+                image = read_image(path, upright)
                 result = segmenter.segment(image, probabilities)
             except CaffeError as problem:
                 bar.write(f"error: {problem}", file=sys.stderr)

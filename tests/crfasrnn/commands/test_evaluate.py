@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 from support.commands import crfasrnn, failure, refusal, run
 from support.crfasrnn.datasets import (
@@ -56,6 +57,31 @@ def test_saved_labels_are_scored_and_compared(scored: tuple[Path, Path, Path], t
     assert written["per_class_boundary_f"][1] is None
     out = run(capsys, "compare", f"{first}.npz", f"{second}.npz", "--resamples", 300)
     assert "not better   in 0.00 % of 300 resamples of 4 images" in out
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("rule", ["apply", "ignore"])
+def test_labels_of_segment_are_those_that_evaluate_makes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], orientation: int, rule: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "x.jpg"
+    Image.fromarray(skimage.data.chelsea()[:96, :128]).save(photo, exif=exif, quality=95)
+    model = save_net(tmp_path, scores)
+    model_options = ("--model", model[0], "--weights", model[1], "--exif", rule)
+    run(capsys, "segment", photo, *model_options, "--output", tmp_path / "masks")
+    (tmp_path / "masks" / "x_labels.png").rename(tmp_path / "masks" / "x.png")
+    data = ("--images", tmp_path / "photos", "--masks", tmp_path / "masks")
+    chosen = ("--classes", "0,1,2", "--exif", rule)
+    out = run(capsys, "evaluate", *data, *model_options, "--classes", "0,1,2", "--json", tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text())["mean_iu"] == 1
+    assert ("EXIF data ask to turn 1 of 1" in out) == (orientation > 1)
+    assert ("EXIF data ask to turn 1 of 1" in run(capsys, "data", "check", *data, *chosen)) == (orientation > 1)
+    other = {"apply": "ignore", "ignore": "apply"}[rule]
+    if orientation == 6:
+        assert f"--exif {rule}" in refusal(capsys, "data", "lmdb", *data, "--exif", other, "--output", tmp_path / "db")
 
 
 def test_the_archive_is_laid_out_as_vocs_server_wants(scored: tuple[Path, Path, Path], tmp_path: Path, capsys) -> None:

@@ -30,6 +30,8 @@ def test_command(samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFi
     energies = unary_from_softmax(read_probabilities(probabilities))
     expected = CrfSettings.from_json(best["settings"]).labels(samples[0].example.image(), energies)
     assert np.array_equal(read_labels(tmp_path / "labels.png"), expected)
+    assert main([str(part) for part in ("tune", *folders, *given, *options, "--exif", "ignore")]) == 1
+    assert "read photographs with --exif 'apply', not 'ignore'" in capsys.readouterr().err
     samples[2].probabilities.unlink()
     assert main([str(part) for part in ("tune", *folders, *given, *options)]) == 1
     assert "no probabilities for 'disc2'" in capsys.readouterr().err

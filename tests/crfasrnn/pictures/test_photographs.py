@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageOps
 
 from caffe.errors import CaffeError
 from caffe.inputs import images
-from crfasrnn.pictures.photographs import read_image, resized, write_image
+from crfasrnn.pictures.photographs import exif_remark, is_turned, read_image, resized, write_image
 
 CAT = np.ascontiguousarray(skimage.data.cat()[..., ::-1])  # BGR, 300 x 451
 
@@ -59,7 +59,21 @@ def test_grey_alpha_palette_and_sixteen_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), np.array(palette.convert("RGB"))[..., ::-1])
 
 
-def test_exif_turns_a_photograph_but_not_a_training_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.png"
+    Image.fromarray(CAT[..., ::-1]).save(path, exif=exif)
+    with Image.open(path) as picture:
+        expected = np.array(ImageOps.exif_transpose(picture))[..., ::-1]
+    np.testing.assert_array_equal(read_image(path), expected)
+    np.testing.assert_array_equal(read_image(path, upright=False), CAT)
+    assert is_turned(path) == (orientation > 1)
+    assert bool(exif_remark(path, True)) == (orientation > 1)
+
+
+def test_exif_turns_a_jpeg_unless_it_is_ignored(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
     Image.fromarray(CAT[..., ::-1]).save(tmp_path / "turned.jpg", exif=exif, quality=95)

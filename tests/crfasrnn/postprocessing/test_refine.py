@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from caffe.errors import CaffeError
 from crfasrnn.pictures.label_maps import read_labels, write_labels
@@ -33,6 +34,17 @@ def test_labels_are_right_with_the_certainty_given(samples: list[Sample], tmp_pa
     np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), np.where(labels == 255, 0, labels))
     refine_file(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png", certainty=0.1, settings=settings)
     np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), np.where(labels == 255, 0, 1 - labels))
+
+
+def test_the_photograph_is_turned_as_segment_turns_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(tmp_path / "p.jpg", exif=exif)
+    write_labels(tmp_path / "upright.png", np.ones((32, 24), np.uint8))
+    refine_file(tmp_path / "p.jpg", tmp_path / "upright.png", tmp_path / "o.png")
+    assert read_labels(tmp_path / "o.png").shape == (32, 24)
+    with pytest.raises(CaffeError, match="as stored; --exif apply turns it"):
+        refine_file(tmp_path / "p.jpg", tmp_path / "upright.png", tmp_path / "o.png", upright=False)
 
 
 def test_what_does_not_fit_is_refused(samples: list[Sample], tmp_path: Path) -> None:
