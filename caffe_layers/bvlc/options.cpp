@@ -7,7 +7,6 @@
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
-#include <limits>
 #include <locale>
 #include <memory>
 #include <sstream>
@@ -27,6 +26,8 @@ constexpr char kSchema[] =
 
 // From this number on the fields are of the layer in Python alone; the plugin computes what the forks' does.
 constexpr int kFirstOfPython = 100;
+
+constexpr int kMostIterations = 10000;
 
 // Keeps the first thing that is wrong with a text, with its line and column counted from 1.
 class FirstError : public pb::io::ErrorCollector {
@@ -100,10 +101,11 @@ double theta(const pb::Message& message, const std::string& name) {
 }
 
 int iterations(const pb::Message& message) {
-  const double value = number(message, "num_iterations", 1);
-  if (value < 1) throw std::invalid_argument("num_iterations must be at least 1.");
-  if (value > std::numeric_limits<int>::max()) throw std::invalid_argument("num_iterations is too large.");
-  return static_cast<int>(value);
+  const auto value = static_cast<long long>(number(message, "num_iterations", 1));
+  if (value >= 1 && value <= kMostIterations) return static_cast<int>(value);
+  std::ostringstream text;
+  text << "num_iterations must be at least 1 and at most " << kMostIterations << ", not " << value << ".";
+  throw std::invalid_argument(text.str());
 }
 
 double parse_number(const std::string& field, const std::string& word) {

@@ -262,7 +262,8 @@ def write_net(folder: Path, options: str, height: int = 6) -> Path:
 
 
 WRONG_OPTIONS = {
-    "num_iterations: 0": "layer 'crf': num_iterations must be at least 1.",
+    "num_iterations: 0": "layer 'crf': num_iterations must be at least 1 and at most 10000, not 0.",
+    "num_iterations: 4294967295": "layer 'crf': num_iterations must be at least 1 and at most 10000, not 4294967295.",
     "theta_beta: 0": "layer 'crf': theta_beta must be a positive number, not 0",
     "theta_gamma: nan": "layer 'crf': theta_gamma must be a positive number, not nan",
     "spatial_filter_weights_str: '3 3'": "layer 'crf': spatial_filter_weights_str has 2 numbers, but the unary has 3 classes",

@@ -244,7 +244,12 @@ class TorchLayer(Layer):
                 f"layer '{self.name}' ({self.type}): compute returned {found}, not a list of {len(top)} for its tops"
             )
         for blob, value in zip(top, outputs):
-            if value.dtype != torch.float32 or tuple(value.shape) != blob.shape:
+            # How many items there are may depend on the data, as in Filter.
+            if (
+                value.dtype != torch.float32
+                or value.ndim != len(blob.shape)
+                or tuple(value.shape[1:]) != blob.shape[1:]
+            ):
                 raise CaffeError(
                     f"layer '{self.name}' ({self.type}): compute returned {value.dtype} of shape {tuple(value.shape)}, "
                     f"where top_shapes promised torch.float32 of shape {blob.shape}"

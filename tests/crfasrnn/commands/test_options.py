@@ -49,6 +49,6 @@ def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert parser.parse_args([]).model == "voc-animals-slim"
     with pytest.raises(SystemExit) as ended:
         parser.parse_args(["--size", "0"])
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     error = capsys.readouterr().err
     assert error == "error: argument --size: '0' is not a size in pixels, 1 to 65536 (see paint --help)\n"

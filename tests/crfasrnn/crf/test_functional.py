@@ -118,7 +118,7 @@ def test_masked_pixels_have_no_influence() -> None:
         ({"kernels": [Kernel(1.0, torch.zeros(1, 1, 5, 6))]}, r"features is torch.float32 but unary is torch.float64"),
         ({"weights": [torch.zeros(3).double()]}, r"weights\[0\] has shape \(3,\)"),
         ({"mask": torch.ones(1, 5, 6)}, r"mask must be bool \(1, 5, 6\)"),
-        ({"iterations": 0}, "iterations must be an integer of at least 1"),
+        ({"iterations": 0}, "iterations must be an integer of 1 to 10000"),
     ],
 )
 def test_errors(change: dict[str, Any], message: str) -> None:
