@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -146,6 +147,23 @@ void kernel_filter(const GaussianKernel<T>& kernel, Planes<const T> values, Plan
   kernel.filter(in, result, channels, transpose, threads);
 }
 
+// Lets Ctrl-C end a long computation: asks Python for signals now and then, and not so often that a thread
+// which holds the GIL is in the way.
+class Interruption {
+ public:
+  void operator()() {
+    const auto now = Clock::now();
+    if (now - asked_ < std::chrono::milliseconds(100)) return;
+    asked_ = now;
+    const nb::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point asked_ = Clock::now();
+};
+
 template <typename T>
 std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> q0, nb::list kernels,
                                            Image<const T> weights, Planes<const T> compatibility,
@@ -203,6 +221,7 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
     }
     field.kernels.push_back(kernel);
   }
+  field.between = Interruption();
   T* top = out.data();
   nb::gil_scoped_release release;
   return mean_field_forward(field, top, keep_state, threads);

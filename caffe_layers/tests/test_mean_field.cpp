@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "crfrnn/mean_field.hpp"
@@ -194,4 +195,18 @@ TEST(what_is_wrong_with_a_field_is_said) {
                           "3 sets of parameters, but 2 iterations"));
   CHECK(
       testing::contains(message([](F* f) { f->kernels[0].features.theta_x = -1; }), "theta of the position"));
+}
+
+TEST(what_is_called_between_iterations_may_end_them) {
+  RandomField<float> of(2, 3, 4, 5, 3, false);
+  std::vector<float> top(of.size());
+  int calls = 0;
+  of.field.between = [&] { ++calls; };
+  mean_field_forward(of.field, top.data(), false, 1);
+  CHECK(calls == 2 * 3);
+  of.field.between = [&] {
+    if (++calls == 8) throw std::runtime_error("enough");
+  };
+  CHECK(testing::message_of([&] { mean_field_forward(of.field, top.data(), true, 1); }) == "enough");
+  CHECK(calls == 8);
 }

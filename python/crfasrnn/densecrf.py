@@ -30,8 +30,6 @@ from crfasrnn.crf.options import are_thetas
 
 Array = npt.NDArray[Any]
 
-_UNINTERRUPTED = 20  # iterations
-
 
 class KernelType(IntEnum):
     """Shapes of pydensecrf's feature transforms. They start as the identity and nothing here trains them: all are alike."""
@@ -195,25 +193,25 @@ class DenseCRF:
         caffe.inputs.limits.MAX_ITERATIONS, TypeError if it is no number.
         """
         niter = integer("niter", niter, 0, MAX_ITERATIONS)
-        unary: Array = -self._unary.reshape(1, self._labels, *self._grid)
-        scores = unary
-        # In pieces, between which Python sees Ctrl-C; iterations go on from scores bit for bit.
-        for done in range(0, niter if self._kernels else 0, _UNINTERRUPTED):
-            before, scores = scores, np.empty_like(unary)
+        scores: Array = -self._unary
+        if niter > 0 and self._kernels:
+            unary = scores.reshape(1, self._labels, *self._grid)
+            out = np.empty_like(unary)
             _core.mean_field_forward(
                 unary,
-                before,
+                unary,
                 self._kernels,
                 np.stack(self._compatibilities)[:, None],
                 np.eye(self._labels, dtype=np.float32)[None],
                 None,
-                scores,
-                min(niter - done, _UNINTERRUPTED),
+                out,
+                niter,
                 0,  # soft-max
                 False,
                 _threads(),
             )
-        return _softmax(scores.reshape(self._unary.shape))
+            scores = out.reshape(scores.shape)
+        return _softmax(scores)
 
     def startInference(self) -> tuple[Array, Array, Array]:
         """Q before the first iteration, and two arrays of its shape for stepInference to work in."""

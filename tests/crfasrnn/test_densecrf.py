@@ -192,15 +192,3 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
 def test_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_iterations_in_pieces_are_those_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between pieces Ctrl-C is seen."""
-    random = np.random.default_rng(0)
-    crf = densecrf.DenseCRF2D(9, 8, 3)
-    crf.setUnaryEnergy(random.random((3, 72), np.float32) * 3)
-    crf.addPairwiseGaussian(2, 3)
-    crf.addPairwiseBilateral(5, 20, random.integers(0, 256, (8, 9, 3), np.uint8), 4)
-    pieces = crf.inference(45)
-    monkeypatch.setattr(densecrf, "_UNINTERRUPTED", 1000)
-    np.testing.assert_array_equal(pieces, crf.inference(45))

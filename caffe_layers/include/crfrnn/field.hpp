@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ struct Field : FieldShape {
   // For each kernel: parameter_sets matrices W_k, each classes x classes.
   std::vector<const T*> weights;
   const T* compatibility = nullptr;  // parameter_sets x classes x classes: mu
+  // Called before every iteration on the CPU, in the calling thread; what it throws ends the computation.
+  std::function<void()> between;
 };
 
 // Where the gradients go (overwritten), in the shapes of the arrays of Field; null skips one.

@@ -206,8 +206,8 @@ struct ImageArrays {
 
 // Fills top, and the state's rows if `keep`. The state's order and kernels must be there.
 template <typename T>
-void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, bool keep, ImageState<T>* state,
-                   int threads) {
+void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, const std::function<void()>& between,
+                   bool keep, ImageState<T>* state, int threads) {
   const PixelOrder& order = *state->order;
   const int iterations = model.shape.iterations;
   const std::int64_t classes = model.shape.classes;
@@ -243,6 +243,7 @@ void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, bool kee
   });
   order.clear_others(classes, arrays.top);
   for (int t = 0; t < iterations; ++t) {
+    if (between) between();
     pass.blur(false);
     const std::vector<ClassMatrix<T>>& matrices = model.sets[model.shape.set_of(t)].forward;
     if (keep) {
@@ -308,7 +309,7 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const Field<T>& field, T* 
     if (order->points() > 0) {
       image.kernels = kernels_of_image(field, order, n, &shared, threads);
       image_forward(*model, ImageArrays<T>{field.unary + n * size, field.q0 + n * size, top + n * size},
-                    keep_state, &image, threads);
+                    field.between, keep_state, &image, threads);
     } else {
       std::fill_n(top + n * size, size, T(0));
     }

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import mean_field_in_plain_torch as plain
@@ -230,3 +232,34 @@ def test_a_copied_state_is_reported() -> None:
         out = ops.mean_field_kernels(unary, q0, [Kernel(2.0)], weights, mu, iterations=2)
     with pytest.raises(RuntimeError, match="copy does not carry it"):
         out.sum().backward()
+
+
+LONG = """
+import signal, time
+import numpy as np, torch
+from crfasrnn import CrfRnn, densecrf
+
+def layer():
+    crf = CrfRnn(21, iterations=10_000).requires_grad_(False)
+    crf(torch.randn(1, 21, 200, 200), 255 * torch.rand(1, 3, 200, 200))
+
+def dense():
+    crf = densecrf.DenseCRF2D(200, 200, 21)
+    crf.setUnaryEnergy(np.random.default_rng(0).random((21, 40_000), np.float32))
+    crf.addPairwiseGaussian(3, 3)
+    crf.inference(10_000)
+
+for run in (layer, dense):
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    started = time.monotonic()
+    try:
+        run()
+    except KeyboardInterrupt:
+        print(run.__name__, time.monotonic() - started < 10)
+"""
+
+
+def test_ten_thousand_iterations_end_at_a_signal() -> None:
+    done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=False, timeout=100)
+    assert done.stdout.split() == ["layer", "True", "dense", "True"], done.stderr
