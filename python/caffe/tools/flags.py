@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import caffe
 from caffe.errors import CaffeError
+from caffe.logs.ending import ended
 from caffe.logs.glog import init_log, signed
 
 logger = signed("caffe.cpp")
@@ -103,32 +104,26 @@ def run_tool(
     words: the least and the largest number of positional words; any other number prints `usage`. Returns the exit status: 0, or
     1 with one message on stderr where body raises CaffeError. -version prints Caffe's version and the package's.
     """
-    flags = flags_class()
     line = sys.argv[1:] if arguments is None else arguments
     if {"-version", "--version"} & set(line):
         print(f"caffe version {caffe.__version__} (crfasrnn {package_version()})")
         return 0
-    try:
+
+    def run() -> int:
+        flags = flags_class()
         given = parse(line, flags)
         if given is None or not words[0] <= len(given) <= words[1]:
             print(usage, file=sys.stderr)
             return 0 if given is None else 1
         init_log()
         return body(given, flags)
-    except CaffeError as error:
-        init_log()
-        logger.critical("%s", error)
-        return 1
-    except MemoryError:
-        print("out of memory", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; keep Python's exit from complaining too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+    return ended(run, _complain)
+
+
+def _complain(sentence: str) -> None:
+    init_log()
+    logger.critical("%s", sentence)
 
 
 @dataclass

@@ -32,8 +32,8 @@ def add_arguments(parser: options.Parser) -> None:
     split = kinds.add_parser("split", help="draw train.txt and val.txt from a data set's images, for --list")
     dataset_options.add_dataset(split)
     split.add_argument("--output", type=Path, required=True, help="folder for the two lists")
-    split.add_argument("--share", type=float, default=0.2, help="of the images that go to val.txt (0.2)")
-    split.add_argument("--seed", type=int, default=1, help="of the draw (1)")
+    split.add_argument("--share", type=options.number, default=0.2, help="of the images that go to val.txt (0.2)")
+    split.add_argument("--seed", type=options.seed, default=1, help="of the draw (1)")
     split.set_defaults(run=_split)
 
     check = kinds.add_parser("check", help="read a whole data set: every problem, and the counts of each class")
@@ -47,7 +47,7 @@ def add_arguments(parser: options.Parser) -> None:
     sizes.add_argument("--max-side", type=options.positive, help="reduce larger images to this largest side")
     sizes.add_argument("--scales", type=options.sizes, help="several such sides, e.g. 256,384: one entry for each")
     databases.add_argument("--mirror", action="store_true", help="add every image mirrored left to right, too")
-    databases.add_argument("--seed", type=int, default=1, help="of the order of the entries (1)")
+    databases.add_argument("--seed", type=options.seed, default=1, help="of the order of the entries (1)")
     databases.set_defaults(run=_lmdb)
 
 

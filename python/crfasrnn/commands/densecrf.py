@@ -18,11 +18,13 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument(
         "--classes", type=options.class_count, help="number of labels of a label map (those that occur)"
     )
-    parser.add_argument("--certainty", type=float, default=0.7, help="of each label of a label map (0.7)")
+    parser.add_argument("--certainty", type=options.number, default=0.7, help="of each label of a label map (0.7)")
     parser.add_argument("--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them")
     parser.add_argument("--iterations", type=options.positive, help="of mean field (10)")
-    parser.add_argument("--spatial", type=float, nargs=2, metavar=("PIXELS", "WEIGHT"), help="(3 3)")
-    parser.add_argument("--bilateral", type=float, nargs=3, metavar=("PIXELS", "COLOUR", "WEIGHT"), help="(80 13 10)")
+    parser.add_argument("--spatial", type=options.number, nargs=2, metavar=("PIXELS", "WEIGHT"), help="(3 3)")
+    parser.add_argument(
+        "--bilateral", type=options.number, nargs=3, metavar=("PIXELS", "COLOUR", "WEIGHT"), help="(80 13 10)"
+    )
     options.add_exif(parser)
     parser.set_defaults(run=_refine)
 

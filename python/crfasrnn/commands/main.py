@@ -12,7 +12,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
-from caffe.errors import CaffeError
+from caffe.logs.ending import ended
 from caffe.logs.glog import init_log
 from caffe.tools.flags import package_version
 from crfasrnn.commands import options
@@ -68,17 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A name of a file need not be text that the terminal can show.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        arguments = command_line().parse_args(argv)
-        init_log(min_level=1)  # warnings, above all: layers that got no weights
-        try:
-            return int(arguments.run(arguments))
-        except (CaffeError, OSError) as problem:
-            print(f"error: {problem}", file=sys.stderr)
-            return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return ended(lambda: _run(argv), lambda sentence: print(f"error: {sentence}", file=sys.stderr))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = command_line().parse_args(argv)
+    init_log(min_level=1)  # warnings, above all: layers that got no weights
+    options.refuse_to_overwrite(arguments)
+    return int(arguments.run(arguments))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any, NoReturn
 
 from caffe import mode
+from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 
 
@@ -40,6 +42,25 @@ def positive_count(text: str) -> int:
     return number
 
 
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return found
+
+
+def seed(text: str) -> int:
+    """What a random generator may start from."""
+    found = int(text) if text.isdecimal() and len(text) < 20 else -1
+    if not 0 <= found < 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed, 0 to {(1 << 63) - 1}")
+    return found
+
+
 def class_count(text: str) -> int:
     """A number of classes."""
     number = int(text) if text.isdecimal() else 0
@@ -65,6 +86,26 @@ def class_ids(text: str) -> list[int]:
     if len(ids) != len(parts) or any(number > VOID for number in ids) or len(set(ids)) != len(ids):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12")
     return ids
+
+
+# The arguments that name what a command writes.
+_WRITTEN = ("output", "target", "json", "per_image", "archive", "write_docs")
+
+
+def refuse_to_overwrite(arguments: argparse.Namespace) -> None:
+    """Raise CaffeError where a file that the command is to write is one that it is to read, under whatever name."""
+    given = [
+        (name, path)
+        for name, value in vars(arguments).items()
+        for path in (value if isinstance(value, list) else [value])
+        if isinstance(path, Path) and path.is_file()
+    ]
+    for name, path in given:
+        for other, read in given:
+            if name in _WRITTEN and other not in _WRITTEN and path.samefile(read):
+                raise CaffeError(
+                    f"{str(path)!r} would be overwritten, which is to be read: give another name for the result"
+                )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -48,13 +48,13 @@ def add_arguments(parser: options.Parser) -> None:
     run = parser.add_argument_group("how long, and where")
     run.add_argument("--iterations", type=options.positive_count, help="steps (the recipe's)")
     run.add_argument("--test-interval", type=options.positive_count, help="steps between tests (a tenth of all)")
-    run.add_argument("--seed", type=int, default=1, help="of dropout and random weights (1)")
+    run.add_argument("--seed", type=options.seed, default=1, help="of dropout and random weights (1)")
     run.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
     run.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
     run.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
-    run.add_argument("--budget-minutes", type=float, help="stop after so long, with a snapshot")
+    run.add_argument("--budget-minutes", type=options.number, help="stop after so long, with a snapshot")
     add_variant(parser)
     parser.set_defaults(run=_train)
 
@@ -79,7 +79,7 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     crf.add_argument("--relu", action="store_true", help="scores become Q by ReLU instead of softmax (section 6)")
     crf.add_argument("--robust-loss", action="store_true", help="robust log-likelihood instead of the softmax loss")
     crf.add_argument(
-        "--width", type=float, default=1, help="factor of the channels (1); other networks start from scratch"
+        "--width", type=options.number, default=1, help="factor of the channels (1); other networks start from scratch"
     )
 
 

@@ -32,7 +32,7 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument("--fine", type=int, default=50, help="settings to try around the best, at most (50)")
     parser.add_argument("--folds", type=int, default=5, help="of the cross-validation (5)")
     parser.add_argument("--iterations", type=options.sizes, default=[5, 10], help="of mean field, to draw from (5,10)")
-    parser.add_argument("--seed", type=int, default=1, help="of the draws and folds (1)")
+    parser.add_argument("--seed", type=options.seed, default=1, help="of the draws and folds (1)")
     parser.add_argument(
         "--processes", type=options.positive, default=os.cpu_count() or 1, help="to share the images among (all CPUs)"
     )

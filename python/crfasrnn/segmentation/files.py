@@ -35,7 +35,7 @@ def segment_files(
     A damaged image is reported on stderr and the others are still segmented. Returns the exit status: 1 if any failed.
     Raises CaffeError, before anything is written, if a file is missing or the model does not load.
     """
-    _check_names(images)
+    _check_names(images, output)
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
     make_folder(output)
     status = 0
@@ -55,8 +55,8 @@ def segment_files(
     return status
 
 
-def _check_names(images: Sequence[Path]) -> None:
-    """Refuse, before any work, files that are missing and files whose results would have the same name."""
+def _check_names(images: Sequence[Path], output: Path) -> None:
+    """Refuse, before any work, files that are missing, and those whose results would have one name or that of an image."""
     seen: dict[str, Path] = {}
     for path in images:
         if not path.is_file():
@@ -64,16 +64,26 @@ def _check_names(images: Sequence[Path]) -> None:
         if path.stem in seen:
             raise CaffeError(f"{str(seen[path.stem])!r} and {str(path)!r} would write results of the same name")
         seen[path.stem] = path
+    for path in images:
+        written = next((r for r in _results(output, path.stem) if r.is_file() and any(map(r.samefile, images))), None)
+        if written is not None:
+            raise CaffeError(
+                f"{str(written)!r} would be overwritten by the result for {str(path)!r}: give another --output"
+            )
+
+
+def _results(output: Path, stem: str) -> list[Path]:
+    """Where labels, overlay and probabilities of an image go."""
+    return [output / f"{stem}_{what}" for what in ("labels.png", "overlay.png", "probabilities.npy")]
 
 
 def write_results(output: Path, stem: str, image: np.ndarray, result: Segmentation) -> list[Path]:
     """Write the pictures of one result; returns their paths."""
-    labels, picture = output / f"{stem}_labels.png", output / f"{stem}_overlay.png"
+    labels, picture, planes = _results(output, stem)
     write_labels(labels, result.labels, result.palette)
     write_image(picture, overlay(image, result))
     if result.probabilities is None:
         return [labels, picture]
-    planes = output / f"{stem}_probabilities.npy"
     with atomic_path(planes) as temporary:
         np.save(temporary, result.probabilities)
     return [labels, picture, planes]

@@ -96,7 +96,7 @@ def test_wrong_command_lines_give_one_line(
     ("problem", "code", "line"),
     [
         (CaffeError("what is wrong"), 1, "error: what is wrong\n"),
-        (FileNotFoundError(2, "No such file", "x"), 1, "error: [Errno 2] No such file: 'x'\n"),
+        (FileNotFoundError(2, "No such file", "x"), 1, "error: x: No such file\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

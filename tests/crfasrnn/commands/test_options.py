@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from support.commands import refusal
 
 from crfasrnn.commands import options
+from crfasrnn.pictures.label_maps import write_labels
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,18 @@ def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert ended.value.code == 2
     error = capsys.readouterr().err
     assert error == "error: argument --size: '0' is not a size in pixels, 1 to 65536 (see paint --help)\n"
+
+
+def test_what_is_read_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photograph = tmp_path / "photo.png"
+    write_labels(photograph, np.zeros((4, 5), np.uint8))
+    (tmp_path / "same.png").symlink_to(photograph)
+    before = photograph.read_bytes()
+    for output in (photograph, tmp_path / "same.png", tmp_path / "." / "photo.png"):
+        message = refusal(capsys, "densecrf", photograph, photograph, "-o", output)
+        assert f"{str(output)!r} would be overwritten, which is to be read" in message
+    labels = tmp_path / "photo_labels.png"
+    labels.write_bytes(before)
+    message = refusal(capsys, "segment", photograph, labels, "--output", tmp_path)
+    assert f"{str(labels)!r} would be overwritten by the result for {str(photograph)!r}" in message
+    assert photograph.read_bytes() == labels.read_bytes() == before
