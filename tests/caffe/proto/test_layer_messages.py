@@ -95,7 +95,7 @@ def test_network_programs() -> None:
     assert caffe.Net(net, caffe.TEST).blobs["y"].data.shape == (4, 2, 3)
     n.y = L.Permute(n.x, ordre=[2, 0, 1])
     with pytest.raises(
-        CaffeError, match="PermuteParameter nor LayerParameter has no field 'ordre'; did you mean 'order'"
+        CaffeError, match="neither PermuteParameter nor LayerParameter has a field 'ordre'; did you mean 'order'"
     ):
         n.to_proto()
 
