@@ -195,7 +195,8 @@ class Blob:
 
     @tensor.setter
     def tensor(self, value: torch.Tensor) -> None:
-        self.reshape(*value.shape)
+        if value.shape != self._shape:
+            self.reshape(*value.shape)
         self._data.assign(value)
 
     def discard_data(self) -> None:

@@ -232,11 +232,6 @@ class TorchLayer(Layer):
             self._read = (inputs, params) if self.will_run_backward else None
             with torch.no_grad():
                 outputs = self.compute(inputs, params)
-        self._check_computed(outputs, top)
-        for blob, value in zip(top, outputs):
-            blob.tensor = value
-
-    def _check_computed(self, outputs: Sequence[torch.Tensor], top: Sequence[Blob]) -> None:
         # A tensor alone would pass for a sequence of its rows.
         if isinstance(outputs, torch.Tensor) or len(outputs) < len(top):
             found = "one tensor" if isinstance(outputs, torch.Tensor) else f"{len(outputs)} tensors"
@@ -244,16 +239,21 @@ class TorchLayer(Layer):
                 f"layer '{self.name}' ({self.type}): compute returned {found}, not a list of {len(top)} for its tops"
             )
         for blob, value in zip(top, outputs):
-            # How many items there are may depend on the data, as in Filter.
-            if (
-                value.dtype != torch.float32
-                or value.ndim != len(blob.shape)
-                or tuple(value.shape[1:]) != blob.shape[1:]
-            ):
-                raise CaffeError(
-                    f"layer '{self.name}' ({self.type}): compute returned {value.dtype} of shape {tuple(value.shape)}, "
-                    f"where top_shapes promised torch.float32 of shape {blob.shape}"
-                )
+            if value.shape != blob.shape or value.dtype is not torch.float32:
+                self._check_computed(value, blob)
+            blob.tensor = value
+
+    def _check_computed(self, value: torch.Tensor, blob: Blob) -> None:
+        # How many items there are may depend on the data, as in Filter.
+        if (
+            value.dtype is not torch.float32
+            or value.ndim != len(blob.shape)
+            or tuple(value.shape[1:]) != blob.shape[1:]
+        ):
+            raise CaffeError(
+                f"layer '{self.name}' ({self.type}): compute returned {value.dtype} of shape {tuple(value.shape)}, "
+                f"where top_shapes promised torch.float32 of shape {blob.shape}"
+            )
 
     def _recorded(
         self, inputs: Sequence[torch.Tensor], params: Sequence[torch.Tensor], top: Sequence[Blob]
