@@ -49,7 +49,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     places = _convolutions(prefix)
     _check_is_vgg16(weights, prefix, places, name)
     head = {"fc6": "classifier.0", "fc7": "classifier.3"} if prefix else {"fc6": "31", "fc7": "33"}
-    pairs = {layer: _pair(weights, place) for layer, place in {**places, **head}.items() if f"{place}.weight" in weights}
+    pairs = {
+        layer: _pair(weights, place) for layer, place in {**places, **head}.items() if f"{place}.weight" in weights
+    }
     without_classifier = any(np.isnan(pairs[layer][0]).any() for layer in head if layer in pairs)
     if without_classifier:
         pairs = {layer: pair for layer, pair in pairs.items() if layer not in head}

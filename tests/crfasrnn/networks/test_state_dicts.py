@@ -63,9 +63,9 @@ def test_torchvisions_network_says_the_same_on_caffes_input(tmp_path: Path, imag
     # Padding with zeros is another grey in both, which the whole net sees a little.
     np.testing.assert_allclose(scores, expected, atol=2e-3 * float(expected.abs().max()))
     swapped = np.ascontiguousarray(image[..., ::-1])
-    assert float((caffe_scores(tmp_path / "vgg16.pth", swapped, "fc7").flatten(1) - expected).abs().max()) > 0.05 * float(
-        expected.abs().max()
-    )
+    assert float(
+        (caffe_scores(tmp_path / "vgg16.pth", swapped, "fc7").flatten(1) - expected).abs().max()
+    ) > 0.05 * float(expected.abs().max())
 
 
 @pytest.mark.parametrize("nan", [False, True], ids=["SSD's names", "torchvision's names and a classifier of NaN"])

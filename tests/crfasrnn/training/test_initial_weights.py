@@ -11,6 +11,8 @@ from support.crfasrnn.training import quiet, slim
 
 import caffe
 from caffe.errors import CaffeError
+from caffe.net.weights import copy_weights
+from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import VOC_CLASSES, Classes
 from crfasrnn.networks import recipes
 from crfasrnn.networks.recipes import RecipeOptions
@@ -30,14 +32,13 @@ def test_choosing_classes_is_slicing(tmp_path: Path, recipe: str) -> None:
     for blobs in nets[21].params.values():
         for blob in blobs:
             blob.data[...] = rng.normal(size=blob.shape)
-    source, target = tmp_path / "source.caffemodel", tmp_path / "target.caffemodel.h5"
-    nets[21].save(str(source))
+    source = [LayerBlobs(name, "", [blob.data.copy() for blob in blobs]) for name, blobs in nets[21].params.items()]
     ids = [VOC_CLASSES.index(name) for name in ("background", "dog", "cat")]
     kept = initial_weights.class_choice(("background", "dog", "yeti", "cat"), VOC_CLASSES)
     assert kept == [ids[0], ids[1], None, ids[2]]
     initial = {name: [blob.data.copy() for blob in blobs] for name, blobs in nets[4].params.items()}
-    initial_weights.convert(source, target, nets[4], kept)
-    nets[4].copy_from(target)
+    chosen = initial_weights.chosen(source, nets[4], kept, "source")
+    copy_weights(nets[4].nodes, nets[4].parameters, chosen, "source", "net")
     known = [0, 1, 3]
     for name, blobs in nets[4].params.items():
         old = nets[21].params[name]
