@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.layers.fillers import fill
 from caffe.logs.glog import signed
 from caffe.net.net import Net
 from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
+from caffe.proto import caffe_pb2
 from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.networks.weight_files import read_weights
@@ -19,6 +21,7 @@ from crfasrnn.training.job import Job
 
 logger = signed("crfasrnn.py")
 
+_LEARNED_BEFORE = ("conv", "fc")  # how the names of layers that VGG-16 has begin
 _HEAD = ("fc6", "fc7")  # VGG-16's classifier but for its last layer
 
 
@@ -41,13 +44,14 @@ def chosen(layers: Sequence[LayerBlobs], net: Net, kept: Sequence[int | None] | 
                 f"{source}: layer {name!r} has {_shapes(layer.blobs)}, the network {_shapes(_targets(net, name))}: the file "
                 "is of another network, or was trained with another recipe, --width or number of classes"
             )
-    if not any(layer.name in net.params for layer in layers):
+    fitting = [layer for layer in layers if layer.name not in misfits]
+    if not any(layer.name in net.params for layer in fitting):
         raise CaffeError(
-            f"{source}: none of its layers ({_listed([layer.name for layer in layers])}) is in the network, which has "
+            f"{source}: none of its layers ({_listed([layer.name for layer in layers])}) fits one of the network, which has "
             f"{_listed(list(net.params))}. Published VGG-16 files that fit are listed by `crfasrnn data sources`"
         )
     _check_head(list(misfits), layers, net, source)
-    return [layer for layer in layers if layer.name not in misfits]
+    return fitting
 
 
 def _as_convolution(layer: LayerBlobs, net: Net) -> LayerBlobs:
@@ -179,11 +183,17 @@ def load(net: Net, job: Job, classes: Classes) -> None:
 
 
 def _initialize(net: Net) -> None:
-    """What a net without given weights needs: upsampling that is not all zero, with a warning for each such layer."""
+    """What a net without given weights needs: random convolutions, and upsampling that is not all zero; with warnings.
+
+    The networks leave their trunk without fillers, hence zero, since it comes from a file; scores start from zero always.
+    """
     logger.warning(
         "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
-        "Give --weights with VGG-16's trunk."
+        "Give --weights with VGG-16 (`crfasrnn data sources`)."
     )
+    for name, blobs in net.params.items():
+        if name.startswith(_LEARNED_BEFORE) and not blobs[0].data.any():
+            fill(blobs[0], caffe_pb2.FillerParameter(type="msra"))
     diagonal_bilinear(net.layers)
 
 
