@@ -50,7 +50,7 @@ def chosen(layers: Sequence[LayerBlobs], net: Net, kept: Sequence[int | None] | 
             f"{source}: none of its layers ({_listed([layer.name for layer in layers])}) fits one of the network, which has "
             f"{_listed(list(net.params))}. Published VGG-16 files that fit are listed by `crfasrnn data sources`"
         )
-    _check_head(list(misfits), layers, net, source)
+    _check_learnable(list(misfits), fitting, net, source)
     return fitting
 
 
@@ -80,15 +80,19 @@ def _targets(net: Net, name: str) -> list[np.ndarray]:
     return [np.asarray(blob.data) for blob in net.params[name]] if name in net.params else []
 
 
-def _check_head(misfits: Sequence[str], layers: Sequence[LayerBlobs], net: Net, source: str) -> None:
-    """Warn of fc6 and fc7 that do not fit; raise CaffeError if the net cannot be learned without them, being zero."""
-    lacking = [name for name in _HEAD if name in net.params and name not in {layer.name for layer in layers}]
-    dead = [name for name in [*misfits, *lacking] if not _targets(net, name)[0].any()]
+def _check_learnable(misfits: Sequence[str], fitting: Sequence[LayerBlobs], net: Net, source: str) -> None:
+    """Warn of fc6 and fc7 that do not fit; raise CaffeError if the net cannot be learned without what it lacks, being zero."""
+    there = {layer.name for layer in fitting}
+    dead = [
+        name
+        for name in net.params
+        if name.startswith(_LEARNED_BEFORE) and name not in there and not _targets(net, name)[0].any()
+    ]
     if dead:
         raise CaffeError(
-            f"{source}: its {', '.join(dead)} is missing or of another shape than {_shapes(_targets(net, dead[0]))}, and this "
-            "network starts from VGG-16's own. Take a file with the whole classifier (`crfasrnn data sources`: Oxford's or "
-            "torchvision's), or a slim recipe, which learns these layers anew"
+            f"{source}: {_listed(dead)} is missing or of another shape than {_shapes(_targets(net, dead[0]))}, and this network "
+            "starts from VGG-16's own. Take a file with the whole of VGG-16 (`crfasrnn data sources`: Oxford's or torchvision's); "
+            "for one without the classifier fc6 and fc7 there are the slim recipes, which learn these anew"
         )
     for name in misfits:
         logger.warning(

@@ -160,7 +160,7 @@ def test_the_reduced_vgg16_starts_slim_networks_and_no_others(
     assert all(net.params[name][0].data.any() for name in CONVOLUTIONS)
     np.testing.assert_array_equal(net.params["fc6"][0].data, fc6)
     assert any("fc6 is not taken" in line and "512 x 8 x 3 x 3" in line for line in warnings)
-    with pytest.raises(CaffeError, match=r"its fc6 is missing or of another shape than 16 x 8 x 7 x 7.*slim recipe"):
+    with pytest.raises(CaffeError, match=r"fc6 is missing or of another shape than 16 x 8 x 7 x 7.*slim recipe"):
         load(narrow_net(monkeypatch, tmp_path, "fcn32s"), path)
 
 
@@ -176,6 +176,19 @@ def test_files_of_other_networks_are_explained(tmp_path: Path, monkeypatch: pyte
         CaffeError, match=r"'conv1_1' has 64 x 3 x 3 x 3 and 64, the network 8 x 3 x 3 x 3 and 8: .*another"
     ):
         load(net, path)
+
+
+def test_a_part_of_vgg16_that_leaves_zeros_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = vgg16_arrays((WIDTH, 7, 7))
+    trunk = {f"{name}_{kind}": blob for name in CONVOLUTIONS for kind, blob in zip("wb", arrays[name], strict=True)}
+    path = tmp_path / "vgg16_trunk.npz"
+    np.savez(path, **trunk)  # type: ignore[arg-type]
+    load(narrow_net(monkeypatch, tmp_path, "slim-fcn8s"), path)
+    with pytest.raises(CaffeError, match="fc6, fc7 is missing"):
+        load(narrow_net(monkeypatch, tmp_path, "fcn32s"), path)
+    np.savez(path, **{key: trunk[key] for key in list(trunk)[:-2]})  # type: ignore[arg-type]
+    with pytest.raises(CaffeError, match="conv5_3 is missing"):
+        load(narrow_net(monkeypatch, tmp_path, "slim-fcn8s"), path)
 
 
 @pytest.mark.parametrize("recipe", ["fcn32s", "slim-fcn8s"])
