@@ -35,6 +35,7 @@ $(READY): $(VENV)/bin/python $(NATIVE)
 
 demo: setup
 	$(BIN)/python scripts/demo.py
+	@command -v crfasrnn > /dev/null || echo "For photographs of your own: . $(BIN)/activate, then crfasrnn segment PHOTOGRAPH"
 
 # As many processes as cores, each computing with one thread.
 test: setup

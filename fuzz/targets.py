@@ -18,6 +18,7 @@ import h5py
 import lmdb
 import numpy as np
 import scipy.io
+import torch
 from PIL import Image
 
 import caffe
@@ -36,6 +37,7 @@ from crfasrnn.datasets.lists import read_names
 from crfasrnn.datasets.matfile import read_label_map
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.figures.curves import read_events
+from crfasrnn.networks.state_dicts import read_state_dict
 from crfasrnn.networks.weight_files import read_trunk
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
@@ -236,6 +238,12 @@ def _our_targets() -> Iterator[tuple[str, Target]]:
     yield "mask", Target(read_labels, masks, suffix=".png")
     weights = {"conv1_1_w": np.ones((2, 3, 3, 3), np.float32), "conv1_1_b": np.zeros(2, np.float16)}
     yield "npz-weights", Target(read_trunk, _archive(weights), suffix=".npz")
+    tensors = {"features.0.weight": torch.ones(2, 3, 3, 3), "features.0.bias": torch.zeros(2)}
+    for archive in (True, False):
+        saved = written(
+            lambda p, zipped=archive: torch.save(tensors, p, _use_new_zipfile_serialization=zipped), suffix=".pth"
+        )
+        yield f"state-dict-{'archive' if archive else 'plain'}", Target(read_state_dict, saved, suffix=".pth")
     scores = np.full((2, 3, 4), 0.5, np.float16)
     yield "npz-probabilities", Target(read_probabilities, _archive({"scores": scores}), suffix=".npz")
     yield (

@@ -16,6 +16,7 @@ from caffe.files import write_text
 from caffe.proto import model_file, solver_state, text
 from crfasrnn.claims import remembered
 from crfasrnn.datasets.lists import read_lines
+from crfasrnn.networks.state_dicts import read_state_dict
 from crfasrnn.networks.weight_files import read_trunk
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
@@ -47,6 +48,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "list": read_lines,
     "facts": remembered,
     "trunk": read_trunk,
+    "state dict": read_state_dict,
     "probabilities": read_probabilities,
     "Data": net_of('type: "Data" data_param { source: "PATH" batch_size: 1 }'),
     "ImageData": net_of('type: "ImageData" image_data_param { source: "PATH" batch_size: 1 }'),

@@ -19,6 +19,7 @@ from support.crfasrnn.datasets import make_sbd, make_voc
 from support.crfasrnn.training import own_pictures
 from support.reference_data import REPOSITORY
 
+from caffe.proto.model_file import write_model_hdf5
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
 
@@ -27,6 +28,7 @@ CLASSES = (8, 10, 12, 13, 15, 17)  # of the bundled model, in VOC's numbers, wit
 
 # Beginnings of commands that are left out, and why.
 OMITTED = {
+    ". .venv/bin/activate": "needs what make demo sets up",
     "make demo": "sets up .venv; README's shortest command is run by hand",
     "make test": "runs this test",
     "make caffe-plugin": "needs a genuine Caffe: tests/plugin builds and runs it",
@@ -47,8 +49,7 @@ SHORTENED = {
     "crfrnn_iter_1000": "crfrnn_iter_2",
     "-iterations 231": "-iterations 2",
     "-phase TEST -iterations 5": "-phase TEST -iterations 1",
-    "crfasrnn train slim-fcn8s --data own --weights vgg16_trunk.npz": "crfasrnn train slim-fcn8s --data own --scratch "
-    "--width 0.05 --iterations 3",
+    "--data own --weights VGG_ILSVRC_16_layers.caffemodel": "--data own --scratch --width 0.05 --iterations 3",
     "crfasrnn train slim-crfrnn --data own": "crfasrnn train slim-crfrnn --data own --width 0.05 --iterations 2",
     "--probabilities DIR --output tuned": "--probabilities DIR --output tuned --coarse 2 --fine 1 --folds 2 --processes 1",
     # Few and small images.
@@ -98,12 +99,12 @@ def _label_maps(stem: str, count: int) -> dict[str, np.ndarray]:
     return maps
 
 
-def _small_trunk(path: Path) -> None:
-    """As the file of VGG-16's convolutions, but its first two layers only."""
+def _small_vgg16(path: Path) -> None:
+    """As Oxford's file, but its first two layers only."""
     rng = np.random.default_rng(0)
     shapes = {"conv1_1": (64, 3, 3, 3), "conv1_2": (64, 64, 3, 3)}
-    arrays = {f"{name}_w": rng.normal(0, 0.05, shape).astype(np.float16) for name, shape in shapes.items()}
-    np.savez(path, **arrays, **{f"{name}_b": np.zeros(shape[0], np.float16) for name, shape in shapes.items()})
+    blobs = [[rng.normal(0, 0.05, shape), np.zeros(shape[0])] for shape in shapes.values()]
+    write_model_hdf5(path, list(shapes), blobs)
 
 
 def _prototxts(folder: Path) -> None:
@@ -158,7 +159,7 @@ def workplace(folder: Path) -> None:
     }
     make_sbd(folder / "benchmark_RELEASE" / "dataset", sbd)  # which knows no void
     own_pictures(folder, 6)
-    _small_trunk(folder / "vgg16_trunk.npz")
+    _small_vgg16(folder / "VGG_ILSVRC_16_layers.caffemodel")
     # What another classifier says: labels of the photograph and, of seven classes, of val; and probabilities.
     labels = np.zeros(cat.shape[:2], np.uint8)
     labels[10:30, 20:60] = 8

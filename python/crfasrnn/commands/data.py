@@ -21,7 +21,7 @@ def add_arguments(parser: options.Parser) -> None:
     kinds = parser.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
 
     sources = kinds.add_parser(
-        "sources", help="where the public data sets are, and how to check them; downloads nothing"
+        "sources", help="where public data sets and VGG-16 are, and how to check them; downloads nothing"
     )
     sources.set_defaults(run=_sources)
 

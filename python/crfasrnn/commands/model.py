@@ -14,10 +14,12 @@ def add_arguments(parser: options.Parser) -> None:
 
     convert = kinds.add_parser(
         "convert",
-        help="VGG-16's convolutions from a NumPy file to weights that the networks load by layer name",
-        description="The NumPy file holds conv1_1_w (O x I x H x W, for BGR input minus the mean), conv1_1_b, ... conv5_3_b.",
+        help="VGG-16's convolutions from any file of them to weights that the networks load by layer name",
+        description="Reads VGG-16 of Caffe (.caffemodel), of torchvision or SSD (.pth, made fit for BGR input minus the mean), and "
+        "NumPy's .npz with conv1_1_w (O x I x H x W, for that input), conv1_1_b, ... conv5_3_b. `crfasrnn data sources` says where "
+        "they are published.",
     )
-    convert.add_argument("source", type=Path, metavar="TRUNK.npz")
+    convert.add_argument("source", type=Path, metavar="VGG16", help=".caffemodel, .caffemodel.h5, .pth or .npz")
     convert.add_argument("target", type=Path, metavar="OUTPUT", help="HDF5 model file to write, .caffemodel.h5")
     convert.set_defaults(run=_convert)
 

@@ -110,7 +110,11 @@ def refuse_to_overwrite(arguments: argparse.Namespace) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The options that name a model and how images are prepared for it."""
-    parser.add_argument("--model", default="voc-animals-slim", help="a bundled model's name or a deploy prototxt")
+    parser.add_argument(
+        "--model",
+        default="voc-animals-slim",
+        help="a bundled model's name, a network's such as voc21/crfrnn, or a deploy prototxt",
+    )
     parser.add_argument("--weights", type=Path, help=".caffemodel or .caffemodel.h5 (a bundled model has its own)")
     parser.add_argument(
         "--size", type=size, help="'native', or the largest side in pixels to which larger images are reduced"

@@ -33,7 +33,8 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument(
         "--weights",
         type=Path,
-        help="to start from: .caffemodel, .caffemodel.h5, or .npz of VGG-16's trunk (the result of the recipe before, in DATA)",
+        help="to start from: .caffemodel, .caffemodel.h5, or VGG-16 as .caffemodel, .pth or .npz, see `crfasrnn data sources` "
+        "(the result of the recipe before, in DATA)",
     )
     parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
     classes = parser.add_argument_group("classes (found in the data)").add_mutually_exclusive_group()
@@ -136,7 +137,8 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
         return arguments.weights
     if recipe.start is None:
         raise CaffeError(
-            f"{arguments.recipe} starts from VGG-16's trunk: give it with --weights, or --scratch for random weights"
+            f"{arguments.recipe} starts from VGG-16: give it with --weights (`crfasrnn data sources` says where it is "
+            "published), or --scratch for random weights"
         )
     path = arguments.data / recipe.start / FINAL
     if not path.is_file():

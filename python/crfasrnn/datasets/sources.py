@@ -1,4 +1,4 @@
-"""Where the public data sets are published, what their archives weigh, and how to check them. Nothing is downloaded."""
+"""Where data sets and VGG-16 are published, what their files weigh, and how to check them. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Archive:
-    """One file to download; size in bytes and MD5 where known, else None."""
+    """One file to download; size in bytes and MD5 or SHA-256 where known, else None."""
 
     url: str
     size: int | None = None
     md5: str | None = None
+    sha256: str | None = None
 
     def text(self) -> str:
         """Address, size and how to check the file."""
         size = "size not known here" if self.size is None else f"{self.size:,} bytes"
-        checksum = "checksum not known here" if self.md5 is None else f"md5 {self.md5}"
-        return f"  {self.url}\n      {size}; {checksum}"
+        known = [f"{kind} {value}" for kind, value in (("md5", self.md5), ("sha256", self.sha256)) if value is not None]
+        return f"  {self.url}\n      {size}; {', '.join(known) or 'checksum not known here'}"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its archives, how it is used, and under which terms."""
+    """A data set or a model: its files, how it is used, and under which terms."""
 
     title: str
     archives: tuple[Archive, ...]
@@ -33,6 +34,33 @@ _VOC = "http://host.robots.ox.ac.uk/pascal/VOC"
 _COCO = "http://images.cocodataset.org"
 
 SOURCES = (
+    Source(
+        "VGG-16, ImageNet's classifier that trainings start from (Simonyan and Zisserman 2015; Oxford's: CC BY 4.0)",
+        (
+            Archive(
+                "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel",
+                553_432_081,
+                sha256="a6196bc498e45ea4cb2637114ae8db9410cf1556fd60a55ae93272371beba197",
+            ),
+            Archive(
+                "https://download.pytorch.org/models/vgg16-397923af.pth",
+                553_433_881,
+                sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            ),
+        ),
+        "crfasrnn train slim-fcn8s --data own --weights VGG_ILSVRC_16_layers.caffemodel\n"
+        "  (either file, for every recipe; torchvision's, from RGB between 0 and 1, is made fit for Caffe's BGR from 0 to 255.\n"
+        "  The fully convolutional vgg16-fcn.caffemodel of FCN is Oxford's in another shape, and is read too.)",
+    ),
+    Source(
+        "VGG-16 with a reduced classifier, of which the convolutions are taken (slim recipes; terms: their authors')",
+        (
+            Archive("http://cs.unc.edu/~wliu/projects/ParseNet/VGG_ILSVRC_16_layers_fc_reduced.caffemodel"),
+            Archive("https://s3.amazonaws.com/amdegroot-models/vgg16_reducedfc.pth"),
+            Archive("https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth"),
+        ),
+        "crfasrnn train slim-fcn8s --data own --weights vgg16_reducedfc.pth",
+    ),
     Source(
         "PASCAL VOC (terms: Flickr's, research)",
         (
@@ -91,5 +119,5 @@ def instructions() -> str:
         "\n".join([source.title, *(archive.text() for archive in source.archives), f"  {source.usage}"])
         for source in SOURCES
     ]
-    head = "Download and unpack what you need yourself (e.g. wget -c URL; md5sum FILE); crfasrnn downloads nothing."
+    head = "Download and unpack what you need yourself (wget -c URL; md5sum FILE, sha256sum FILE); crfasrnn downloads nothing."
     return "\n\n".join([head, *parts])

@@ -1,16 +1,31 @@
-"""Weights in files of other forms: VGG-16's trunk from NumPy, and any model's in half precision."""
+"""Weights in files of any form: VGG-16 from Caffe, NumPy and PyTorch, and any model's in half precision."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.arrays import read_npz
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
+from crfasrnn.networks import state_dicts
 
 _LARGEST = np.finfo(np.float16).max
+
+
+def read_weights(path: str | os.PathLike[str]) -> list[LayerBlobs]:
+    """The layers with weights in a file: .npz (read_trunk), .pth or .pt (state_dicts.read_state_dict), else a Caffe model file.
+
+    All are for BGR minus the mean, under Caffe's names. Raises CaffeError if the file cannot be read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npz":
+        return read_trunk(path)
+    if suffix in state_dicts.SUFFIXES:
+        return state_dicts.read_state_dict(path)
+    return [layer for layer in read_model(path) if layer.blobs]
 
 
 def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
@@ -33,8 +48,13 @@ def _weights(array: np.ndarray, key: str, name: str) -> np.ndarray:
 
 
 def convert_trunk(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Write the trunk in a file that read_trunk reads as a .caffemodel.h5; returns the number of layers. Raises CaffeError."""
-    layers = read_trunk(source)
+    """Write the convolutions conv1_1 ... conv5_3 in a file that read_weights reads as a .caffemodel.h5; returns their number.
+
+    The classifier behind them, if the file has one, is left out: it fits few networks. Raises CaffeError.
+    """
+    layers = [layer for layer in read_weights(source) if layer.name.startswith("conv")]
+    if not layers:
+        raise FileError(f"{os.fspath(source)!r} has no layer conv1_1 ... conv5_3: it is not VGG-16")
     write_model_hdf5(target, [layer.name for layer in layers], [layer.blobs for layer in layers])
     return len(layers)
 

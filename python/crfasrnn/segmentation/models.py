@@ -13,6 +13,7 @@ from caffe.inputs.reading import read_text
 from crfasrnn.classes import Classes, read_classes
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_DEPLOY = "_deploy.prototxt"
 
 
 def resource_folder(name: str) -> Path:
@@ -38,16 +39,26 @@ def model_names() -> list[str]:
     return sorted(path.parent.name for path in resource_folder("models").glob("*/model.json"))
 
 
+def network_names() -> list[str]:
+    """The networks whose definitions come with the package, such as "voc21/crfrnn"; their weights do not."""
+    root = resource_folder("prototxt")
+    return sorted(str(path.relative_to(root)).removesuffix(_DEPLOY) for path in root.glob(f"*/*{_DEPLOY}"))
+
+
 def find_model(model: str, weights: Path | None = None) -> ModelFiles:
-    """The files of a bundled model (by name) or of a deploy prototxt (by path, with `weights`).
+    """The files of a bundled model (by name), or of a bundled network (by name) or deploy prototxt (by path) with `weights`.
 
     Raises CaffeError if the model is unknown, or a file is missing.
     """
     if Path(model).suffix == ".prototxt" or Path(model).is_file():
         return _from_prototxt(Path(model), weights)
+    if model in network_names():
+        return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
     if model not in model_names():
-        known = ", ".join(model_names()) or "none"
-        raise CaffeError(f"no model {model!r}: neither a deploy prototxt nor a bundled model (bundled: {known})")
+        known, networks = ", ".join(model_names()) or "none", ", ".join(network_names())
+        raise CaffeError(
+            f"no model {model!r}: neither a deploy prototxt nor a bundled model (bundled: {known}; with --weights: {networks})"
+        )
     folder = resource_folder("models") / model
     facts = _read_json(folder / "model.json")
     files = ModelFiles(

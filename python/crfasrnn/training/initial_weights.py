@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,33 +9,107 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.layers.fillers import fill
 from caffe.logs.glog import signed
 from caffe.net.net import Net
-from caffe.net.weights import diagonal_bilinear
-from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
+from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
+from caffe.proto import caffe_pb2
+from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import Classes, numbered_classes, read_classes
-from crfasrnn.networks.weight_files import read_trunk
+from crfasrnn.networks.weight_files import read_weights
 from crfasrnn.training.job import Job
 
 logger = signed("crfasrnn.py")
 
+_LEARNED_BEFORE = ("conv", "fc")  # how the names of layers that VGG-16 has begin
+_HEAD = ("fc6", "fc7")  # VGG-16's classifier but for its last layer
 
-def convert(source: Path, target: Path, net: Net, kept: Sequence[int | None] | None = None) -> None:
-    """Write the weights of `source` as a .caffemodel.h5 that `net` loads.
 
-    source: a trunk's .npz (read_trunk), or any Caffe model file.
-    kept: for every class of the net its number in the source, which has another number of classes; None where the source does
+def chosen(layers: Sequence[LayerBlobs], net: Net, kept: Sequence[int | None] | None, source: str) -> list[LayerBlobs]:
+    """The layers of a file as `net` takes them.
+
+    kept: for every class of the net its number in the file, which has another number of classes; None where the file does
         not know it (the net's own initial values stay there). None for all if nothing is to be chosen.
-    Raises CaffeError if the source has other classes than `kept` says, or another shape.
+    source: the file, for messages.
+    A classifier's fully connected fc6 and fc7 become convolutions; where the net has others of these names, they are left out,
+    with a warning. Raises CaffeError, which names the layer, for other shapes, and if no layer is in the net.
     """
-    layers = read_trunk(source) if source.suffix == ".npz" else read_model(source)
-    layers = [layer for layer in layers if layer.blobs]
     if kept is not None:
         layers = [_with_classes(layer, net, kept, source) for layer in layers]
-    write_model_hdf5(target, [layer.name for layer in layers], [layer.blobs for layer in layers])
+    layers = [_as_convolution(layer, net) for layer in layers]
+    misfits = {layer.name: layer for layer in layers if not _fits(layer, net)}
+    for name, layer in misfits.items():
+        if name not in _HEAD or score_classes(layers) is not None:
+            raise CaffeError(
+                f"{source}: layer {name!r} has {_shapes(layer.blobs)}, the network {_shapes(_targets(net, name))}: the file "
+                "is of another network, or was trained with another recipe, --width or number of classes"
+            )
+    fitting = [layer for layer in layers if layer.name not in misfits]
+    if not any(layer.name in net.params for layer in fitting):
+        raise CaffeError(
+            f"{source}: none of its layers ({_listed([layer.name for layer in layers])}) fits one of the network, which has "
+            f"{_listed(list(net.params))}. Published VGG-16 files that fit are listed by `crfasrnn data sources`"
+        )
+    _check_learnable(list(misfits), fitting, net, source)
+    return fitting
 
 
-def _with_classes(layer: LayerBlobs, net: Net, kept: Sequence[int | None], source: Path) -> LayerBlobs:
+def _as_convolution(layer: LayerBlobs, net: Net) -> LayerBlobs:
+    """A fully connected layer in the shape of the net's convolution of that name, whose window it covers."""
+    wanted = _targets(net, layer.name)
+    if len(wanted) != len(layer.blobs):
+        return layer
+    blobs = []
+    for blob, target in zip(layer.blobs, wanted):
+        flat = blob.reshape(_padded(blob.shape, 2)) if target.ndim == 4 else blob
+        blobs.append(blob.reshape(target.shape) if flat.shape == (len(target), target[:1].size) else blob)
+    return LayerBlobs(layer.name, layer.type, blobs)
+
+
+def _fits(layer: LayerBlobs, net: Net) -> bool:
+    """Whether the net lacks the layer, or has it with these shapes."""
+    if layer.name not in net.params:
+        return True
+    wanted = _targets(net, layer.name)
+    return len(wanted) == len(layer.blobs) and all(
+        _padded(blob.shape, target.ndim) == target.shape for blob, target in zip(layer.blobs, wanted)
+    )
+
+
+def _targets(net: Net, name: str) -> list[np.ndarray]:
+    return [np.asarray(blob.data) for blob in net.params[name]] if name in net.params else []
+
+
+def _check_learnable(misfits: Sequence[str], fitting: Sequence[LayerBlobs], net: Net, source: str) -> None:
+    """Warn of fc6 and fc7 that do not fit; raise CaffeError if the net cannot be learned without what it lacks, being zero."""
+    there = {layer.name for layer in fitting}
+    dead = [
+        name
+        for name in net.params
+        if name.startswith(_LEARNED_BEFORE) and name not in there and not _targets(net, name)[0].any()
+    ]
+    if dead:
+        raise CaffeError(
+            f"{source}: {_listed(dead)} is missing or of another shape than {_shapes(_targets(net, dead[0]))}, and this network "
+            "starts from VGG-16's own. Take a file with the whole of VGG-16 (`crfasrnn data sources`: Oxford's or torchvision's); "
+            "for one without the classifier fc6 and fc7 there are the slim recipes, which learn these anew"
+        )
+    for name in misfits:
+        logger.warning(
+            "%s: %s is not taken: the network's has another shape, %s, and starts anew.",
+            source, name, _shapes(_targets(net, name)),
+        )  # fmt: skip
+
+
+def _shapes(blobs: Sequence[np.ndarray]) -> str:
+    return " and ".join(" x ".join(str(size) for size in blob.shape) for blob in blobs)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+
+
+def _with_classes(layer: LayerBlobs, net: Net, kept: Sequence[int | None], source: str) -> LayerBlobs:
     if layer.name not in net.params:
         return layer
     wanted = [np.asarray(blob.data) for blob in net.params[layer.name]]
@@ -89,47 +162,49 @@ def class_choice(names: Sequence[str], known: Sequence[str]) -> list[int | None]
     return [known.index(name) if name in known else None for name in names]
 
 
-def score_classes(path: Path) -> int | None:
-    """How many classes the model in a file scores (its layer score-fr); None for a classifier's trunk."""
-    if path.suffix == ".npz":
-        return None
-    for layer in read_model(path):
-        if layer.name == "score-fr" and layer.blobs:
+def score_classes(layers: Sequence[LayerBlobs]) -> int | None:
+    """How many classes a model's layers score (layer score-fr); None for a classifier's trunk."""
+    for layer in layers:
+        if layer.name == "score-fr":
             shape = layer.blobs[0].shape
             return int(shape[0] if len(shape) == 4 else 1)
     return None
 
 
 def load(net: Net, job: Job, classes: Classes) -> None:
-    """Give a net of a job's classes the weights that the job starts from.
+    """Give a net of a job's classes the weights that the job starts from: any file of read_weights.
 
     Raises CaffeError if a file or job.from_classes does not fit the net.
     """
     if job.weights is None:
         _initialize(net)
         return
-    kept = _kept(job.weights, job.from_classes, classes)
-    if kept is None and job.weights.suffix != ".npz":
-        net.copy_from(job.weights)
-        return
-    with tempfile.TemporaryDirectory(prefix=".start.", dir=job.output) as folder:
-        ready = Path(folder) / f"{job.weights.stem}.caffemodel.h5"
-        convert(job.weights, ready, net, kept)
-        net.copy_from(ready)
-
-
-def _initialize(net: Net) -> None:
-    """What a net without given weights needs: upsampling that is not all zero, with a warning for each such layer."""
-    logger.warning(
-        "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
-        "Give --weights with VGG-16's trunk."
-    )
+    source, layers = str(job.weights), read_weights(job.weights)
+    kept = _kept(job.weights, score_classes(layers), job.from_classes, classes)
+    missing = copy_weights(net.nodes, net.parameters, chosen(layers, net, kept, source), source, net.name)
+    report_unmatched(missing, source)
     diagonal_bilinear(net.layers)
 
 
-def _kept(weights: Path, from_classes: Sequence[int] | None, classes: Classes) -> list[int | None] | None:
-    """Which class of the weights each of our classes is; None if they are the same or the weights know none."""
-    known = score_classes(weights)
+def _initialize(net: Net) -> None:
+    """What a net without given weights needs: random convolutions, and upsampling that is not all zero; with warnings.
+
+    The networks leave their trunk without fillers, hence zero, since it comes from a file; scores start from zero always.
+    """
+    logger.warning(
+        "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
+        "Give --weights with VGG-16 (`crfasrnn data sources`)."
+    )
+    for name, blobs in net.params.items():
+        if name.startswith(_LEARNED_BEFORE) and not blobs[0].data.any():
+            fill(blobs[0], caffe_pb2.FillerParameter(type="msra"))
+    diagonal_bilinear(net.layers)
+
+
+def _kept(
+    weights: Path, known: int | None, from_classes: Sequence[int] | None, classes: Classes
+) -> list[int | None] | None:
+    """Which of the `known` classes of the weights each of ours is; None if they are the same or the weights know none."""
     if known is None:
         return None
     if from_classes is not None:

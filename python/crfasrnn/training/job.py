@@ -21,7 +21,7 @@ class Job:
 
     data: folder with train/ and, for mean IU on the way, val/, each with the databases and perhaps classes.txt.
     output: folder for everything that the training writes.
-    weights: to start from: a .caffemodel, .h5 or .npz with VGG-16's trunk; None for random ones.
+    weights: to start from: any file of networks.weight_files.read_weights; None for random ones.
     train_data: folder of the training databases, if it is not data/train.
     classes: of the labels, None to find them in the data.
     from_classes: for every class its number in a `weights` with other classes, None to go by names.

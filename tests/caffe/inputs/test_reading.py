@@ -15,6 +15,7 @@ from caffe.inputs.reading import open_regular, read_bytes, read_text
 from caffe.proto import model_file, text
 from caffe.proto.solver_state import read_solver_state
 from crfasrnn.datasets.lists import read_lines
+from crfasrnn.networks.state_dicts import read_state_dict
 from crfasrnn.networks.weight_files import read_trunk
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
@@ -52,6 +53,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "load_image": caffe.io.load_image,
     "label map": read_labels,
     "weights": read_trunk,
+    "state dict": read_state_dict,
     "probabilities": read_probabilities,
     "Data": data_layer("Data", "data_param"),
     "ImageData": data_layer("ImageData", "image_data_param"),

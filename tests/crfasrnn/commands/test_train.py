@@ -39,7 +39,7 @@ def test_own_pictures_in_five_commands(tmp_path: Path, monkeypatch: pytest.Monke
 def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None:
     for arguments, message in (
         (("slim-crfrnn", "--data", tmp_path), "starts from the result of slim-fcn8s"),
-        (("slim-fcn8s", "--data", tmp_path), "starts from VGG-16's trunk: give it with --weights"),
+        (("slim-fcn8s", "--data", tmp_path), "starts from VGG-16: give it with --weights"),
         (("fcn16s", "--data", tmp_path, "--scratch", "--weights", "x"), "--weights or --scratch, not both"),
         (("slim-fcn8s", "--data", tmp_path, "--iterations", "0"), "'0' is not a number of steps"),
     ):

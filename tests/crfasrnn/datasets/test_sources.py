@@ -15,6 +15,7 @@ def test_an_archive_says_what_is_known_of_it() -> None:
     assert Archive("http://x/a.tar", 1234567, "0" * 32).text().split("\n")[1].strip() == (
         "1,234,567 bytes; md5 " + "0" * 32
     )
+    assert Archive("http://x/a.pth", 5, sha256="0" * 64).text().endswith("5 bytes; sha256 " + "0" * 64)
     assert Archive("http://x/a.tar").text().endswith("size not known here; checksum not known here")
 
 
@@ -25,6 +26,7 @@ def test_checksums_and_addresses_have_their_form() -> None:
         for archive in source.archives:
             assert re.fullmatch(r"https?://[\w./~-]+", archive.url)
             assert archive.md5 is None or re.fullmatch(r"[0-9a-f]{32}", archive.md5)
+            assert archive.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", archive.sha256)
             assert archive.url in text
 
 

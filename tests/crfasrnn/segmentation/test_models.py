@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.reference_data import REPOSITORY
 
+from caffe.errors import CaffeError
 from crfasrnn.classes import VOC_CLASSES, Classes
 from crfasrnn.segmentation.models import ModelFiles, find_model, model_names
 
@@ -24,6 +25,18 @@ def test_every_bundled_model_has_its_files_and_names() -> None:
     assert files.classes is not None
     assert files.classes.voc_ids == (0, 8, 10, 12, 13, 15, 17)
     assert files.classes.names == tuple(VOC_CLASSES[index] for index in files.classes.voc_ids)
+
+
+def test_the_networks_are_found_by_name_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.caffemodel").touch()
+    for name in ("voc21/crfrnn", "slim/fcn8s"):
+        files = find_model(name, Path("mine.caffemodel"))
+        assert files.prototxt == REPOSITORY / "prototxt" / f"{name}_deploy.prototxt"
+    with pytest.raises(CaffeError, match=r"voc21/crfrnn_deploy.prototxt' needs weights"):
+        find_model("voc21/crfrnn")
+    with pytest.raises(CaffeError, match=r"no model 'voc21/none'.*with --weights: slim/crfrnn, .*voc21/crfrnn"):
+        find_model("voc21/none", Path("mine.caffemodel"))
 
 
 # Without the finder of an editable installation, which comes before all paths.

@@ -1,0 +1,158 @@
+"""VGG-16 as PyTorch's users publish it, a state dict in a .pth file, made the weights of Caffe's VGG-16.
+
+Two kinds are known. torchvision's `vgg16` (features.0.weight, ... classifier.0.weight) gets RGB, 0 to 1, minus ImageNet's mean and
+divided by its deviation. The reduced one of SSD (0.weight, ... 33.weight), which torchvision has as `IMAGENET1K_FEATURES` with a
+classifier of NaN, gets RGB, 0 to 255, minus (123, 117, 104). Caffe's networks get BGR, 0 to 255, minus classes.MEAN_BGR.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe.errors import CaffeError, FileError
+from caffe.inputs.reading import open_regular
+from caffe.proto.model_file import LayerBlobs
+from crfasrnn.classes import MEAN_BGR
+from crfasrnn.networks.vgg import BLOCKS
+
+SUFFIXES = (".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a network takes for an image: (RGB - mean) / deviation, both for values from 0 to 255, in the order R, G, B."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+TORCHVISION = Input((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
+SSD = Input((123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> list[LayerBlobs]:
+    """VGG-16's conv1_1 ... conv5_3, and fc6, fc7 as convolutions where the file has them, float32, for Caffe's input.
+
+    Files from torch.save, of the state dict or of a checkpoint with one under "state_dict"; nothing but tensors is loaded of them.
+    Raises CaffeError if the file is damaged, holds more, or is of another network.
+    """
+    name = os.fspath(path)
+    weights = _tensors(_loaded(name), name)
+    prefix = "features." if any(key.startswith("features.") for key in weights) else ""
+    places = _convolutions(prefix)
+    _check_is_vgg16(weights, prefix, places, name)
+    head = {"fc6": "classifier.0", "fc7": "classifier.3"} if prefix else {"fc6": "31", "fc7": "33"}
+    pairs = {
+        layer: _pair(weights, place) for layer, place in {**places, **head}.items() if f"{place}.weight" in weights
+    }
+    without_classifier = any(np.isnan(pairs[layer][0]).any() for layer in head if layer in pairs)
+    if without_classifier:
+        pairs = {layer: pair for layer, pair in pairs.items() if layer not in head}
+    made_for = TORCHVISION if prefix and not without_classifier else SSD
+    return [LayerBlobs(layer, "Convolution", blobs) for layer, blobs in for_caffe(pairs, made_for).items()]
+
+
+def for_caffe(pairs: Mapping[str, list[np.ndarray]], made_for: Input) -> dict[str, list[np.ndarray]]:
+    """Weights and biases of a VGG-16 for another input, as those of one for Caffe's: the same scores of the same photograph.
+
+    pairs: layer -> [weight O x I x H x W, bias O], with conv1_1 among them. The colours change their order, the mean moves into
+    conv1_1's bias (exact but for the padding, which is grey by at most 0.6 of 255 levels another one), and the deviation into the
+    maps: as Caffe's, those of all convolutions are larger by the mean deviation (57 for torchvision), which rates of training and
+    the scales of slim networks are made for. ReLU and maxima let a positive factor pass, and fc6 takes it back.
+    """
+    deviation = np.array(made_for.deviation)
+    scale = float(deviation.mean())
+    result = {}
+    for layer, (weight, bias) in pairs.items():
+        if layer == "conv1_1":
+            per_level = weight / deviation[:, None, None]
+            shift = np.array(MEAN_BGR[::-1]) - made_for.mean
+            bias = bias + (per_level * shift[:, None, None]).sum(axis=(1, 2, 3))
+            weight = scale * per_level[:, ::-1]
+        if layer.startswith("conv"):
+            bias = scale * bias
+        if layer == "fc6":
+            weight = weight / scale
+        result[layer] = [np.ascontiguousarray(blob, np.float32) for blob in (weight, bias)]
+    return result
+
+
+def _loaded(name: str) -> Any:
+    try:
+        with open_regular(name) as file:
+            _check_is_plain(file)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as problem:
+        raise FileError(f"cannot read {name!r}: {problem.strerror or problem}") from problem
+    except Exception as problem:  # torch.load raises what its pickles and archives make it
+        raise FileError(
+            f"cannot read {name!r}: it is damaged, or no state dict of tensors alone as torch.save(model.state_dict(), path) "
+            f"writes it ({type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem).strip() else ''})"
+        ) from problem
+
+
+def _check_is_plain(file: Any) -> None:
+    """torch.save does not compress; what does may unpack to anything."""
+    if zipfile.is_zipfile(file):
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise ValueError("it is compressed")
+    file.seek(0)
+
+
+def _tensors(content: Any, name: str) -> dict[str, torch.Tensor]:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise FileError(f"{name!r} holds no state dict: save model.state_dict() of VGG-16")
+    return {
+        str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, torch.Tensor)
+    }
+
+
+def _convolutions(prefix: str) -> dict[str, str]:
+    """Caffe's names of the convolutions -> theirs in a Sequential with a ReLU behind each and a pooling behind each block."""
+    places, index = {}, 0
+    for block, widths in enumerate(BLOCKS, 1):
+        for number in range(1, len(widths) + 1):
+            places[f"conv{block}_{number}"] = f"{prefix}{index}"
+            index += 2
+        index += 1
+    return places
+
+
+def _check_is_vgg16(weights: Mapping[str, Any], prefix: str, places: Mapping[str, str], name: str) -> None:
+    if any(key.endswith("running_mean") for key in weights):
+        raise FileError(f"{name!r} is a network with batch normalisation, which ours lack: take VGG-16 without (vgg16)")
+    wanted = {f"{place}.{what}" for place in places.values() for what in ("weight", "bias")}
+    beyond = {key for key in weights if prefix and key.startswith(prefix)} - wanted
+    missing = sorted(wanted - set(weights))
+    if missing or beyond:
+        raise FileError(
+            f"{name!r} is not VGG-16 as torchvision or SSD publishes it: "
+            + (f"it lacks {', '.join(missing[:4])}" if missing else f"it has {', '.join(sorted(beyond)[:4])}, too")
+            + f"; it holds {', '.join(list(weights)[:4]) or 'no tensor'} ..."
+        )
+    for place in places.values():
+        weight, bias = weights[f"{place}.weight"], weights[f"{place}.bias"]
+        if weight.ndim != 4 or bias.shape != weight.shape[:1] or not weight.is_floating_point():
+            raise FileError(f"{name!r}: {place}.weight is no convolution's: {tuple(weight.shape)}, {weight.dtype}")
+    if weights[f"{prefix}0.weight"].shape[1] != 3:
+        raise CaffeError(f"{name!r}: {prefix}0.weight has {weights[f'{prefix}0.weight'].shape[1]} colours, not 3")
+
+
+def _pair(weights: Mapping[str, torch.Tensor], place: str) -> list[np.ndarray]:
+    """Weight and bias; those of a fully connected layer as a 1 x 1 convolution's, or 7 x 7 where it follows pool5."""
+    weight, bias = (weights[f"{place}.{what}"].to(torch.float32).numpy() for what in ("weight", "bias"))
+    if weight.ndim == 2:
+        size = 7 if place.endswith("classifier.0") else 1
+        weight = weight.reshape(len(weight), -1, size, size)
+    return [weight, bias]
