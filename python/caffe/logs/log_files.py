@@ -65,7 +65,8 @@ class LogFiles(logging.Handler):
 
 
 def _created(where: Path, severity: str) -> TextIO:
-    program = Path(sys.argv[0] or "python").name
+    called = Path(sys.argv[0] or "python")
+    program = called.parent.name if called.name == "__main__.py" else called.name
     host = socket.gethostname()
     try:
         user = getpass.getuser()

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 import caffe
+from caffe import mode
 from caffe.errors import CaffeError
 from caffe.logs.glog import init_log, signed
 
@@ -120,7 +121,8 @@ def run_tool(
             print(usage, file=sys.stderr)
             return 0 if given is None else 1
         init_log()
-        return body(given, flags)
+        with mode.insisting_on_weights():
+            return body(given, flags)
     except CaffeError as error:
         init_log()
         logger.critical("%s", error)

@@ -12,6 +12,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
+from caffe import mode
 from caffe.errors import CaffeError
 from caffe.logs.glog import init_log
 from caffe.tools.flags import package_version
@@ -72,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = command_line().parse_args(argv)
         init_log(min_level=1)  # warnings, above all: layers that got no weights
         try:
-            return int(arguments.run(arguments))
+            with mode.insisting_on_weights():
+                return int(arguments.run(arguments))
         except (CaffeError, OSError) as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1

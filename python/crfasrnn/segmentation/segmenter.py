@@ -83,7 +83,8 @@ class Segmenter:
         files = find_model(os.fspath(model), None if weights is None else Path(weights))
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
-        self.net = Net(str(files.prototxt), str(files.weights), mode.TEST)
+        with mode.insisting_on_weights():
+            self.net = Net(str(files.prototxt), str(files.weights), mode.TEST)
         self._inference = Inference(self.net, precision)
         self._turn = threading.Lock()  # the net has one set of blobs
         self.input, self.output = _ends(self.net, str(files.prototxt))
