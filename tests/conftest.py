@@ -12,6 +12,9 @@ import torch
 from support.simulated_device import simulated_device
 
 import caffe
+from caffe.logs.glog import logger
+
+logger.propagate = True  # caplog listens at the root
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores; theirs inherit it
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -121,6 +121,7 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     """What `caffe.<name>` is: a public name, or the module caffe.<name>. Python calls this once for each, and then finds it."""
     if name in _HOME:
+        import_module(f"{__name__}.logs.glog").start()  # who uses pycaffe's names hears what pycaffe says
         module, theirs = _HOME[name]
         value = getattr(import_module(f"{__name__}.{module}"), theirs)
         globals()[name] = value

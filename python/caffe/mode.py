@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
@@ -33,6 +34,9 @@ if hasattr(os, "register_at_fork"):
 _device: torch.device | None = None  # the CPU, before anybody asks
 _gpu_id = 0
 _half_convolutions = False
+# Set to 1 in the environment, lets commands go on with a weights file of which no layer fits.
+GO_ON = "CAFFE_ALLOW_NO_WEIGHTS"
+_insisting = ContextVar("insisting", default=False)
 _generators: dict[torch.device, torch.Generator] = {}
 
 
@@ -121,6 +125,24 @@ def precision(name: str) -> Iterator[None]:
 def half_convolutions() -> bool:
     """Whether wide convolutions multiply in bfloat16."""
     return _half_convolutions
+
+
+@contextmanager
+def insisting_on_weights() -> Iterator[None]:
+    """Within it, and in this thread, a weights file of which no layer fits the net is an error, as it is in our commands.
+
+    pycaffe, and so Net everywhere else, goes on with lines in the log.
+    """
+    token = _insisting.set(True)
+    try:
+        yield
+    finally:
+        _insisting.reset(token)
+
+
+def insists_on_weights() -> bool:
+    """Whether a file of which no layer fits is an error: within insisting_on_weights(), but if CAFFE_ALLOW_NO_WEIGHTS is 1."""
+    return _insisting.get() and os.environ.get(GO_ON) != "1"
 
 
 def set_random_seed(seed: int) -> None:

@@ -72,6 +72,18 @@ def test_the_precision_comes_back_after_an_error() -> None:
 
 
 @pytest.mark.usefixtures("compute")
+def test_who_insists_on_weights_does_so_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(mode.GO_ON, raising=False)
+    assert not mode.insists_on_weights()
+    with mode.insisting_on_weights():
+        assert mode.insists_on_weights()
+        monkeypatch.setenv(mode.GO_ON, "1")
+        assert not mode.insists_on_weights()
+        monkeypatch.setenv(mode.GO_ON, "0")
+        assert mode.insists_on_weights()
+    assert not mode.insists_on_weights()
+
+
 def test_a_seed_repeats_every_draw() -> None:
     drawn = []
     for seed in (3, 3, 4):

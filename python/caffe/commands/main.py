@@ -46,7 +46,9 @@ flags (one or two dashes, "-flag value" or "-flag=value"):
 
 environment:
   CAFFE_TIMEOUT SECONDS  where several processes train: how long one waits for a step, a tested batch or a snapshot of
-                        another before it ends the run with an error (default 600)"""
+                        another before it ends the run with an error (default 600)
+  CAFFE_ALLOW_NO_WEIGHTS 1  go on with a weights file of which no layer fits the net, as Caffe does
+  GLOG_minloglevel 0|1|2|3, GLOG_log_dir FOLDER  as -minloglevel, -log_dir: what is logged, and in which files, too"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

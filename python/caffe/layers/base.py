@@ -270,27 +270,31 @@ class TorchLayer(Layer):
         return blob.tensor.clone() if in_leaf and self.will_run_backward else blob.tensor
 
     def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
-        call = self._recorded_call(top)
+        call = self._recorded_call(top, bottom)
         self._differentiate(
             call, _wanted_of_bottoms(call, bottom, propagate_down) + _wanted_of_params(call, self.blobs)
         )
 
     def backward_bottoms(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         """The half of `backward` that the layers below wait for."""
-        call = self._recorded_call(top)
+        call = self._recorded_call(top, bottom)
         self._differentiate(call, _wanted_of_bottoms(call, bottom, propagate_down))
 
-    def backward_params(self, top: Sequence[Blob]) -> None:
+    def backward_params(self, top: Sequence[Blob], bottom: Sequence[Blob]) -> None:
         """The other half."""
-        call = self._recorded_call(top)
+        call = self._recorded_call(top, bottom)
         self._differentiate(call, _wanted_of_params(call, self.blobs))
 
-    def _recorded_call(self, top: Sequence[Blob]) -> _RecordedCall:
-        if self._read is not None:
-            return self._recorded(*self._read, top)[0]
-        if self._call is None:
-            raise CaffeError(f"layer '{self.name}': backward needs a forward first.")
-        return self._call
+    @property
+    def remembers_forward(self) -> bool:
+        """Whether backward has what forward kept for it; without that it computes from what the bottoms hold now."""
+        return self._call is not None or self._read is not None
+
+    def _recorded_call(self, top: Sequence[Blob], bottom: Sequence[Blob]) -> _RecordedCall:
+        if self._call is not None:
+            return self._call
+        inputs, params = self._read or ([self._input(b, top) for b in bottom], [p.tensor for p in self.blobs])
+        return self._recorded(inputs, params, top)[0]
 
     def _differentiate(self, call: _RecordedCall, targets: Sequence[_Wanted]) -> None:
         ends = [part for part in call.ends if part.requires_grad]

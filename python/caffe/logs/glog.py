@@ -1,4 +1,11 @@
-"""Caffe's log lines: Python's logging with glog's prefix, silent until a command or init_log() asks for it."""
+"""Caffe's log lines: Python's logging with glog's prefix, on stderr.
+
+Warnings and errors are written from the start; information, too, once a script uses pycaffe's names (`start`), a tool begins or
+`init_log` is called. As with glog, the environment's GLOG_minloglevel (0 info, 1 warning, 2 error, 3 fatal) leaves out what is
+less severe, and GLOG_log_dir asks for files, too (caffe.logs.log_files).
+
+The logger is Python's "caffe". It does not propagate, or a program that sets up the root logger would get each line twice.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +14,10 @@ import os
 import sys
 import time
 
-logger = logging.getLogger("caffe")
-logger.addHandler(logging.NullHandler())
+from caffe.logs.log_files import LogFiles
 
-_handler: logging.Handler | None = None
+logger = logging.getLogger("caffe")
+
 # glog's severities, as GLOG_minloglevel counts them.
 _SEVERITIES = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -44,22 +51,45 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
+class _Level:
+    """The level of the logger, until somebody chooses one."""
+
+    def __init__(self) -> None:
+        self.chosen = logger.level != logging.NOTSET
+        if not self.chosen:
+            logger.setLevel(self.asked(1))
+
+    def asked(self, default: int) -> int:
+        """What GLOG_minloglevel says."""
+        text = os.environ.get("GLOG_minloglevel", "")  # noqa: SIM112  # glog's spelling
+        return _SEVERITIES[min(int(text) if text.isdecimal() else default, 3)]
+
+    def choose(self, level: int) -> None:
+        """Write what is as severe, or more."""
+        self.chosen = True
+        logger.setLevel(level)
+
+
+_level = _Level()
+for _handler in (_Stderr(), LogFiles()):
+    _handler.setFormatter(GlogFormatter())
+    logger.addHandler(_handler)
+logger.propagate = False
+
+
+def start() -> None:
+    """Write information, too, as pycaffe does, unless a level was chosen before."""
+    if not _level.chosen:
+        _level.choose(_level.asked(0))
+
+
 def init_log(min_level: int | None = None, stderr: bool = True) -> None:
-    """Write Caffe's log lines to stderr from now on.
+    """Write Caffe's log lines that are at least as severe as this.
 
     `min_level` is glog's: 0 info, 1 warning, 2 error, 3 fatal; default: the environment's GLOG_minloglevel, else 0. `stderr` is
     accepted for scripts written for pycaffe.
     """
-    global _handler
-    if min_level is None:
-        text = os.environ.get("GLOG_minloglevel", "0")  # noqa: SIM112  # glog's spelling
-        min_level = int(text) if text.isdigit() else 0
-    if _handler is None:
-        _handler = _Stderr()
-        _handler.setFormatter(GlogFormatter())
-        logger.addHandler(_handler)
-        logger.propagate = False
-    logger.setLevel(_SEVERITIES[min(max(min_level, 0), 3)])
+    _level.choose(_level.asked(0) if min_level is None else _SEVERITIES[min(max(min_level, 0), 3)])
 
 
 def log(message: str) -> None:

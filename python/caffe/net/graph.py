@@ -18,6 +18,7 @@ from caffe.layers.base import Layer, TorchLayer
 from caffe.logs.glog import signed
 from caffe.net import debug_info
 from caffe.net.build import Builder, expanded
+from caffe.net.exclusive import OneThread, exclusive
 from caffe.net.memory import give_back_freed_memory
 from caffe.net.node import Node
 from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
@@ -43,7 +44,7 @@ class FastPath(Protocol):
         """Compute what other layers read of them."""
 
 
-class NetGraph:
+class NetGraph(OneThread):
     """The net as Caffe builds it: everything but the conveniences of pycaffe, which Net adds.
 
     Attributes: `name`, `phase`, `nodes` (the layers in order, with their blobs), `layers`, `blobs` (name -> Blob, in order of
@@ -54,9 +55,14 @@ class NetGraph:
     afterwards; in phase TEST nothing is kept for backward. The tops of layers without bottoms, and what Python layers may look
     at in backward, stay. `fast_path` (None): what runs some of the layers at once where blobs are freed; hooks are not called for
     them. `debug_info` (NetParameter's): log magnitudes of blobs and gradients.
+
+    A net has one set of blobs, so one thread at a time may use it, from filling the inputs to reading the outputs. Running,
+    reshaping or loading it while another thread does raises CaffeError. Threads may have nets of their own, on shared weights
+    (share_with).
     """
 
     def __init__(self, definition: caffe_pb2.NetParameter, folder: Path | None = None) -> None:
+        super().__init__()
         self._definition = expanded(definition)
         self.name: str = self._definition.name
         self.phase: int = self._definition.state.phase
@@ -77,6 +83,8 @@ class NetGraph:
         self._inputs = [name for node in self.nodes if node.layer.type == "Input" for name in node.tops]
         self._sizes = self._input_shapes()
         self._outputs = sorted(built.unread)
+        for node in self.nodes:
+            _set_loss_diffs(node)
         for output in self._outputs:
             logger.info("This network produces output %s", output)
         logger.info("Network initialization done.")
@@ -86,6 +94,7 @@ class NetGraph:
 
     # Running.
 
+    @exclusive
     def run_forward(self, start: int = 0, end: int | None = None) -> float:
         """Run layers start..end (both included; default: to the last) and return the sum of their weighted losses."""
         loss = 0.0
@@ -108,7 +117,7 @@ class NetGraph:
             for blob, weight in zip(node.top, node.layer.loss_weights):
                 if weight:
                     loss += weight * float(blob.tensor.sum())
-                    blob.grad = torch.full_like(blob.tensor, weight)
+            _set_loss_diffs(node)
             if self.debug_info:
                 debug_info.log_forward(node)
             self._call("after_forward", i)
@@ -129,12 +138,18 @@ class NetGraph:
         taken = self.fast_path.layers()
         return taken if start <= taken.start and taken.stop <= stop else range(0)
 
+    @exclusive
     def run_backward(self, start: int | None = None, end: int = 0) -> None:
-        """Run backward from layer `start` (default: the last) down to `end`, both included."""
+        """Run backward from layer `start` (default: the last) down to `end`, both included.
+
+        A layer that has had no forward since it was made, or since `release`, computes from what its bottoms hold. Raises
+        CaffeError for such a layer if the net frees its blobs, which then hold nothing.
+        """
         deferred: list[tuple[Node, TorchLayer]] = []
         for i in range(len(self.nodes) - 1 if start is None else start, end - 1, -1):
             node = self.nodes[i]
             self._call("before_backward", i)
+            self._check_remembers(node)
             huge = self._deferring(node)
             if huge is not None:
                 node.guarded("backward", huge.backward_bottoms, node.top, huge.propagate_down, node.bottom)
@@ -147,10 +162,15 @@ class NetGraph:
             if self.frees_blobs and huge is None:
                 _free_after_backward(node)
         for node, huge in deferred:
-            node.guarded("backward", huge.backward_params, node.top)
+            node.guarded("backward", huge.backward_params, node.top, node.bottom)
             _free_after_backward(node)
         if self.debug_info and start is None and end == 0:
             debug_info.log_totals(self.learnable)
+
+    def _check_remembers(self, node: Node) -> None:
+        layer = node.layer
+        if self.frees_blobs and node.needs_backward and isinstance(layer, TorchLayer) and not layer.remembers_forward:
+            raise CaffeError(f"layer '{node.name}': backward needs a forward first, since this net frees its blobs.")
 
     def _deferring(self, node: Node) -> TorchLayer | None:
         """The layer if the gradients of its parameters, being huge, are to be made when backward has freed the blobs below."""
@@ -164,6 +184,7 @@ class NetGraph:
         for hook in self._hooks[when]:
             hook(layer)
 
+    @exclusive
     def reshape(self) -> None:
         """Pass the input blobs' shapes through all layers, without computing."""
         for node in self.nodes:
@@ -183,23 +204,30 @@ class NetGraph:
 
     # Weights.
 
+    @exclusive
     def copy_from(self, path: PathLike) -> None:
         """Copy the parameters of all layers whose name occurs in a .caffemodel or .h5 file (told apart by content).
 
         Layers absent from the file keep their values and are reported by a warning; Deconvolution layers that are then all zero
         get diagonal bilinear weights, with a warning, since they would blacken every output. Raises CaffeError, and changes
-        nothing, if a shape or the number of blobs differs or if no layer matches at all.
+        nothing, if a shape or the number of blobs differs; within mode.insisting_on_weights(), as in our commands, also if no layer
+        matches at all.
         """
         source = model_file.read_model(path)
         missing = copy_weights(self.nodes, self.parameters, source, os.fspath(path), self.name)
         report_unmatched(missing, os.fspath(path))
         diagonal_bilinear(self.layers)
 
-    def share_with(self, other: NetGraph) -> None:
-        """Use the parameters of the layers of `other` that have the same names (Caffe's ShareTrainedLayersWith)."""
+    @exclusive
+    def share_with(self, other: NetGraph, told: bool = True) -> None:
+        """Use the parameters of the layers of `other` that have the same names (Caffe's ShareTrainedLayersWith).
+
+        told: log which layers of `other` this net has not. Raises CaffeError for parameters of other numbers or shapes.
+        """
         for name, blobs in other.params.items():
             if name not in self.params:
-                logger.info("Ignoring source layer %s", name)
+                if told:
+                    logger.info("Ignoring source layer %s", name)
                 continue
             mine = self.params[name]
             if len(mine) != len(blobs):
@@ -230,6 +258,13 @@ class NetGraph:
 
     def _param_diffs(self) -> list[list[np.ndarray]]:
         return [[blob.diff for blob in layer.blobs] for layer in self.layers]
+
+
+def _set_loss_diffs(node: Node) -> None:
+    """Fill the diffs of tops that are losses with their weights, where backward begins."""
+    for blob, weight in zip(node.top, node.layer.loss_weights):
+        if weight:
+            blob.grad = torch.full(blob.shape, weight, device=mode.device())
 
 
 def _free_after_backward(node: Node) -> None:

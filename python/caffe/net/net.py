@@ -16,6 +16,7 @@ from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.registry import layer_type_list, unknown_type_message
 from caffe.net.definition import phase_name, set_state
+from caffe.net.exclusive import exclusive
 from caffe.net.graph import NetGraph, PathLike
 from caffe.proto import caffe_pb2, text
 
@@ -43,7 +44,9 @@ class Net(NetGraph):
     weights: a .caffemodel or .h5 file to copy parameters from.
     level, stages: for the layers' include and exclude rules.
 
-    Raises CaffeError if a file, a layer or a blob is wrong; the message says which.
+    Raises CaffeError if a file, a layer or a blob is wrong; the message says which. A Net may be used by one thread at a time, from
+    filling the inputs to reading the outputs: a call while another thread is in one raises CaffeError. Threads may have nets of
+    their own that use the same weights (share_with).
 
     >>> import caffe
     >>> _ = open("tiny.prototxt", "w").write('''
@@ -164,6 +167,7 @@ class Net(NetGraph):
             raise ValueError(f"no layer named {name!r}; the net has {', '.join(names)}")
         return names.index(name)
 
+    @exclusive
     def forward(
         self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **inputs: Any
     ) -> dict[str, np.ndarray]:
@@ -184,12 +188,13 @@ class Net(NetGraph):
         self.run_forward(first, last)
         return {name: self.blobs[name].data for name in dict.fromkeys([*wanted, *(blobs or ())])}
 
+    @exclusive
     def backward(
         self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **tops: Any
     ) -> dict[str, np.ndarray]:
         """Run backward (from layer `start` down to layer `end`) and return {blob name: diff} of the inputs and of `diffs`.
 
-        Keyword arguments fill the diffs of output blobs first.
+        Keyword arguments fill the diffs of output blobs first. Layers that had no forward compute from what the blobs hold.
         """
         first = self._layer_index(start) if start is not None else None
         last = self._layer_index(end) if end is not None else 0
@@ -207,6 +212,7 @@ class Net(NetGraph):
         self.run_backward(first, last)
         return {name: self.blobs[name].diff for name in dict.fromkeys([*wanted, *(diffs or ())])}
 
+    @exclusive
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: Any) -> dict[str, np.ndarray]:
         """Run any number of items through the net in batches of its size; returns {blob name: results of all items}.
 
@@ -218,6 +224,7 @@ class Net(NetGraph):
                 results.setdefault(name, []).extend(value[:real].copy())
         return {name: np.asarray(values) for name, values in results.items()}
 
+    @exclusive
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **inputs: Any
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

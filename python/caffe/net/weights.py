@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
@@ -24,7 +25,7 @@ def copy_weights(
     """Copy by layer name; returns the layers with parameters that the source lacks. `path` and `net_name` are for messages.
 
     Everything is checked before anything is written. Raises CaffeError, in Caffe's words, for a wrong number of blobs or a wrong
-    shape, and for a source of which no layer with parameters exists in the net.
+    shape, and where mode.insists_on_weights() for a source of which no layer with parameters exists in the net.
     """
     copies: list[tuple[Blob, np.ndarray]] = []
     matched: set[str] = set()
@@ -57,12 +58,13 @@ def copy_weights(
                     "scratch rather than copying from a saved net, rename the layer."
                 )
             copies.append((blob, array))
-    if params and not matched:
+    if params and not matched and mode.insists_on_weights():
         offered = [layer.name for layer in source if layer.blobs]
         raise CaffeError(
             f"{path}: no layer of this file is in the net '{net_name}', so no weights were copied. The file has "
             f"{', '.join(offered[:8]) or 'no layer with weights'}{' ...' if len(offered) > 8 else ''}; the net expects "
-            f"{', '.join(list(params)[:8])}{' ...' if len(params) > 8 else ''}."
+            f"{', '.join(list(params)[:8])}{' ...' if len(params) > 8 else ''}. Set {mode.GO_ON}=1 in the "
+            "environment to go on with initial values, as Caffe does."
         )
     for blob, array in copies:
         blob.data[...] = array.reshape(blob.shape)

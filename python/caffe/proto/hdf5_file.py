@@ -43,7 +43,10 @@ def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]
     """(layer name, its arrays as float32) for every group below /data, in the file's order."""
     data = member(file, "data")
     if not isinstance(data, h5py.Group):
-        raise FileError(f"{path}: has no group 'data', so it is not a model file")
+        state = (
+            "; it looks like a solver state: the .caffemodel.h5 beside that holds the weights" if "iter" in file else ""
+        )
+        raise FileError(f"{path}: has no group 'data', so it is not a model file{state}")
     layers: list[tuple[str, list[h5py.Dataset]]] = []
     _collect(data, "", path, layers, set(), 0)
     named = [(f"layer '{name}', blob {i}", part) for name, parts in layers for i, part in enumerate(parts)]

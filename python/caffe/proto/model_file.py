@@ -117,6 +117,8 @@ def _read_protobuf(buffer: memoryview, name: str) -> list[LayerBlobs]:
         walker, position = Walker(buffer, lambda done: forget(buffer, done)), 0
         while position < len(buffer):
             number, wire, start, stop = walker.field(position, len(buffer))
+            if position == 0 and (number, wire) == (1, VARINT):
+                raise DamagedError("it begins as a solver state or a mean file does; weights are in the .caffemodel")
             if number in (1, 2, 100) and wire != BYTES:
                 raise DamagedError(f"field {number} at byte {position} has wire type {wire}")
             if number == 100:

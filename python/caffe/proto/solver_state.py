@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import h5py
 import numpy as np
 
-from caffe.proto import hdf5_file
+from caffe.errors import CaffeError, FileError
+from caffe.proto import hdf5_file, model_file
 from caffe.proto.binary_file import explained, forget, mapped, read_blob, write, writing
 from caffe.proto.wire import (
     BYTES,
@@ -43,7 +44,29 @@ class SolverState:
 
 
 def read_solver_state(path: str | os.PathLike[str]) -> SolverState:
-    """Read a .solverstate, or HDF5 if the name ends in ".h5" (as Caffe decides). Raises CaffeError like read_model."""
+    """Read a .solverstate, or HDF5 if the name ends in ".h5" (as Caffe decides).
+
+    Raises CaffeError like read_model, which says so where the file is a model.
+    """
+    try:
+        return _read(path)
+    except FileError as error:
+        if not _holds_weights(path):
+            raise
+        raise FileError(
+            f"{os.fspath(path)}: holds a model's weights, not a solver's state. To start from these weights, give them to -weights "
+            "or net.copy_from; to resume training, give the .solverstate that was written with them."
+        ) from error
+
+
+def _holds_weights(path: str | os.PathLike[str]) -> bool:
+    try:
+        return any(layer.blobs for layer in model_file.read_model(path))
+    except CaffeError:
+        return False
+
+
+def _read(path: str | os.PathLike[str]) -> SolverState:
     name = os.fspath(path)
     if name.endswith(".h5"):
         with mapped(path):  # its errors for missing and empty files say more than HDF5's

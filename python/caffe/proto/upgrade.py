@@ -206,7 +206,9 @@ def _upgrade_v1_net(net: Any) -> bool:
     complete = True
     if len(net.layer):
         logger.error(
-            "Input NetParameter to be upgraded already specifies 'layer' fields; these will be ignored for the upgrade."
+            "Input NetParameter to be upgraded already specifies 'layer' fields; these will be ignored for the upgrade. "
+            "Left out: %s. Write all layers in one form, 'layer' or 'layers'.",
+            ", ".join(layer.name for layer in net.layer),
         )
         complete = False
         del net.layer[:]

@@ -19,7 +19,17 @@ class LearningRate:
         self.current_step = 0
 
     def at(self, iteration: int) -> float:
-        """The rate for `iteration`, counted from 0. Raises CaffeError for an unknown lr_policy."""
+        """The rate for `iteration`, counted from 0. Raises CaffeError for an unknown lr_policy and for options without a rate."""
+        try:
+            return self._at(iteration)
+        except (OverflowError, ValueError) as error:
+            p = self._param
+            raise CaffeError(
+                f"lr_policy: {p.lr_policy} has no learning rate at iteration {iteration} with gamma {p.gamma:g} and "
+                f"power {p.power:g}: {error}"
+            ) from error
+
+    def _at(self, iteration: int) -> float:
         p = self._param
         policy = p.lr_policy
         if policy == "fixed":
@@ -39,8 +49,11 @@ class LearningRate:
                 logger.info("MultiStep Status: Iteration %d, step = %d", iteration, self.current_step)
             return p.base_lr * math.pow(p.gamma, self.current_step)
         if policy == "poly":
+            if p.max_iter <= 0:
+                raise CaffeError("lr_policy: poly needs a max_iter greater than 0")
             return p.base_lr * math.pow(max(0.0, 1 - iteration / p.max_iter), p.power)
         if policy == "sigmoid":
-            return p.base_lr / (1 + math.exp(-p.gamma * (iteration - p.stepsize)))
+            # Beyond 700 the exponential has no float, and the rate is 0.
+            return p.base_lr / (1 + math.exp(min(700.0, -p.gamma * (iteration - p.stepsize))))
         known = "fixed, step, exp, inv, multistep, poly, sigmoid"
         raise CaffeError(f"Unknown learning rate policy: {policy!r}. Set lr_policy in the solver to one of {known}.")

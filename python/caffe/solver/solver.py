@@ -40,7 +40,8 @@ class Solver:
     """Trains a net as a solver prototxt says.
 
     Attributes: `net`, `test_nets`, `iter`, `param` (caffe_pb2.SolverParameter), `lr`, `history` (one blob per learnable parameter;
-    Adam and AdaDelta: all first histories, then all second ones).
+    Adam and AdaDelta: all first histories, then all second ones). The test nets use the weights of `net` from the start, also those
+    that net.copy_from or restore brings (in genuine Caffe they hold random ones until their first test).
 
     Raises CaffeError for a missing or wrong solver file or net.
     """
@@ -73,6 +74,8 @@ class Solver:
         self._clock = (time.monotonic(), 0)
         self.net = train_net(self.param)
         self.test_nets = test_nets(self.param)
+        for net in self.test_nets:
+            net.share_with(self.net, told=False)  # each test tells it
         logger.info("Solver scaffolding done.")
         self.history = [Blob(b.shape) for _ in range(self._rule.histories) for b in self.net.learnable]
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 import caffe
+from caffe import mode
 from caffe.errors import CaffeError
 from caffe.logs.ending import ended
 from caffe.logs.glog import init_log, signed
@@ -18,12 +19,15 @@ logger = signed("caffe.cpp")
 
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
-# The log library's flags, which scripts give to every tool. Of these -minloglevel has an effect: the log is always on stderr.
+# The log library's flags, which scripts give to every tool.
 _LOG_FLAGS: dict[str, type] = {
     **dict.fromkeys(("logtostderr", "alsologtostderr", "colorlogtostderr", "log_prefix"), bool),
     **dict.fromkeys(("minloglevel", "stderrthreshold", "v", "logbuflevel", "logbufsecs", "max_log_size"), int),
     **dict.fromkeys(("log_dir", "vmodule"), str),
 }
+
+# Of these, what has an effect: it becomes the environment's GLOG_NAME, for child processes, too. The log is always on stderr.
+_LOG_SETTINGS = ("minloglevel", "logtostderr", "log_dir")
 
 FlagsClass = TypeVar("FlagsClass")
 
@@ -32,7 +36,8 @@ def parse(arguments: Sequence[str], flags: Any) -> list[str] | None:
     """Set the fields of `flags`, a dataclass of str, int, float and bool fields, as the command line says; returns the words.
 
     One or two dashes, "-flag value", "-flag=value"; for a bool "-flag", "-noflag" and "-flag=false"; "--" ends the flags. The
-    flags of Caffe's log library, glog, are accepted; -minloglevel becomes the environment's GLOG_minloglevel.
+    flags of Caffe's log library, glog, are accepted; -minloglevel, -logtostderr and -log_dir become the environment's
+    GLOG_minloglevel and so on.
     Returns None if help is asked for. Raises CaffeError for an unknown flag or a wrong value.
     """
     own: dict[str, type] = {field.name: type(getattr(flags, field.name)) for field in fields(flags)}
@@ -41,8 +46,10 @@ def parse(arguments: Sequence[str], flags: Any) -> list[str] | None:
     def keep(name: str, value: Any) -> None:
         if name in own:
             setattr(flags, name, value)
-        elif name == "minloglevel":
-            os.environ["GLOG_minloglevel"] = str(value)  # noqa: SIM112  # glog's spelling
+        elif name in _LOG_SETTINGS:
+            if name == "log_dir" and value and not (os.path.isdir(value) and os.access(value, os.W_OK)):
+                raise CaffeError(f"-log_dir {value}: there is no such folder, or it cannot be written to")
+            os.environ[f"GLOG_{name}"] = str(value)
 
     words: list[str] = []
     rest = list(arguments)
@@ -116,7 +123,8 @@ def run_tool(
             print(usage, file=sys.stderr)
             return 0 if given is None else 1
         init_log()
-        return body(given, flags)
+        with mode.insisting_on_weights():
+            return body(given, flags)
 
     return ended(run, _complain)
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
+from caffe import mode
 from caffe.logs.ending import ended
 from caffe.logs.glog import init_log
 from caffe.tools.flags import package_version
@@ -75,7 +76,8 @@ def _run(argv: Sequence[str] | None) -> int:
     arguments = command_line().parse_args(argv)
     init_log(min_level=1)  # warnings, above all: layers that got no weights
     options.refuse_to_overwrite(arguments)
-    return int(arguments.run(arguments))
+    with mode.insisting_on_weights():
+        return int(arguments.run(arguments))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from caffe.errors import CaffeError
+from caffe.logs.glog import signed
 from crfasrnn.arguments import has_axes, integer, number
 from crfasrnn.crf import caffemodel, options
 from crfasrnn.crf.checks import check_is_tensor, check_iterations, check_theta
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
+
+logger = signed("crfasrnn.py")
 
 
 def _keep_numbers(kernel: Any, *thetas: str) -> None:
@@ -285,11 +288,13 @@ class CrfRnn(nn.Module):
     def load_caffemodel(self, path: str | os.PathLike[str], layer: str = caffemodel.LAYER) -> CrfRnn:
         """Copy the parameters of a MultiStageMeanfield layer from a .caffemodel or .caffemodel.h5; returns self.
 
+        Learned bandwidths keep their values, with a warning in Caffe's log, since such a file has none.
+
         Raises:
             CaffeError: the file cannot be read, has no such layer, or the layer's blobs have other shapes.
             ValueError: this module's weights or compatibility are not "full".
         """
-        targets = self._blobs()
+        targets = self._blobs(path)
         matrices = caffemodel.read_matrices(path, len(targets), layer)
         if matrices[0].shape != targets[0].shape:
             raise CaffeError(
@@ -304,16 +309,20 @@ class CrfRnn(nn.Module):
     def save_caffemodel(self, path: str | os.PathLike[str], layer: str = caffemodel.LAYER) -> None:
         """Write the parameters as the layer of that name, for Caffe's `-weights` or Net.copy_from.
 
+        Learned bandwidths are left out, with a warning in Caffe's log.
+
         Raises:
             CaffeError: the file cannot be written.
             ValueError: this module's weights or compatibility are not "full".
         """
-        caffemodel.write_matrices(path, [blob.detach().float().cpu().numpy() for blob in self._blobs()], layer)
+        caffemodel.write_matrices(path, [blob.detach().float().cpu().numpy() for blob in self._blobs(path)], layer)
 
-    def _blobs(self) -> list[Tensor]:
+    def _blobs(self, path: str | os.PathLike[str]) -> list[Tensor]:
         if self._shape_of_weights != "full" or self._kind_of_compatibility != "full" or self._sets:
             raise ValueError(
                 "Caffe's layer has full matrices for all iterations: make CrfRnn with weights='full', compatibility='full' "
                 "and untied=False"
             )
+        if len(self.log_thetas):
+            logger.warning("%s: model files have no place for learned bandwidths.", os.fspath(path))
         return [*self.weights, self.compatibility]

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from google.protobuf import text_format
 
-import caffe
 from caffe import mode
 from caffe.files import write_text
+from caffe.net.net import Net
 from crfasrnn.crf.caffemodel import LAYER
 from crfasrnn.networks import recipes
 from crfasrnn.segmentation.segmenter import Segmenter, best_labels
@@ -27,7 +27,7 @@ class Sweep:
         write_text(definition, text_format.MessageToString(message))
         self._precision = job.precision
         self._segmenter = Segmenter(str(definition), job.final, size=size)
-        self._net = caffe.Net(str(definition), str(job.final), caffe.TEST)
+        self._net = Net(str(definition), str(job.final), mode.TEST)
         self._layer = list(self._net._layer_names).index(LAYER)
 
     def __call__(self, image: np.ndarray, longest: int) -> Iterator[np.ndarray]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import caffe
+from caffe import mode
 from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
 from caffe.inputs.limits import MAX_PIXELS
+from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, numbered_classes
 from crfasrnn.pictures.label_maps import label_palette
 from crfasrnn.pictures.photographs import check_image, resized
@@ -82,7 +83,8 @@ class Segmenter:
         files = find_model(os.fspath(model), None if weights is None else Path(weights))
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
-        self.net = caffe.Net(str(files.prototxt), str(files.weights), caffe.TEST)
+        with mode.insisting_on_weights():
+            self.net = Net(str(files.prototxt), str(files.weights), mode.TEST)
         self._inference = Inference(self.net, precision)
         self._turn = threading.Lock()  # the net has one set of blobs
         self.input, self.output = _ends(self.net, str(files.prototxt))
@@ -168,7 +170,7 @@ def _max_side(size: int | str | None, made_for: int | None, pad: bool) -> int | 
     return own or (PUBLISHED_SIZE if pad else None)
 
 
-def _ends(net: caffe.Net, path: str) -> tuple[str, str]:
+def _ends(net: Net, path: str) -> tuple[str, str]:
     """Names of the image input and of the scores; raises CaffeError if they are not what a deploy net has."""
     if len(net.inputs) != 1 or len(net.outputs) != 1:
         raise CaffeError(

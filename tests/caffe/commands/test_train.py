@@ -16,7 +16,7 @@ from support.caffe.caffe_logs import assert_same, golden_log, messages
 from support.commands import caffe
 from support.reference_data import shared_path
 
-from caffe.proto import model_file, solver_state
+from caffe.proto import caffe_pb2, model_file, solver_state
 
 
 def test_train_and_resume_log_like_caffe(workplace: Path) -> None:
@@ -71,11 +71,19 @@ def test_resume_from_genuine_solverstate(workplace: Path, suffix: str) -> None:
         (["-solver", "nowhere.prototxt"], "nowhere.prototxt"),
         (["-solver", "solver.prototxt", "-weights", "a", "-snapshot", "b"], "but not both"),
         (["-solver", "solver.prototxt", "-weights", "nowhere.caffemodel"], "nowhere.caffemodel"),
+        (
+            ["-solver", "solver.prototxt", "-snapshot", "tiny_init.caffemodel"],
+            "holds a model's weights, not a solver's state",
+        ),
+        (["-solver", "solver.prototxt", "-weights", "others.caffemodel"], "Set CAFFE_ALLOW_NO_WEIGHTS=1"),
         (["-solver", "solver.prototxt", "-gpu", "x"], "-gpu takes device numbers"),
         (["-solver", "solver.prototxt", "-sigint_effect", "explode"], "Invalid signal effect"),
     ],
 )
 def test_wrong_use_is_one_message_and_exit_1(workplace: Path, arguments: list[str], words: str) -> None:
+    net = caffe_pb2.NetParameter()
+    net.layer.add(name="others", type="InnerProduct")
+    model_file.write_model(workplace / "others.caffemodel", net, [[np.ones((1, 1), np.float32)]])
     assert words in caffe("train", *arguments, cwd=workplace, status=1)
 
 

@@ -1,4 +1,4 @@
-"""Log lines have glog's form, which log parsers read, and are silent until somebody asks for them."""
+"""Log lines have glog's form, which log parsers read; scripts for pycaffe get them unasked, and glog's environment is obeyed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from caffe.logs import glog
 from caffe.logs.glog import GlogFormatter, init_log, log, logger, number, signed
 
 
 @pytest.fixture(autouse=True)
 def untouched() -> Iterator[None]:
     """The log afterwards is what it was."""
-    level, handlers, propagate = logger.level, list(logger.handlers), logger.propagate
+    level = logger.level
     yield
     logger.setLevel(level)
-    logger.handlers[:] = handlers
-    logger.propagate = propagate
-    glog._handler = next((handler for handler in handlers if isinstance(handler, glog._Stderr)), None)
 
 
 def test_a_line_has_glogs_prefix() -> None:
@@ -63,11 +60,56 @@ def test_a_line_of_ones_own_is_signed_as_pycaffes(capsys: pytest.CaptureFixture[
     assert re.fullmatch(r"I\d{4} \S+ +\d+ _caffe\.cpp:\d+\] half of 100% done\n", capsys.readouterr().err)
 
 
-def test_nothing_is_said_before_it_is_asked_for() -> None:
-    program = "import caffe; caffe.log('hidden'); caffe.init_log(0); caffe.log('shown')"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"I.*\] shown\n", done.stderr)
+def said(program: str, **environment: str) -> list[str]:
+    """What a program of its own writes to stderr, without the lines' prefixes; it writes nothing else."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GLOG_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**clean, **environment}
+    )
     assert done.stdout == ""
+    return [re.sub(r"^[IWEF].*\] ", "", line) for line in done.stderr.splitlines()]
+
+
+SPEAK = "from caffe.logs.glog import logger; logger.info('info'); logger.warning('warning'); logger.error('error')"
+
+
+@pytest.mark.parametrize(
+    ("program", "environment", "lines"),
+    [
+        ("import caffe; caffe.log('said')", {}, ["said"]),
+        ("import caffe; caffe.log('said')", {"GLOG_minloglevel": "1"}, []),
+        ("import caffe; caffe.TEST; " + SPEAK, {}, ["info", "warning", "error"]),
+        ("import caffe; caffe.TEST; " + SPEAK, {"GLOG_minloglevel": "2"}, ["error"]),
+        ("import caffe; caffe.init_log(1); caffe.TEST; " + SPEAK, {}, ["warning", "error"]),
+        # What does not use pycaffe's names is told what went wrong, no more.
+        (SPEAK, {}, ["warning", "error"]),
+        (SPEAK, {"GLOG_minloglevel": "0"}, ["info", "warning", "error"]),
+        (SPEAK, {"GLOG_minloglevel": "3"}, []),
+        # A program's own logging gets no line twice.
+        (
+            "import logging; logging.basicConfig(level=0); import caffe; caffe.TEST; " + SPEAK,
+            {},
+            ["info", "warning", "error"],
+        ),
+        ("import logging; logging.getLogger('caffe').setLevel(40); import caffe; caffe.TEST; " + SPEAK, {}, ["error"]),
+    ],
+)
+def test_who_uses_pycaffe_hears_what_it_says(program: str, environment: dict[str, str], lines: list[str]) -> None:
+    assert said(program, **environment) == lines
+
+
+def test_a_solver_of_a_script_logs_as_genuine_caffes(tmp_path: Path) -> None:
+    (tmp_path / "s.prototxt").write_text(
+        """net_param {
+        layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "f" type: "InnerProduct" bottom: "d" top: "f" inner_product_param { num_output: 1 } }
+        layer { name: "t" type: "DummyData" top: "t" dummy_data_param { shape { dim: 2 dim: 1 } } }
+        layer { name: "l" type: "EuclideanLoss" bottom: "f" bottom: "t" top: "l" } }
+        base_lr: 0.1 lr_policy: "fixed" display: 1 max_iter: 3 solver_mode: CPU snapshot_prefix: "s" """
+    )
+    lines = said(f"import caffe; caffe.SGDSolver({str(tmp_path / 's.prototxt')!r}).step(3)")
+    losses = [line for line in lines if re.match(r"Iteration \d .*, loss = ", line)]
+    assert len(losses) == 3
 
 
 def test_numbers_are_printed_as_streams_of_cpp_do() -> None:

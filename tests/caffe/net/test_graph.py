@@ -41,6 +41,55 @@ def test_partial_forward_and_backward(write) -> None:
         net.forward(end="nope")
 
 
+def test_backward_without_a_forward_computes_from_what_the_blobs_hold(write) -> None:
+    """As genuine Caffe's: its layers look at the blobs alone."""
+    rng = np.random.default_rng(3)
+    usual, unusual = (caffe.Net(write("force_backward: true\n" + CONV), caffe.TEST) for _ in range(2))
+    unusual.share_with(usual)
+    x, a, both = rng.normal(size=(2, 3, 5, 6)), rng.normal(size=(2, 2, 5, 6)), rng.normal(size=(2, 4, 5, 6))
+    usual.forward(data=x)
+    usual.backward(a=a, sum=both)
+    for name, blob in usual.blobs.items():
+        unusual.blobs[name].data[...] = blob.data
+    unusual.backward(a=a, sum=both)
+    for found, expected in ((unusual.blobs, usual.blobs), (unusual.params, usual.params)):
+        for name in expected:
+            pairs = [(found[name], expected[name])] if found is unusual.blobs else zip(found[name], expected[name])
+            for one, other in pairs:
+                np.testing.assert_allclose(one.diff, other.diff, rtol=1e-5, atol=1e-6)
+    assert usual.blobs["data"].diff.any()
+
+
+def test_a_part_of_backward_without_a_forward(write) -> None:
+    net = caffe.Net(write("force_backward: true\n" + CONV), caffe.TEST)
+    net.blobs["a"].diff[...] = 1
+    assert set(net.backward(start="a", end="a")) == {"conv_relu_0_split_0"}
+    weights = net.params["a"][0].data[:, :, 0, 0]
+    below = net.backward(start="a", end="a")["conv_relu_0_split_0"]
+    np.testing.assert_allclose(below, np.broadcast_to(weights.sum(0)[:, None, None], below.shape), rtol=1e-5)
+
+
+def test_a_loss_has_its_weight_as_diff_before_any_forward(write) -> None:
+    net = caffe.Net(
+        write(
+            """force_backward: true
+            layer { name: "x" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 } } }
+            layer { name: "l" type: "EuclideanLoss" bottom: "x" bottom: "y" top: "l" loss_weight: 3 }"""
+        ),
+        caffe.TRAIN,
+    )
+    net.blobs["x"].data[...] = 1
+    net.backward()
+    np.testing.assert_allclose(net.blobs["x"].diff, 3 / 2)
+
+
+def test_backward_of_blobs_that_were_freed_needs_a_forward(write) -> None:
+    net = caffe.Net(write("force_backward: true\n" + CONV), caffe.TRAIN)
+    net.frees_blobs = True
+    with pytest.raises(caffe.CaffeError, match="backward needs a forward first, since this net frees its blobs"):
+        net.backward()
+
+
 def test_parameter_diffs_accumulate_until_cleared(write) -> None:
     net = caffe.Net(write("force_backward: true\n" + CONV), caffe.TEST)
     net.blobs["data"].data[...] = 1

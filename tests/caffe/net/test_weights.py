@@ -9,6 +9,7 @@ import pytest
 from support.caffe.nets import CONV
 
 import caffe
+from caffe import mode
 from caffe.errors import CaffeError
 
 pytestmark = pytest.mark.usefixtures("compute")
@@ -26,13 +27,35 @@ def test_weights_round_trip_and_mismatches(write, tmp_path: Path, caplog: pytest
     words = "Cannot copy param 0 weights from layer 'conv'; shape mismatch.  Source param shape is 4 3 3 3 \\(108\\); target"
     with pytest.raises(CaffeError, match=words):
         caffe.Net(wrong, str(tmp_path / "w.caffemodel"), caffe.TEST)
-    nobody = write(CONV.replace('name: "conv"', 'name: "c"').replace('name: "a"', 'name: "b"'), "nobody.prototxt")
-    with pytest.raises(CaffeError, match="no layer of this file is in the net"):
-        caffe.Net(nobody, str(tmp_path / "w.caffemodel"), caffe.TEST)
     renamed = write(CONV.replace('name: "a"', 'name: "new"'), "renamed.prototxt")
     with caplog.at_level("WARNING", "caffe"):
         caffe.Net(renamed, str(tmp_path / "w.caffemodel"), caffe.TEST)
     assert "has no weights for: new" in caplog.text
+
+
+def test_a_file_of_which_no_layer_fits(
+    write, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pycaffe goes on, with lines in the log; commands stop, and say how to go on."""
+    caffe.Net(write(CONV), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
+    nobody = write(CONV.replace('name: "conv"', 'name: "c"').replace('name: "a"', 'name: "b"'), "nobody.prototxt")
+    caplog.set_level("INFO", "caffe")
+
+    def load() -> None:
+        caplog.clear()
+        net = caffe.Net(nobody, caffe.TEST)
+        before = net.params["b"][0].data.copy()
+        net.copy_from(str(tmp_path / "w.caffemodel"))
+        np.testing.assert_array_equal(net.params["b"][0].data, before)
+        assert "Ignoring source layer conv" in caplog.text
+        assert "has no weights for: c, b. They keep their initial values." in caplog.text
+
+    load()
+    with mode.insisting_on_weights():
+        with pytest.raises(CaffeError, match=r"no layer of this file is in the net .* Set CAFFE_ALLOW_NO_WEIGHTS=1"):
+            load()
+        monkeypatch.setenv("CAFFE_ALLOW_NO_WEIGHTS", "1")
+        load()
 
 
 def test_zero_deconvolution_becomes_diagonal_bilinear(write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

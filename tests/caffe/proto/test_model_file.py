@@ -187,8 +187,8 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "Git LFS",
         b"\n<!DOCTYPE html><html>\xc3\xa9</html>": "is a web page",
         message(1, b"\x01net"): "holds no layers",
-        (FILES / "mean.binaryproto").read_bytes(): "field 1 at byte 0 has wire type 0",
-        (FILES / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes(): "not a caffemodel",
+        (FILES / "mean.binaryproto").read_bytes(): "begins as a solver state or a mean file",
+        (FILES / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes(): "begins as a solver state or a mean file",
         b"\x89HDF\r\n\x1a\n" + bytes(100): "HDF5",
     }
     for content, words in cases.items():

@@ -16,6 +16,7 @@ from support.reference_data import FILES
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, solver_state
+from caffe.proto.model_file import read_model
 from caffe.proto.solver_state import SolverState
 
 
@@ -49,11 +50,16 @@ def test_hdf5_states(path: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_states(tmp_path: Path) -> None:
-    for source, words in ((TINY, "not a solver state"), (FILES / "mean.binaryproto", "not a solver state")):
-        with pytest.raises(CaffeError, match=words):
-            solver_state.read_solver_state(source)
+    with pytest.raises(CaffeError, match="not a solver state"):
+        solver_state.read_solver_state(FILES / "mean.binaryproto")
+    h5py.File(tmp_path / "empty.h5", "w").close()
     with pytest.raises(CaffeError, match="has no number 'iter'"):
-        solver_state.read_solver_state(FILES / "tiny_sgd_hdf5_iter_10.caffemodel.h5")
+        solver_state.read_solver_state(tmp_path / "empty.h5")
+    for weights in (TINY, FILES / "tiny_sgd_hdf5_iter_10.caffemodel.h5"):
+        with pytest.raises(CaffeError, match=r"holds a model's weights, not a solver's state.*-weights"):
+            solver_state.read_solver_state(weights)
+    with pytest.raises(CaffeError, match="looks like a solver state"):
+        read_model(FILES / "tiny_sgd_hdf5_iter_10.solverstate.h5")
     content = (FILES / "tiny_sgd_binaryproto_iter_10.solverstate").read_bytes()
     (tmp_path / "cut").write_bytes(content)
     for length in reversed(range(len(content))):

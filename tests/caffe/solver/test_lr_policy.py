@@ -30,10 +30,24 @@ def test_learning_rate_policies(options: dict[str, object], expected: Callable[[
     assert [rate.at(i) for i in range(8)] == pytest.approx([expected(i) for i in range(8)], rel=1e-6)
 
 
-@pytest.mark.parametrize(("policy", "words"), [("", "Unknown learning rate policy"), ("step", "needs a stepsize")])
-def test_wrong_learning_rate_policies(policy: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lr_policy": ""}, "Unknown learning rate policy"),
+        ({"lr_policy": "step"}, "needs a stepsize"),
+        ({"lr_policy": "poly", "power": 0.9}, "poly needs a max_iter greater than 0"),
+        ({"lr_policy": "exp", "gamma": 1e30}, "exp has no learning rate at iteration 1000 with gamma 1e"),
+        ({"lr_policy": "inv", "gamma": -0.5, "power": 0.75}, "inv has no learning rate at iteration 1000"),
+    ],
+)
+def test_wrong_learning_rate_policies(options: dict[str, object], words: str) -> None:
     with pytest.raises(caffe.CaffeError, match=words):
-        LearningRate(caffe_pb2.SolverParameter(base_lr=1, lr_policy=policy)).at(0)
+        LearningRate(caffe_pb2.SolverParameter(base_lr=1, **options)).at(1000)
+
+
+def test_a_sigmoid_that_starts_far_away_is_zero() -> None:
+    param = caffe_pb2.SolverParameter(base_lr=1, lr_policy="sigmoid", gamma=-1, stepsize=0)
+    assert LearningRate(param).at(5000) == pytest.approx(0)
 
 
 def test_a_rate_that_starts_behind_its_steps_counts_them() -> None:

@@ -82,6 +82,33 @@ def test_several_test_nets_with_stages(solver, caplog: pytest.LogCaptureFixture)
             solver(wrong if "test_state" not in wrong else options + wrong)
 
 
+def test_test_nets_have_the_weights_of_the_trained_net_at_any_time(solver, tmp_path: Path) -> None:
+    """From the start, after copy_from and after restore, not from the first test on."""
+    options = "test_iter: 1 test_iter: 1 test_interval: 100"
+
+    def same(trained: caffe.Solver) -> bool:
+        fit = trained.net.params["fit"][0].data
+        return all(np.array_equal(net.params["fit"][0].data, fit) for net in trained.test_nets)
+
+    first = solver(options)
+    assert same(first)
+    first.step(2)
+    assert same(first)
+    model, state = first.snapshot()
+    for load in (lambda new: new.net.copy_from(model), lambda new: new.restore(state)):
+        new = solver(options)
+        load(new)
+        assert same(new)
+        np.testing.assert_array_equal(new.net.params["fit"][0].data, first.net.params["fit"][0].data)
+
+
+def test_a_poly_rate_of_a_script_that_gives_no_max_iter(solver) -> None:
+    trained = solver("power: 0.9")
+    trained.param.lr_policy = "poly"
+    with pytest.raises(caffe.CaffeError, match="poly needs a max_iter"):
+        trained.step(1)
+
+
 def test_snapshot_after_train(solver, tmp_path: Path) -> None:
     solver("max_iter: 3 snapshot: 2 snapshot_after_train: false").solve()
     assert {path.name for path in tmp_path.glob("s_iter*")} == {"s_iter_2.caffemodel", "s_iter_2.solverstate"}

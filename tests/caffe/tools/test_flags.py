@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,15 @@ class Flags:
     count: int = 3
     rate: float = 0.5
     fast: bool = False
+
+
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """Flags of the log become environment variables, which end with the test."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +80,19 @@ def test_the_least_level_of_the_log_is_the_environments(tmp_path: Path, monkeypa
     )
     monkeypatch.setenv("GLOG_minloglevel", "0")
     assert caffe("time", "-model", "net.prototxt", "-iterations=1", "-minloglevel=2", cwd=tmp_path) == ""
+
+
+def test_log_files_go_where_the_flag_says(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }'
+    )
+    (tmp_path / "log").mkdir()
+    log = caffe("time", "-model", "net.prototxt", "-iterations=1", "-log_dir", "log", cwd=tmp_path)
+    (file,) = (tmp_path / "log").glob("*.INFO")
+    assert file.read_text().endswith(log)
+    assert log.count("Network initialization done.") == 1
+    error = caffe("time", "-model", "net.prototxt", "-log_dir=none", cwd=tmp_path, status=1)
+    assert "-log_dir none: there is no such folder" in error
 
 
 def test_the_frame_of_a_tool(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,3 +58,14 @@ def test_caffemodels_that_do_not_fit(tmp_path: Path) -> None:
     for options in ({"weights": "shared"}, {"compatibility": "potts"}):
         with pytest.raises(ValueError, match="full matrices"):
             CrfRnn(4, **options).save_caffemodel(path)
+
+
+def test_learned_bandwidths_that_a_file_cannot_hold_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    crf = CrfRnn(4, learn_bandwidths=True)
+    for call in (crf.save_caffemodel, crf.load_caffemodel):
+        caplog.clear()
+        call(tmp_path / "crf.caffemodel")
+        assert "no place for learned bandwidths" in caplog.text
+    caplog.clear()
+    CrfRnn(4).load_caffemodel(tmp_path / "crf.caffemodel")
+    assert not caplog.records

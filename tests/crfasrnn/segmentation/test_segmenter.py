@@ -56,6 +56,22 @@ def test_native_size_gives_the_labels_of_the_classic_way(tiny: Files) -> None:
     assert len(segmenter.segment(CAT).present()) > 1
 
 
+def test_layers_without_weights_are_told_and_nothing_else(tmp_path: Path, tiny: Files) -> None:
+    """To who never asked for a log."""
+
+    def more(n: NetSpec) -> Top:
+        top = scores(n)
+        n.late = L.Convolution(top, num_output=3, kernel_size=1)
+        return n.late
+
+    prototxt = save_net(tmp_path, more, "more")[0]
+    for definition, lines in ((tiny[0], 0), (prototxt, 1)):
+        program = f"import crfasrnn; crfasrnn.Segmenter({str(definition)!r}, {str(tiny[1])!r})"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stderr.count("has no weights for: late.") == lines
+        assert len(done.stderr.splitlines()) == lines
+
+
 def test_padding_is_the_released_demos(tiny: Files, tmp_path: Path) -> None:
     large = cv2.resize(CAT, (902, 600), interpolation=cv2.INTER_CUBIC)
     for name, image in (("small", CAT), ("large", large)):
