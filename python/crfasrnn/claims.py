@@ -1,11 +1,13 @@
-"""What a folder was made from, remembered in a file of it, so that a later call does not go on with something else."""
+"""Who writes in a folder, and what from: remembered in files of it, so that nobody goes on with something else or comes between."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import open_regular, read_text
 
 _BLOCK = 1 << 20
+_LOCK = ".in-use"
 
 
 def claim(path: str | os.PathLike[str], facts: Any, refusal: str) -> None:
@@ -55,6 +58,46 @@ def compare(found: Any, facts: Any, refusal: str, where: str = "") -> None:
     for fact, (there, here) in pairs.items():
         if there != here:
             raise FileError(refusal.format(where=repr(where), fact=fact, there=repr(there), now=repr(here)))
+
+
+@contextmanager
+def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Within it no other process may be in `alone_in` for the same folder; it ends with the process, however that dies.
+
+    Raises CaffeError at once, with the other's process id, where one is there, and where the folder cannot be written.
+    """
+    path = Path(folder) / _LOCK
+    handle = _locked(path)
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError as problem:
+            raise FileError(f"{path}: cannot be written: {problem.strerror}") from problem
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it may have removed the file meanwhile, and another made a new one.
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        except FileNotFoundError:
+            pass
+        except OSError:
+            other = os.pread(handle, 20, 0).decode("ascii", "replace")
+            os.close(handle)
+            raise FileError(
+                f"process {other} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"
+            ) from None
+        os.close(handle)
 
 
 def digest(*parts: object, files: Sequence[Path]) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from caffe.errors import CaffeError
-from crfasrnn.claims import check_claim, claim, compare, digest, remembered
+from crfasrnn.claims import alone_in, check_claim, claim, compare, digest, remembered
 
 REFUSAL = "{where}: {fact} {there} there, {now} now"
 
@@ -66,3 +68,37 @@ def test_a_digest_is_of_all_contents(tmp_path: Path) -> None:
     expected = hashlib.sha256(b"(384,)" + first.read_bytes() + b"x").hexdigest()
     assert digest(384, files=[first, second]) == expected
     assert digest(385, files=[first, second]) != expected
+
+
+HOLDING = """
+import sys
+from crfasrnn.claims import alone_in
+with alone_in(sys.argv[1]):
+    print("here", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_one_processs_at_a_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "here\n"
+        with (
+            pytest.raises(CaffeError, match=rf"^process {other.pid} is at work in .*: wait until it ends, or give"),
+            alone_in(tmp_path),
+        ):
+            pass
+        other.kill()
+    assert list(tmp_path.iterdir()) != []  # what the killed one left does not matter
+    with alone_in(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CaffeError, match=r"none/\.in-use: cannot be written: No such file"),
+        alone_in(tmp_path / "none"),
+    ):
+        pass

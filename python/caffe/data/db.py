@@ -103,13 +103,22 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(folder, 0o777 & ~mask)
-        os.rename(folder, name)
+        _rename(folder, name)
     except CaffeError:
         raise
     except (lmdb.Error, OSError) as error:
         raise FileError(f"cannot write database '{name}': {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename(folder: str, name: str) -> None:
+    try:
+        os.rename(folder, name)
+    except OSError:
+        if os.path.lexists(name):
+            raise FileError(f"cannot create database '{name}': another process has created it meanwhile.") from None
+        raise
 
 
 def check_backend(backend: str) -> None:

@@ -11,6 +11,9 @@ from caffe import mode
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 
+# Exit statuses of commands that can be gone on with: the time is spent; a signal asked to stop.
+OUT_OF_TIME, INTERRUPTED = 3, 130
+
 
 class Parser(argparse.ArgumentParser):
     """Reports a wrong command line by one line that names the help of the command that is meant, exit status 2."""

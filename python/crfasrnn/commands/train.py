@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,9 @@ def add_arguments(parser: options.Parser) -> None:
     run.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
-    run.add_argument("--budget-minutes", type=options.number, help="stop after so long, with a snapshot")
+    run.add_argument(
+        "--budget-minutes", type=options.number, help="stop after so long, with a snapshot and exit status 3"
+    )
     add_variant(parser)
     parser.set_defaults(run=_train)
 
@@ -100,18 +103,21 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
 
 def _train(arguments: argparse.Namespace) -> int:
     from crfasrnn.networks.recipes import recipe
-    from crfasrnn.training.job import Job
+    from crfasrnn.training.job import NOTE, Job
     from crfasrnn.training.limits import budget, threads
     from crfasrnn.training.train import train
 
     if arguments.gpu is not None:
         mode.set_mode_gpu()
         mode.set_device(arguments.gpu)
+    output = arguments.output or arguments.data / arguments.recipe
+    resumed = arguments.weights is None and not arguments.scratch and (output / NOTE).is_file()
     job = Job(
         arguments.recipe,
         arguments.data,
-        arguments.output or arguments.data / arguments.recipe,
-        weights=_weights(arguments, recipe(arguments.recipe)),
+        output,
+        weights=None if resumed else _weights(arguments, recipe(arguments.recipe)),
+        resumed=resumed,
         classes=_classes(arguments),
         from_classes=tuple(arguments.from_classes) if arguments.from_classes else None,
         iterations=arguments.iterations,
@@ -120,10 +126,12 @@ def _train(arguments: argparse.Namespace) -> int:
         options=options_of(arguments),
         precision=arguments.precision,
     )
+    over = budget(arguments.budget_minutes)
     with threads(arguments.threads):
-        done = train(job, budget(arguments.budget_minutes))
-    if done:
-        print(f"crfasrnn segment IMAGE --model {job.deploy} --weights {job.final}")
+        done = train(job, over)
+    if not done:
+        return options.OUT_OF_TIME if over() else options.INTERRUPTED
+    print(f"crfasrnn segment IMAGE --model {shlex.quote(str(job.deploy))} --weights {shlex.quote(str(job.final))}")
     return 0
 
 

@@ -20,6 +20,7 @@ from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
+from crfasrnn.claims import alone_in
 from crfasrnn.classes import VOID
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
@@ -27,6 +28,7 @@ from crfasrnn.pictures.photographs import resized
 
 # The two databases of a folder.
 IMAGES, LABELS = "image_lmdb", "label_lmdb"
+_WORK = ".databases."  # while they are made
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,25 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) ->
     they exist already or an example cannot be read.
     """
     target = Path(folder)
+    created = not target.exists()
+    make_folder(target)
+    try:
+        with alone_in(target):
+            return _write_databases(target, entries)
+    finally:
+        if created:
+            with suppress(OSError):  # keeps a folder that holds something
+                target.rmdir()
+
+
+def _write_databases(target: Path, entries: Sequence[Entry]) -> Counts:
     names = (IMAGES, LABELS)
     for name in names:
         if (target / name).exists():
             raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
-    created = not target.exists()
-    make_folder(target)
-    work = Path(tempfile.mkdtemp(prefix=".databases.", dir=target))
+    for left_over in target.glob(f"{_WORK}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=_WORK, dir=target))
     counts = Counts()
     try:
         with new_database(work / names[0]) as put_image, new_database(work / names[1]) as put_label:
@@ -92,9 +106,6 @@ def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) ->
         return counts
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        if created:
-            with suppress(OSError):  # keeps a folder that holds something
-                target.rmdir()
 
 
 def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
@@ -121,6 +132,21 @@ def require_databases(folder: Path) -> None:
 def count_entries(folder: Path) -> int:
     """How many images the databases in a folder hold."""
     return len(open_database(folder / LABELS))
+
+
+def check_labels(folder: Path, classes: Sequence[str]) -> None:
+    """Raise CaffeError, naming the first entry, for a label that is neither void nor the number of a class."""
+    require_databases(folder)
+    entries = progress(
+        read_database(folder / LABELS), total=count_entries(folder), what=f"labels of {folder}", unit="map"
+    )
+    for key, labels in entries:
+        largest = int(labels[labels != VOID].max(initial=0))
+        if largest >= len(classes):
+            raise CaffeError(
+                f"{str(folder / LABELS)!r}: entry {key!r} holds label {largest}, but there are {len(classes)} classes, "
+                f"{', '.join(classes[:4])}{' ...' if len(classes) > 4 else ''}: one classes.txt must name those of all lists"
+            )
 
 
 def largest_label(folder: Path) -> int:

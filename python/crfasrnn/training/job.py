@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from caffe.errors import CaffeError
-from crfasrnn.claims import digest
+from crfasrnn.claims import digest, remembered
 from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.datasets.databases import largest_label
 from crfasrnn.networks import recipes
 
 FINAL = "final.caffemodel"
+NOTE = "job.json"  # what an output folder remembers of the training in it
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Job:
     data: folder with train/ and, for mean IU on the way, val/, each with the databases and perhaps classes.txt.
     output: folder for everything that the training writes.
     weights: to start from: any file of networks.weight_files.read_weights; None for random ones.
+    resumed: go on with what is in `output`, whatever weights that began with.
     train_data: folder of the training databases, if it is not data/train.
     classes: of the labels, None to find them in the data.
     from_classes: for every class its number in a `weights` with other classes, None to go by names.
@@ -34,6 +36,7 @@ class Job:
     output: Path
     weights: Path | None = None
     _: KW_ONLY
+    resumed: bool = False
     train_data: Path | None = None
     classes: Classes | None = None
     from_classes: tuple[int, ...] | None = None
@@ -88,7 +91,7 @@ def facts(job: Job, classes: Classes) -> dict[str, Any]:
         "recipe": job.recipe,
         "train": str(job.train_folder),
         "classes": list(classes.names),
-        "weights": None if job.weights is None else _content(job.weights),
+        "weights": remembered(job.output / NOTE).get("weights") if job.resumed else _content(job.weights),
         "iterations": job.iterations,
         "seed": job.seed,
         "options": asdict(job.options),
@@ -103,7 +106,9 @@ def _rates(recipe: recipes.Recipe) -> dict[str, Any]:
     return {"base_lr": recipe.base_lr, **crf}
 
 
-def _content(weights: Path) -> str:
+def _content(weights: Path | None) -> str | None:
+    if weights is None:
+        return None
     if not weights.is_file():
         raise CaffeError(f"weights {str(weights)!r} not found")
     return digest(files=[weights])

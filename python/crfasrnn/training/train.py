@@ -18,18 +18,17 @@ from caffe.logs.json_log import json_log
 from caffe.logs.progress_bar import progress_bar
 from caffe.solver.signals import STOP, Signals
 from caffe.solver.solver import Event, Solver, get_solver
-from crfasrnn.claims import check_claim, claim
-from crfasrnn.classes import Classes
-from crfasrnn.datasets.databases import require_databases
+from crfasrnn.claims import alone_in, check_claim, claim
+from crfasrnn.classes import Classes, read_classes
+from crfasrnn.datasets.databases import check_labels, have_databases, require_databases
 from crfasrnn.figures.curves import draw_training, read_curves
 from crfasrnn.networks import recipes
 from crfasrnn.training import initial_weights, monitors, snapshots
 from crfasrnn.training.definitions import write_definitions
-from crfasrnn.training.job import Job, facts, find_classes
+from crfasrnn.training.job import NOTE, Job, facts, find_classes
 
 logger = signed("crfasrnn.py")
 
-_NOTE = "job.json"
 _REFUSAL = (
     "{where} holds another training: {fact} {there} there, {now} now. Give another --output, or remove that folder"
 )
@@ -39,22 +38,34 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
     """Train as the job says, or go on with it; returns whether it is done (False: stopped, the same call goes on).
 
     stop: asked after every iteration whether to take a snapshot and stop. show: gets one line now and then.
-    Raises CaffeError if something is missing or does not fit, or the folder holds another training.
+    Raises CaffeError if something is missing or does not fit, the folder holds another training, or another process trains there.
     """
     recipes.recipe(job.recipe)  # a mistyped name is told before the data are read
     require_databases(job.train_folder)
     classes = job.classes or find_classes(job.train_folder)
-    note, trained = job.output / _NOTE, facts(job, classes)
     make_folder(job.output)
+    with alone_in(job.output):
+        return _train(job, classes, stop, show)
+
+
+def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Callable[[str], object]) -> bool:
+    note, trained = job.output / NOTE, facts(job, classes)
     check_claim(note, trained, _REFUSAL)
     if job.final.is_file():
         show(f"{job.final} is there already")
         return True
+    _check_labels(job, classes)
     solver_file = write_definitions(job, classes)
     with mode.precision(job.precision), _log_file(job.output / "train.log"), json_log(str(job.log)) as write:
         solver = get_solver(str(solver_file))
         solver.save_memory()
-        if not snapshots.resume(solver, job.output):
+        if snapshots.resume(solver, job.output):
+            show(f"going on from iteration {solver.iter} of {solver.param.max_iter}")
+        elif job.resumed:
+            raise CaffeError(
+                f"{job.output} holds no whole snapshot to go on from: give --weights or --scratch to begin again"
+            )
+        else:
             initial_weights.load(solver.net, job, classes)
         claim(note, trained, _REFUSAL)  # not before there is something to go on with
         done = _solve(solver, job, classes, write, stop, show)
@@ -64,6 +75,18 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
     del solver
     gc.collect()  # nets are rings of references: hundreds of megabytes that the next training needs
     return done
+
+
+def _check_labels(job: Job, classes: Classes) -> None:
+    """All that the labels could end the training with later, before its first step."""
+    folders = [job.train_folder] + ([job.val_folder] if have_databases(job.val_folder) else [])
+    for folder in folders:
+        named = folder / "classes.txt"
+        if named.is_file() and job.classes is None and read_classes(named).names != classes.names:
+            raise CaffeError(
+                f"{named} names other classes than {job.train_folder / named.name}: one list of classes for both"
+            )
+        check_labels(folder, classes.names)
 
 
 def _solve(
@@ -83,7 +106,7 @@ def _solve(
         if event["event"] == "snapshot":
             snapshots.prune(job.output)
 
-    with Signals({"SIGINT": STOP, "SIGHUP": STOP}) as signalled:
+    with Signals({"SIGINT": STOP, "SIGHUP": STOP, "SIGTERM": STOP}) as signalled:
         solver.requested_action = lambda: STOP if (stop is not None and stop()) else signalled()
         solver.add_listener(write)
         solver.add_listener(told)

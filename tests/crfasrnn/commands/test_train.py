@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.commands import refusal, status
-from support.crfasrnn.training import WIDTH, own_pictures
+from support.crfasrnn.training import WIDTH, databases, own_pictures
 
+from crfasrnn.claims import alone_in
 from crfasrnn.figures.curves import read_curves
 from crfasrnn.pictures.label_maps import read_labels
 
@@ -44,3 +49,36 @@ def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None
         (("slim-fcn8s", "--data", tmp_path, "--iterations", "0"), "'0' is not a number of steps"),
     ):
         assert message in refusal(capsys, "train", *arguments)
+
+
+def test_a_stopped_training_goes_on_without_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """SIGTERM is told from a spent budget by the status; both leave what the same command goes on with."""
+    monkeypatch.chdir(tmp_path)
+    data = databases(tmp_path)
+    command = ("train", "slim-fcn8s", "--data", data, "--width", WIDTH, "--iterations", 6, "--output", "out")
+    assert status(*command, "--scratch", "--budget-minutes", "1e-6") == 3
+    assert "--weights or --scratch" not in capsys.readouterr().err
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crfasrnn", *map(str, command), "--test-interval", "6"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "going on from iteration 1 of 6\n"
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate(timeout=100)[0]
+    if process.returncode != 0:  # not done before the signal came
+        assert process.returncode == 130
+        assert "the same command goes on from there" in rest
+    assert status(*command) == 0
+    assert Path("out/final.caffemodel").is_file()
+
+
+def test_a_second_training_in_the_folder_is_refused(tmp_path: Path, capsys: Any) -> None:
+    data = databases(tmp_path)
+    (tmp_path / "out").mkdir()
+    with alone_in(tmp_path / "out"):
+        message = refusal(capsys, "train", "slim-fcn8s", "--data", data, "--scratch", "--output", tmp_path / "out")
+    assert f"process {os.getpid()} is at work in {str(tmp_path / 'out')!r}" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,13 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from support.crfasrnn.training import quiet, same, slim, weights_of
+from support.crfasrnn.training import databases, piece, quiet, same, slim, weights_of
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
+from crfasrnn.classes import write_classes
+from crfasrnn.datasets import folder
+from crfasrnn.datasets.databases import variants, write_databases
 from crfasrnn.networks import recipes
 from crfasrnn.networks.crfrnn import Variant
 from crfasrnn.networks.recipes import RecipeOptions
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import write_image
 from crfasrnn.training.job import Job
 from crfasrnn.training.train import train
 
@@ -158,3 +164,31 @@ def test_a_training_loads_neither_dense_crf_nor_search_nor_segmenter() -> None:
     for name in ("densecrf", "postprocessing", "segmentation.segmenter", "figures.cases", "evaluation.evaluate"):
         assert f"crfasrnn.{name}" not in loaded
     assert "matplotlib" not in loaded
+
+
+def test_labels_of_both_lists_are_checked_before_the_first_step(fcn: Path, tmp_path: Path) -> None:
+    data = databases(tmp_path)
+    shutil.rmtree(data / "val")
+    example = piece(3)
+    labels = np.where(example[1] == 2, 7, example[1]).astype(np.uint8)
+    write_image(tmp_path / "photos" / "stray.png", example[0])
+    write_labels(tmp_path / "masks" / "stray.png", labels)
+    strays = folder(tmp_path / "photos", tmp_path / "masks").examples[-1:]
+    write_databases(data / "val", variants(strays, [None], False, 1))
+    job = slim(data, tmp_path / "out", weights=fcn)
+    with pytest.raises(CaffeError, match=r"val/label_lmdb': entry '00000000' holds label 7, but there are 3 classes"):
+        train(job, show=quiet)
+    assert not list(job.output.glob("*.solverstate"))
+    write_classes(data / "train" / "classes.txt", ["a", "b", "c"])
+    write_classes(data / "val" / "classes.txt", ["a", "c", "b"])
+    with pytest.raises(CaffeError, match=r"val/classes.txt names other classes than .*train/classes.txt"):
+        train(job, show=quiet)
+
+
+def test_a_resumed_training_needs_a_snapshot(data: Path, fcn: Path, tmp_path: Path) -> None:
+    job = slim(data, tmp_path / "out", weights=fcn)
+    assert not train(job, stop_after(1), quiet)
+    for path in job.output.glob("*.solverstate"):
+        path.unlink()
+    with pytest.raises(CaffeError, match="holds no whole snapshot to go on from: give --weights or --scratch"):
+        train(replace(job, weights=None, resumed=True), show=quiet)
