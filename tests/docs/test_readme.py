@@ -42,6 +42,7 @@ OMITTED = {
 SHORTENED = {
     # The authors' network and weights: the small network with the bundled ones.
     "prototxt/voc21/crfrnn_deploy.prototxt": "prototxt/slim/crfrnn_deploy.prototxt",
+    "--model voc21/crfrnn": "--model slim/crfrnn",
     "TVG_CRFRNN_COCO_VOC.caffemodel": "models/voc-animals-slim/crfrnn.caffemodel.h5",
     # Trainings of two steps (see _prototxts).
     "fcn8s_iter_3500": "fcn8s_iter_2",

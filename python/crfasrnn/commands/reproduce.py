@@ -54,7 +54,7 @@ def add_arguments(parser: options.Parser) -> None:
     )
     data = parser.add_argument_group("data and length (remembered)", argument_default=argparse.SUPPRESS)
     data.add_argument("--voc", help="folder like VOC2012")
-    data.add_argument("--weights", help="VGG-16's trunk: .npz or a Caffe model")
+    data.add_argument("--weights", help="VGG-16: .caffemodel, .pth or .npz, see `crfasrnn data sources`")
     data.add_argument("--scratch", dest="weights", action="store_const", const=None, help="random weights instead")
     data.add_argument("--family", choices=("slim", "voc21"), help="slim, or the papers' networks (slim)")
     data.add_argument("--classes", type=options.class_ids, help="VOC's numbers (0,8,10,12,13,15,17)")

@@ -1,8 +1,9 @@
 """VGG-16 as PyTorch's users publish it, a state dict in a .pth file, made the weights of Caffe's VGG-16.
 
-Two kinds are known. torchvision's `vgg16` (features.0.weight, ... classifier.0.weight) gets RGB, 0 to 1, minus ImageNet's mean and
+Three are known. torchvision's `vgg16` (features.0.weight, ... classifier.0.weight) gets RGB, 0 to 1, minus ImageNet's mean and
 divided by its deviation. The reduced one of SSD (0.weight, ... 33.weight), which torchvision has as `IMAGENET1K_FEATURES` with a
-classifier of NaN, gets RGB, 0 to 255, minus (123, 117, 104). Caffe's networks get BGR, 0 to 255, minus classes.MEAN_BGR.
+classifier of NaN, gets RGB, 0 to 255, minus (123, 117, 104). Johnson's copy of Oxford's weights (features.0.weight, ...
+classifier.1.weight) gets what Caffe's networks get: BGR, 0 to 255, minus classes.MEAN_BGR.
 """
 
 from __future__ import annotations
@@ -37,6 +38,23 @@ TORCHVISION = Input((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224
 SSD = Input((123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Names in a state dict: how those of convolutions begin, and fc6's and fc7's; and the input, None for Caffe's."""
+
+    prefix: str
+    fc6: str
+    fc7: str
+    made_for: Input | None
+
+
+KINDS = (
+    Kind("features.", "classifier.0", "classifier.3", TORCHVISION),
+    Kind("features.", "classifier.1", "classifier.4", None),
+    Kind("", "31", "33", SSD),
+)
+
+
 def read_state_dict(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     """VGG-16's conv1_1 ... conv5_3, and fc6, fc7 as convolutions where the file has them, float32, for Caffe's input.
 
@@ -45,18 +63,21 @@ def read_state_dict(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     """
     name = os.fspath(path)
     weights = _tensors(_loaded(name), name)
-    prefix = "features." if any(key.startswith("features.") for key in weights) else ""
-    places = _convolutions(prefix)
-    _check_is_vgg16(weights, prefix, places, name)
-    head = {"fc6": "classifier.0", "fc7": "classifier.3"} if prefix else {"fc6": "31", "fc7": "33"}
+    kind = _kind(weights)
+    places = _convolutions(kind.prefix)
+    _check_is_vgg16(weights, kind.prefix, places, name)
+    head = {"fc6": kind.fc6, "fc7": kind.fc7}
     pairs = {
-        layer: _pair(weights, place) for layer, place in {**places, **head}.items() if f"{place}.weight" in weights
+        layer: _pair(weights, place, layer)
+        for layer, place in {**places, **head}.items()
+        if {f"{place}.weight", f"{place}.bias"} <= set(weights)
     }
-    without_classifier = any(np.isnan(pairs[layer][0]).any() for layer in head if layer in pairs)
-    if without_classifier:
-        pairs = {layer: pair for layer, pair in pairs.items() if layer not in head}
-    made_for = TORCHVISION if prefix and not without_classifier else SSD
-    return [LayerBlobs(layer, "Convolution", blobs) for layer, blobs in for_caffe(pairs, made_for).items()]
+    made_for = kind.made_for
+    if any(np.isnan(pairs[layer][0]).any() for layer in head if layer in pairs):
+        pairs, made_for = {layer: pair for layer, pair in pairs.items() if layer not in head}, SSD
+    if made_for is not None:
+        pairs = for_caffe(pairs, made_for)
+    return [LayerBlobs(layer, "Convolution", blobs) for layer, blobs in pairs.items()]
 
 
 def for_caffe(pairs: Mapping[str, list[np.ndarray]], made_for: Input) -> dict[str, list[np.ndarray]]:
@@ -118,6 +139,13 @@ def _tensors(content: Any, name: str) -> dict[str, torch.Tensor]:
     }
 
 
+def _kind(weights: Mapping[str, Any]) -> Kind:
+    """Told by the classifier's names, which differ; without a classifier by the convolutions', as torchvision's or SSD's."""
+    by_classifier = [kind for kind in KINDS if f"{kind.fc6}.weight" in weights]
+    features = any(key.startswith("features.") for key in weights)
+    return by_classifier[0] if by_classifier else KINDS[0] if features else KINDS[-1]
+
+
 def _convolutions(prefix: str) -> dict[str, str]:
     """Caffe's names of the convolutions -> theirs in a Sequential with a ReLU behind each and a pooling behind each block."""
     places, index = {}, 0
@@ -149,10 +177,10 @@ def _check_is_vgg16(weights: Mapping[str, Any], prefix: str, places: Mapping[str
         raise CaffeError(f"{name!r}: {prefix}0.weight has {weights[f'{prefix}0.weight'].shape[1]} colours, not 3")
 
 
-def _pair(weights: Mapping[str, torch.Tensor], place: str) -> list[np.ndarray]:
+def _pair(weights: Mapping[str, torch.Tensor], place: str, layer: str) -> list[np.ndarray]:
     """Weight and bias; those of a fully connected layer as a 1 x 1 convolution's, or 7 x 7 where it follows pool5."""
     weight, bias = (weights[f"{place}.{what}"].to(torch.float32).numpy() for what in ("weight", "bias"))
-    if weight.ndim == 2:
-        size = 7 if place.endswith("classifier.0") else 1
+    size = 7 if layer == "fc6" else 1
+    if weight.ndim == 2 and weight.shape[1] % size**2 == 0:
         weight = weight.reshape(len(weight), -1, size, size)
     return [weight, bias]

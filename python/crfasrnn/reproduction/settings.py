@@ -21,7 +21,7 @@ _REFUSAL = "{where} holds experiments with {fact} {there}, now {now}: leave the 
 class Settings:
     """What all experiments of a folder share. They are written there; another call must agree or leave them out.
 
-    voc: folder like VOC2012. weights: VGG-16's trunk, None for random weights. family: "slim" or "voc21" (the papers').
+    voc: folder like VOC2012. weights: VGG-16's, None for random weights. family: "slim" or "voc21" (the papers').
     classes: VOC's numbers. train_lists, val_list: of ImageSets/Segmentation. held_out: number of images of the first train list
     that are left out of training, for the settings of the dense CRF and the curves. scales: largest sides in training.
     size: and in testing. fcn_iterations, crf_iterations: steps. width: factor of the channels. tune_settings: how many
@@ -67,7 +67,9 @@ class Settings:
     def check(self) -> None:
         """Raise CaffeError naming the first file of the data, or the weights, that is missing."""
         if self.weights is not None and not Path(self.weights).is_file():
-            raise CaffeError(f"no weights {self.weights!r}: VGG-16's trunk is needed, or --scratch")
+            raise CaffeError(
+                f"no weights {self.weights!r}: VGG-16 is needed (`crfasrnn data sources` says where it is published), or --scratch"
+            )
         self.validation().require_files()
         for part in self.training():
             part.require_files()

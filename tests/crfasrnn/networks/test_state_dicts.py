@@ -86,6 +86,21 @@ def test_the_reduced_network_takes_levels_of_rgb(tmp_path: Path, image: np.ndarr
     np.testing.assert_allclose(found, expected, atol=5e-3 * float(expected.max()))
 
 
+def test_a_copy_of_oxfords_weights_is_told_by_its_classifier(tmp_path: Path) -> None:
+    """vgg16-00b39a1b.pth: a layer that flattens comes first in its classifier."""
+    state = narrow_vgg16().state_dict()
+    names = {"classifier.0": "classifier.1", "classifier.3": "classifier.4", "classifier.6": "classifier.7"}
+    copy = {}
+    for key, value in state.items():
+        place, what = key.rsplit(".", 1)
+        copy[f"{names.get(place, place)}.{what}"] = value
+    torch.save(copy, tmp_path / "vgg16-00b39a1b.pth")
+    layers = {layer.name: layer.blobs for layer in read_state_dict(tmp_path / "vgg16-00b39a1b.pth")}
+    np.testing.assert_array_equal(layers["conv1_1"][0], state["features.0.weight"])
+    np.testing.assert_array_equal(layers["fc6"][0].reshape(16, -1), state["classifier.0.weight"])
+    np.testing.assert_array_equal(layers["fc7"][1], state["classifier.3.bias"])
+
+
 def test_names_are_those_of_caffe_and_shapes_those_of_convolutions(tmp_path: Path) -> None:
     torch.save(narrow_vgg16().state_dict(), tmp_path / "vgg16.pt")
     layers = read_state_dict(tmp_path / "vgg16.pt")

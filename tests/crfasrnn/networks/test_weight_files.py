@@ -7,13 +7,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from support.crfasrnn.training import write_trunk
+from support.crfasrnn.vgg16 import narrow_vgg16
 
 import caffe
 from caffe.errors import CaffeError
 from caffe.proto.model_file import read_model, write_model_hdf5
 from crfasrnn.networks import prototxts
-from crfasrnn.networks.weight_files import convert_trunk, export_half, read_trunk
+from crfasrnn.networks.weight_files import convert_trunk, export_half, read_trunk, read_weights
 
 
 def test_the_trunk_loads_into_the_slim_net(tmp_path: Path) -> None:
@@ -24,6 +26,22 @@ def test_the_trunk_loads_into_the_slim_net(tmp_path: Path) -> None:
     for name in ("conv1_1", "conv3_3", "conv5_3"):
         np.testing.assert_array_equal(net.params[name][0].data, arrays[f"{name}_w"].astype(np.float32))
         np.testing.assert_array_equal(net.params[name][1].data, arrays[f"{name}_b"].astype(np.float32))
+
+
+def test_the_convolutions_of_a_state_dict_and_of_a_caffemodel_become_the_same_file(tmp_path: Path) -> None:
+    torch.save(narrow_vgg16().state_dict(), tmp_path / "vgg16.PTH")
+    layers = read_weights(tmp_path / "vgg16.PTH")
+    assert [layer.name for layer in layers[-2:]] == ["fc6", "fc7"]
+    assert convert_trunk(tmp_path / "vgg16.PTH", tmp_path / "first.caffemodel.h5") == 13
+    names, blobs = [layer.name for layer in layers], [layer.blobs for layer in layers]
+    write_model_hdf5(tmp_path / "whole.caffemodel.h5", ["relu", *names], [[], *blobs])
+    assert convert_trunk(tmp_path / "whole.caffemodel.h5", tmp_path / "second.caffemodel.h5") == 13
+    first, second = (read_model(tmp_path / f"{name}.caffemodel.h5") for name in ("first", "second"))
+    assert [layer.name for layer in first] == [layer.name for layer in second]
+    assert all(np.array_equal(a.blobs[0], b.blobs[0]) for a, b in zip(first, second, strict=True))
+    write_model_hdf5(tmp_path / "head.caffemodel.h5", ["fc6"], [blobs[-2]])
+    with pytest.raises(CaffeError, match=r"no layer conv1_1 .* not VGG-16"):
+        convert_trunk(tmp_path / "head.caffemodel.h5", tmp_path / "third.caffemodel.h5")
 
 
 def test_files_that_are_not_a_trunk_are_refused(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
-from support.crfasrnn.training import quiet, slim
-from support.crfasrnn.vgg16 import HIDDEN, WIDTH, narrow_vgg16, reduced_names
+from support.crfasrnn.training import WIDTH as TRAINED_WIDTH
+from support.crfasrnn.training import quiet, slim, weights_of
+from support.crfasrnn.vgg16 import HIDDEN, VGG, WIDTH, narrow_vgg16, reduced_names
 
 import caffe
 from caffe.errors import CaffeError
@@ -19,7 +20,7 @@ from caffe.proto.model_file import LayerBlobs, write_model_hdf5
 from crfasrnn.classes import VOC_CLASSES, Classes
 from crfasrnn.networks import recipes
 from crfasrnn.networks.recipes import RecipeOptions
-from crfasrnn.networks.vgg import BLOCKS
+from crfasrnn.networks.vgg import BLOCKS, narrowed
 from crfasrnn.training import initial_weights
 from crfasrnn.training.job import Job
 from crfasrnn.training.train import train
@@ -143,6 +144,19 @@ def test_torchvisions_vgg16_starts_fcn32s(tmp_path: Path, monkeypatch: pytest.Mo
     load(net, tmp_path / "vgg16-397923af.pth")
     np.testing.assert_array_equal(net.params["conv2_1"][0].data, model.features[5].weight.detach())
     np.testing.assert_array_equal(net.params["fc7"][1].data, model.classifier[3].bias.detach())
+
+
+def test_a_training_from_torchvisions_vgg16(data: Path, tmp_path: Path) -> None:
+    """Of the width that the tests' trainings have; frozen blocks stay as they came."""
+    blocks = tuple(tuple(narrowed(channels, TRAINED_WIDTH) for channels in widths) for widths in BLOCKS)
+    model = VGG(blocks, HIDDEN, 5)
+    torch.save(model.state_dict(), tmp_path / "vgg16.pth")
+    job = slim(data, tmp_path / "out", weights=tmp_path / "vgg16.pth", iterations=2)
+    assert train(job, show=quiet)
+    trained = weights_of(job.final)
+    np.testing.assert_array_equal(trained["conv3_3"][0], model.features[14].weight.detach())
+    assert not np.array_equal(trained["conv5_3"][0], model.features[28].weight.detach())
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == []
 
 
 @pytest.mark.parametrize("suffix", [".caffemodel", ".pth"])
