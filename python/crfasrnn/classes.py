@@ -84,6 +84,10 @@ def write_classes(path: Path, names: Sequence[str]) -> None:
 
 
 def numbered_classes(count: int) -> Classes:
-    """Names for a net whose classes are not known: VOC's if it has 21, else `class 0`, `class 1`, ..."""
-    names = VOC_CLASSES if count == len(VOC_CLASSES) else tuple(f"class {index}" for index in range(count))
-    return Classes(names, tuple(range(count)))
+    """What weights of unknown origin are taken to start a training from: VOC's classes if there are 21, else unnamed_classes."""
+    return Classes(VOC_CLASSES, tuple(range(count))) if count == len(VOC_CLASSES) else unnamed_classes(count)
+
+
+def unnamed_classes(count: int) -> Classes:
+    """`class 0`, `class 1`, ...: for a net or labels whose classes nobody names; 21 need not be VOC's."""
+    return Classes(tuple(f"class {index}" for index in range(count)), tuple(range(count)))

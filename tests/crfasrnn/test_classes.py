@@ -19,6 +19,7 @@ from crfasrnn.classes import (
     Classes,
     numbered_classes,
     read_classes,
+    unnamed_classes,
     write_classes,
 )
 
@@ -68,7 +69,8 @@ def test_other_lines_are_refused_with_their_place(tmp_path: Path, line: str) -> 
 
 
 def test_classes_without_names_are_numbered() -> None:
-    assert numbered_classes(2) == Classes(("class 0", "class 1"), (0, 1))
+    assert unnamed_classes(2) == numbered_classes(2) == Classes(("class 0", "class 1"), (0, 1))
+    assert unnamed_classes(21).names[8] == "class 8"
     assert numbered_classes(21) == Classes(VOC_CLASSES, tuple(range(21)))
 
 

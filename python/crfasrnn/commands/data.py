@@ -107,6 +107,6 @@ def _print_counts(counts: Counts, dataset: Dataset) -> None:
     classes = len(dataset.names) or counts.num_classes()
     print(counts.table(dataset.names))
     print(f"{classes} classes: a net for them needs num_output: {classes} in its scores")
-    for hint in (remark(counts), exif_note(dataset)):
+    for hint in (remark(counts, dataset.names), exif_note(dataset)):
         if hint is not None:
             print(f"note: {hint}")

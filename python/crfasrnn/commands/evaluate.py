@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 from caffe.files import make_folder
-from crfasrnn.classes import Classes, numbered_classes
+from crfasrnn.classes import Classes, unnamed_classes
 from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_arguments(parser: options.Parser) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import exif_note
     from crfasrnn.evaluation.evaluate import evaluate
-    from crfasrnn.evaluation.scores import report, write_json
+    from crfasrnn.evaluation.scores import report, unused_classes_note, write_json
 
     if arguments.archive is not None and arguments.voc is None:
         raise CaffeError("--archive is for VOC's evaluation server: it needs --voc")
@@ -64,9 +64,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.per_image is not None and scores.per_image is not None:
         scores.per_image.save(arguments.per_image)
     print(report(scores))
-    hint = exif_note(dataset)
-    if hint is not None:
-        print(f"note: {hint}")
+    unused = unused_classes_note(scores) if arguments.predictions is not None else None
+    for hint in (unused, exif_note(dataset)):
+        if hint is not None:
+            print(f"note: {hint}")
     return 0
 
 
@@ -104,7 +105,8 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
                 f"the model has {len(classes)} classes ({', '.join(classes.names)}), --classes names {len(arguments.classes)}"
             )
         chosen = for_model(chosen, classes)
-        if chosen.names and classes == numbered_classes(len(classes)):  # the model does not know their names
+        if chosen.names and classes == unnamed_classes(len(classes)):  # the model does not know their names
             classes = Classes(chosen.names, tuple(arguments.classes or classes.voc_ids))
         return model_labels(segmenter), chosen, classes
-    return saved_labels(arguments.predictions), chosen, saved_classes(chosen, arguments.classes)
+    classes = saved_classes(chosen, arguments.classes)
+    return saved_labels(arguments.predictions, classes), chosen, classes

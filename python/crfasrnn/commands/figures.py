@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import numbered_classes, read_classes
+from crfasrnn.classes import read_classes, unnamed_classes
 from crfasrnn.commands import dataset_options, options
 
 
@@ -42,9 +42,7 @@ def add_arguments(parser: options.Parser) -> None:
     )
     crf.add_argument("weights", type=Path, metavar="CAFFEMODEL", help="of a network with CRF-RNN")
     crf.add_argument("--layer", default="inference1", help="its MultiStageMeanfield layer (inference1)")
-    crf.add_argument(
-        "--classes-file", type=Path, metavar="FILE", help="classes.txt with the names (VOC's for 21 classes)"
-    )
+    crf.add_argument("--classes-file", type=Path, metavar="FILE", help="classes.txt with the names (numbers)")
     crf.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
     crf.set_defaults(run=_crf)
 
@@ -66,7 +64,7 @@ def _cases(arguments: argparse.Namespace) -> int:
         dataset_options.dataset_of(arguments, "val" if arguments.images is None else None), arguments
     )
     classes = saved_classes(dataset.require_files(), arguments.classes)
-    methods = [(title, saved_labels(folder)) for title, folder in arguments.predictions]
+    methods = [(title, saved_labels(folder, classes)) for title, folder in arguments.predictions]
     cases = choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), arguments.count)
     draw_cases(arguments.output, cases, methods, classes.names, classes.voc_ids)
     for case in cases:
@@ -79,7 +77,7 @@ def _crf(arguments: argparse.Namespace) -> int:
 
     parameters = read_crf(arguments.weights, arguments.layer)
     file = arguments.classes_file
-    classes = numbered_classes(len(parameters.compatibility)) if file is None else read_classes(file)
+    classes = unnamed_classes(len(parameters.compatibility)) if file is None else read_classes(file)
     draw_crf(arguments.output, parameters, classes.names)
     print(f"{arguments.output}")
     return 0

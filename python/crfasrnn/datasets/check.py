@@ -76,11 +76,18 @@ def exif_note(dataset: Dataset) -> str | None:
     return f"{count}, but they are taken as stored: label maps must be so, too (--exif apply turns photographs)"
 
 
-def remark(counts: Counts) -> str | None:
-    """A sentence if the labels look like masks that mean something else than they say, or None."""
+def remark(counts: Counts, names: Sequence[str] = ()) -> str | None:
+    """A sentence if the labels look as if they meant something else than they say, or None; names: of the classes, if known."""
     if counts.total and counts.num_classes() <= 1 and counts.pixels[VOID]:
         return (
             "there is nothing but label 0 and 255, and 255 is void, which neither trains nor counts; if 255 marks the object, "
             "add --classes 0,255"
+        )
+    present = np.flatnonzero(counts.pixels[:VOID])
+    if not names and 2 * present.size < counts.num_classes():
+        before = f"after {present[-2]}" if present.size > 1 else "alone"
+        return (
+            f"only {present.size} of the labels 0 to {present[-1]} occur, the highest of them {before}: if it is a mistake, "
+            "--names FILE finds the images that hold it; if the others are not meant, --classes says which are"
         )
     return None

@@ -6,10 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from caffe.errors import FileError
 from crfasrnn.classes import VOC_CLASSES
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import check_inside, read_lines, read_names
+from crfasrnn.pictures.label_maps import read_labels
 
 MASKS = "SegmentationClass"
 
@@ -53,7 +56,8 @@ def _examples(root: Path, path: Path, masks: str) -> list[Example]:
     if any(len(line.split()) == 2 for line in read_lines(path)[:1]):
         return [_from_pair(root, path, line) for line in read_lines(path)]
     return [
-        Example(name, root / "JPEGImages" / f"{name}.jpg", root / masks / f"{name}.png") for name in read_names(path)
+        Example(name, root / "JPEGImages" / f"{name}.jpg", root / masks / f"{name}.png", _labels)
+        for name in read_names(path)
     ]
 
 
@@ -63,4 +67,8 @@ def _from_pair(root: Path, path: Path, line: str) -> Example:
         raise FileError(f"list {str(path)!r}: expected the paths of an image and a label map, found {line!r}")
     for part in parts:
         check_inside(part, f"list {str(path)!r}")
-    return Example(Path(parts[0]).stem, root / parts[0], root / parts[1])
+    return Example(Path(parts[0]).stem, root / parts[0], root / parts[1], _labels)
+
+
+def _labels(path: Path) -> np.ndarray:
+    return read_labels(path, range(len(VOC_CLASSES)))

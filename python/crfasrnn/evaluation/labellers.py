@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from crfasrnn.classes import VOC_CLASSES, Classes, numbered_classes
+from crfasrnn.classes import VOC_CLASSES, Classes, unnamed_classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.segmentation.segmenter import Segmenter
@@ -21,15 +21,20 @@ def model_labels(segmenter: Segmenter) -> Labeller:
     return lambda example: segmenter.segment(example.image()).labels
 
 
-def saved_labels(folder: Path) -> Labeller:
-    """The labels in `folder`/<name>.png, or <name>_labels.png as `crfasrnn segment` writes them."""
+def saved_labels(folder: Path, classes: Classes) -> Labeller:
+    """The labels in `folder`/<name>.png, or <name>_labels.png as `crfasrnn segment` writes them.
+
+    classes: what they are to stand for; if they are VOC's, and a file's palette has VOC's colours, these must agree.
+    """
+    class_ids = [VOC_CLASSES.index(name) for name in classes.names if name in VOC_CLASSES]
+    expected = class_ids if len(class_ids) == len(classes) else None
     if not folder.is_dir():
         raise FileError(f"no folder of predictions {str(folder)!r}")
 
     def read(example: Example) -> np.ndarray:
         for path in (folder / f"{example.name}.png", folder / f"{example.name}_labels.png"):
             if path.is_file():
-                return read_labels(path)
+                return read_labels(path, expected)
         raise FileError(f"{example.name}: no prediction in {str(folder)!r} ({example.name}.png)")
 
     return read
@@ -43,7 +48,7 @@ def saved_classes(dataset: Dataset, class_ids: Sequence[int] | None) -> Classes:
     if not dataset.names and class_ids is None:
         raise CaffeError("the data set does not tell its number of classes: give --names FILE or --classes")
     ids = tuple(range(len(dataset.names)) if class_ids is None else class_ids)
-    return Classes(dataset.names, ids) if dataset.names else numbered_classes(len(ids))
+    return Classes(dataset.names, ids) if dataset.names else unnamed_classes(len(ids))
 
 
 def for_model(dataset: Dataset, classes: Classes) -> Dataset:

@@ -100,3 +100,14 @@ def write_json(path: str | os.PathLike[str], scores: Scores) -> None:
         content["trimap_pixel_accuracy"] = [known(metrics.pixel_accuracy(band)) for band in scores.trimap]
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def unused_classes_note(scores: Scores) -> str | None:
+    """A sentence if the truth goes on above the highest label that was given, as it does for labels of fewer classes; or None."""
+    true, given = (np.flatnonzero(scores.confusion.sum(axis)) for axis in (1, 0))
+    if not true.size or not given.size or given[-1] >= true[-1]:
+        return None
+    return (
+        f"no label above {given[-1]} was given, while the truth goes to {true[-1]} ({scores.classes.names[true[-1]]}): if the "
+        "labels are those of fewer classes, name these by --classes"
+    )

@@ -14,6 +14,7 @@ from caffe.files import atomic_path
 from caffe.inputs.images import MASKS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
+from crfasrnn.classes import VOC_CLASSES, VOID
 
 
 def voc_palette() -> np.ndarray:
@@ -50,10 +51,14 @@ def write_labels(path: str | os.PathLike[str], labels: np.ndarray, palette: np.n
         temporary.write_bytes(encode_labels(labels, palette))
 
 
-def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
+def read_labels(path: str | os.PathLike[str], class_ids: Sequence[int] | None = None) -> np.ndarray:
     """Read H x W uint8 labels from a palette or grey PNG, BMP or GIF: the pixel values, not the colours.
 
-    Raises CaffeError if the file is missing, damaged, of another kind, has colours or more than MAX_PIXELS pixels.
+    class_ids: VOC's numbers of the classes that the labels 0, 1, ... are to stand for; None if they are not VOC's. A palette of
+        VOC's colours must then agree with them; grey values and other palettes say nothing.
+
+    Raises CaffeError if the file is missing, damaged, of another kind, has colours or more than MAX_PIXELS pixels, or if its
+    colours say that its labels are numbered in another way.
     """
     try:
         with opened(read_bytes(path, MAX_IMAGE_FILE), MASKS) as picture:
@@ -62,6 +67,26 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
                     f"it has colours ({picture.mode}), not palette or grey values: save the number of every pixel's class as "
                     "an 8-bit grey or palette PNG"
                 )
-            return np.array(picture, dtype=np.uint8)
+            labels = np.array(picture, dtype=np.uint8)
+            if class_ids is not None and picture.mode == "P":
+                _check_colours(labels, np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3), class_ids)
+            return labels
     except (OSError, SyntaxError, ValueError) as problem:
         raise FileError(f"cannot read label map {str(path)!r}: {problem}") from problem
+
+
+def _check_colours(labels: np.ndarray, palette: np.ndarray, class_ids: Sequence[int]) -> None:
+    """Raise FileError if the labels' colours in `palette`, N x 3 RGB, are all VOC's, but of other classes than class_ids."""
+    known = {tuple(colour): number for number, colour in enumerate(voc_palette().tolist())}
+    used = [label for label in np.unique(labels).tolist() if label < len(palette)]
+    shown = {label: known.get(tuple(palette[label].tolist())) for label in used}
+    wanted = dict(enumerate(class_ids)) | {VOID: VOID}
+    shown = {label: number for label, number in shown.items() if label in wanted}
+    # Many programs put VOC's palette under any labels: a colour at its own number says nothing.
+    wrong = [label for label, number in shown.items() if number not in (label, wanted[label])]
+    if wrong and not any(number is None or len(VOC_CLASSES) <= number < VOID for number in shown.values()):
+        raise FileError(
+            f"its label {wrong[0]} has the colour of VOC's class {shown[wrong[0]]}, not of {wanted[wrong[0]]}: the labels are "
+            "those of fewer classes (then name them by --classes), or a program that saved the picture anew has renumbered its "
+            "palette (then save it without)"
+        )

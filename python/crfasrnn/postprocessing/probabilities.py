@@ -15,7 +15,7 @@ MAX_CLASSES = 254
 
 
 def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
-    """The array of a .npy file, or the only one of a .npz file: C x H x W floats in [0, 1], 1 to 254 classes.
+    """The array of a .npy file, or the only one of a .npz file: C x H x W floats in [0, 1], 2 to 254 classes.
 
     Raises CaffeError if it cannot be read or holds something else.
     """
@@ -23,10 +23,15 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
     array = _only_array(name) if Path(name).suffix.lower() == ".npz" else read_npy(name)
     if array.ndim != 3 or array.dtype.kind != "f" or not array.size:
         raise FileError(
-            f"{name!r} must hold C x H x W probabilities of 1 to {MAX_CLASSES} classes, found {array.shape} {array.dtype}"
+            f"{name!r} must hold C x H x W probabilities of 2 to {MAX_CLASSES} classes, found {array.shape} {array.dtype}"
+        )
+    if len(array) == 1:
+        raise FileError(
+            f"{name!r} has the probability p of one class alone, beside which there is nothing to choose: save both, "
+            "numpy.concatenate([1 - p, p])"
         )
     if len(array) > MAX_CLASSES:
-        raise FileError(f"{name!r} must hold probabilities of 1 to {MAX_CLASSES} classes, it has {len(array)}")
+        raise FileError(f"{name!r} must hold probabilities of 2 to {MAX_CLASSES} classes, it has {len(array)}")
     array = np.array(array, np.float32)
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-3):
         raise FileError(f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores")

@@ -38,7 +38,8 @@ def refine_file(
         upright: turn the photograph as its EXIF data asks; False takes it as stored.
 
     Raises:
-        CaffeError: a file cannot be read or written, the sizes differ, or a value is out of range.
+        CaffeError: a file cannot be read or written, the sizes differ, a value is out of range, or a label map says nothing:
+            it is 255 all over, or 0 and 255 with `classes` not given, as masks are whose object is 255.
     """
     photograph = read_image(image, upright)
     height, width = photograph.shape[:2]
@@ -60,6 +61,7 @@ def _from_labels(name: str, classes: int | None, certainty: float) -> tuple[np.n
     labels = read_labels(name)
     unknown = labels == VOID
     highest = int(labels[~unknown].max(initial=0))
+    _check_says_something(name, unknown, highest, classes)
     if classes is not None and highest >= classes:
         raise CaffeError(f"{name!r} has the label {highest}, but there are {classes} classes")
     shifted = np.where(unknown, 0, labels.astype(np.int64) + 1)
@@ -68,3 +70,14 @@ def _from_labels(name: str, classes: int | None, certainty: float) -> tuple[np.n
     except ValueError as problem:
         raise CaffeError(str(problem)) from problem
     return energies, (labels.shape[0], labels.shape[1])
+
+
+def _check_says_something(name: str, unknown: np.ndarray, highest: int, classes: int | None) -> None:
+    """Raise CaffeError for a label map whose result would be one label, whatever the photograph shows."""
+    if unknown.all():
+        raise CaffeError(f"{name!r} holds nothing but {VOID}, which means unknown: there is nothing to start from")
+    if classes is None and highest == 0 and unknown.any():
+        raise CaffeError(
+            f"{name!r} holds nothing but 0 and {VOID}, and {VOID} means unknown: if it marks an object, save that as 1; "
+            "if 0 is meant to be all there is, say how many --classes there are"
+        )

@@ -93,7 +93,7 @@ class Reproduction:
         seed, dataset = self._seeds[0], self._scorer.dataset
         job = self._trainings.job(END_TO_END, seed)
         classes = read_classes(job.output / "classes.txt")
-        methods = [(row.title, saved_labels(self._scorer.labels(f"{row.name}-seed{seed}"))) for row in rows]
+        methods = [(row.title, saved_labels(self._scorer.labels(f"{row.name}-seed{seed}"), classes)) for row in rows]
         if len(dataset) >= len(sheets.KINDS):
             cases = sheets.choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), 1)
             path = self._output / "table1_cases.png"

@@ -15,7 +15,7 @@ from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
 from caffe.inputs.limits import MAX_PIXELS
 from caffe.net.net import Net
-from crfasrnn.classes import MEAN_BGR, VOID, Classes, numbered_classes
+from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
 from crfasrnn.pictures.label_maps import label_palette
 from crfasrnn.pictures.photographs import check_image, resized
 from crfasrnn.segmentation.models import find_model
@@ -89,7 +89,7 @@ class Segmenter:
         self._turn = threading.Lock()  # the net has one set of blobs
         self.input, self.output = _ends(self.net, str(files.prototxt))
         channels = self.net.blobs[self.output].shape[1]
-        self.classes = files.classes or numbered_classes(channels)
+        self.classes = files.classes or unnamed_classes(channels)
         if len(self.classes) != channels:
             raise CaffeError(
                 f"{str(files.prototxt)!r} scores {channels} classes, but {len(self.classes)} names are listed for them"

@@ -21,7 +21,7 @@ from support.crfasrnn.models import save_net, scores
 
 from crfasrnn import Segmenter
 from crfasrnn.evaluation import metrics
-from crfasrnn.pictures.label_maps import read_labels, voc_palette, write_labels
+from crfasrnn.pictures.label_maps import label_palette, read_labels, voc_palette, write_labels
 from crfasrnn.pictures.photographs import read_image
 
 
@@ -154,3 +154,28 @@ def test_evaluate_prints_the_scores_of_its_own_labels(tmp_path: Path, voc: Path)
 def test_an_archive_is_for_voc_alone(capsys) -> None:
     options = ("--images", "x", "--masks", "y", "--archive", "z")
     assert "--archive is for VOC's" in refusal(capsys, "evaluate", *options)
+
+
+def test_labels_of_fewer_classes_do_not_score_in_silence(
+    scored: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = scored[0]
+    truths = {path.stem: read_labels(path) for path in (root / "SegmentationClass").iterdir()}
+    chosen = {0: 0, 8: 1, 12: 2, 255: 0}
+    for folder in ("coloured", "grey"):
+        (tmp_path / folder).mkdir()
+        for name, truth in truths.items():
+            labels = np.vectorize(chosen.get)(truth).astype(np.uint8)
+            if folder == "grey":
+                Image.fromarray(labels).save(tmp_path / folder / f"{name}.png")
+            else:
+                write_labels(tmp_path / folder / f"{name}.png", labels, label_palette((0, 8, 12)))
+    given = ["evaluate", "--voc", root, "--predictions"]
+    assert "has the colour of VOC's class" in failure(*given, tmp_path / "coloured")
+    assert "note: no label above 2 was given, while the truth goes to 12 (dog)" in run(
+        capsys, *given, tmp_path / "grey"
+    )
+    for folder in ("coloured", "grey"):
+        out = run(capsys, *given, tmp_path / folder, "--classes", "0,8,12")
+        assert "100.0" in out
+        assert "note:" not in out

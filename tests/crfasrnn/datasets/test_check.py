@@ -52,3 +52,11 @@ def test_check_counts_by_hand_and_reports_every_problem(tmp_path: Path) -> None:
         assert words in problem
     row = next(line for line in counts.table(["ground", "tree"]).splitlines() if line.startswith("1 tree")).split()
     assert row == ["1", "tree", "1", str(WIDTH), f"{100 * WIDTH / (22 * WIDTH):.2f}"]
+
+
+def test_a_stray_label_is_told(tmp_path: Path) -> None:
+    data = folder(*make_folder(tmp_path, {"a": labels_of({0: 1, 1: 2}), "b": labels_of({0: 200})}))
+    counts, problems = check(data)
+    assert (counts.num_classes(), problems) == (201, [])
+    assert "only 4 of the labels 0 to 200 occur, the highest of them after 2" in (remark(counts) or "")
+    assert remark(counts, [f"class {index}" for index in range(201)]) is None

@@ -10,7 +10,7 @@ from support.crfasrnn.datasets import labels_of, make_folder, two_pictures
 from support.crfasrnn.models import Threshold
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import VOC_CLASSES, Classes
+from crfasrnn.classes import VOC_CLASSES, Classes, unnamed_classes
 from crfasrnn.datasets import folder
 from crfasrnn.evaluation.labellers import for_model, model_labels, saved_classes, saved_labels
 from crfasrnn.pictures.label_maps import write_labels
@@ -32,14 +32,14 @@ def test_saved_labels_are_found_under_both_names(tmp_path: Path) -> None:
     (tmp_path / "found").mkdir()
     write_labels(tmp_path / "found" / "a.png", labels_of({1: 7}))
     write_labels(tmp_path / "found" / "b_labels.png", labels_of({2: 9}))
-    label = saved_labels(tmp_path / "found")
+    label = saved_labels(tmp_path / "found", unnamed_classes(10))
     first, second, third = dataset
     np.testing.assert_array_equal(label(first), labels_of({1: 7}))
     np.testing.assert_array_equal(label(second), labels_of({2: 9}))
     with pytest.raises(CaffeError, match=r"c: no prediction in .*found' \(c.png\)"):
         label(third)
     with pytest.raises(CaffeError, match="no folder of predictions"):
-        saved_labels(tmp_path / "none")
+        saved_labels(tmp_path / "none", unnamed_classes(10))
 
 
 def test_saved_labels_have_the_data_sets_classes(tmp_path: Path) -> None:
@@ -48,5 +48,6 @@ def test_saved_labels_have_the_data_sets_classes(tmp_path: Path) -> None:
     assert saved_classes(voc.select([0, 12]), [0, 12]) == Classes(("background", "dog"), (0, 12))
     nameless = folder(*make_folder(tmp_path / "own", {"a": labels_of({})}))
     assert saved_classes(nameless.select([0, 5]), [0, 5]) == Classes(("class 0", "class 1"), (0, 1))
+    assert saved_classes(nameless.select(range(21)), range(21)).names[8] == "class 8"
     with pytest.raises(CaffeError, match="does not tell its number of classes"):
         saved_classes(nameless, None)

@@ -70,3 +70,33 @@ def test_a_label_map_of_huge_size_is_not_decoded(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data)
     with pytest.raises(CaffeError, match=r"a\.png"):
         read_labels(tmp_path / "a.png")
+
+
+def requantised(path: Path, labels: np.ndarray) -> None:
+    """Write VOC's labels as a program does that makes a palette of its own of the colours that occur."""
+    Image.fromarray(voc_palette()[labels]).quantize(256).save(path)
+
+
+def test_vocs_colours_must_agree_with_the_numbers(tmp_path: Path) -> None:
+    labels = labels_of({0: 15, 1: 8, 2: 255})
+    write_labels(tmp_path / "voc.png", labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "voc.png", range(21)), labels)
+    requantised(tmp_path / "new.png", labels)
+    assert not np.array_equal(read_labels(tmp_path / "new.png"), labels)
+    with pytest.raises(CaffeError, match=r"new.png': its label \d has the colour of VOC's class \d+, not of"):
+        read_labels(tmp_path / "new.png", range(21))
+    write_labels(tmp_path / "three.png", labels_of({0: 1, 1: 2}), label_palette((0, 8, 15)))
+    assert read_labels(tmp_path / "three.png", (0, 8, 15)).max() == 2
+    assert read_labels(tmp_path / "voc.png", (8, *range(1, 8), 0, *range(9, 21))).max() == 255
+    with pytest.raises(
+        CaffeError, match=r"label 1 has the colour of VOC's class 8, not of 1: .* name them by --classes"
+    ):
+        read_labels(tmp_path / "three.png", range(21))
+
+
+def test_other_palettes_and_grey_values_say_nothing_about_numbers(tmp_path: Path) -> None:
+    labels = labels_of({0: 15, 1: 8, 2: 255})
+    Image.fromarray(labels).save(tmp_path / "grey.png")
+    write_labels(tmp_path / "own.png", labels, np.random.default_rng(0).integers(1, 9, (256, 3)).astype(np.uint8))
+    for name in ("grey.png", "own.png"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name, range(21)), labels)

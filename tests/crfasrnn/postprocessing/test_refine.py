@@ -58,3 +58,27 @@ def test_what_does_not_fit_is_refused(samples: list[Sample], tmp_path: Path) -> 
     with pytest.raises(CaffeError, match="gt_prob must be in"):
         refine_file(picture, mask, output, certainty=1.0)
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [((0, 255), "if it marks an object, save that as 1"), ((255, 255), "nothing to start from")]
+)
+def test_label_maps_whose_result_would_be_one_label_are_refused(
+    samples: list[Sample], tmp_path: Path, values: tuple[int, int], words: str
+) -> None:
+    picture, output = tmp_path / "images" / "disc0.png", tmp_path / "o.png"
+    mask = np.where(np.arange(32) < 10, *values)[None].repeat(24, 0).astype(np.uint8)
+    write_labels(tmp_path / "mask.png", mask)
+    with pytest.raises(CaffeError, match=words):
+        refine_file(picture, tmp_path / "mask.png", output)
+    assert not output.exists()
+
+
+def test_a_label_map_of_background_alone_stays_so(samples: list[Sample], tmp_path: Path) -> None:
+    """As one of many pictures may be that show none of the objects; with void only if the classes are counted."""
+    picture, mask = tmp_path / "images" / "disc0.png", np.zeros((24, 32), np.uint8)
+    for classes in (None, 3):
+        write_labels(tmp_path / "mask.png", mask)
+        refine_file(picture, tmp_path / "mask.png", tmp_path / "o.png", classes=classes)
+        assert not read_labels(tmp_path / "o.png").any()
+        mask[:3] = 255
