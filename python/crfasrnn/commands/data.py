@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.files import make_folder, write_text
-from crfasrnn.classes import write_classes
 from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
@@ -94,9 +93,7 @@ def _lmdb(arguments: argparse.Namespace) -> int:
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
     sides = arguments.scales or [arguments.max_side]
     entries = variants(dataset, sides, arguments.mirror, arguments.seed)
-    _print_counts(write_databases(arguments.output, entries), dataset)
-    if dataset.names:
-        write_classes(arguments.output / "classes.txt", dataset.names)
+    _print_counts(write_databases(arguments.output, entries, dataset.names), dataset)
     print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / IMAGES} and {LABELS}")
     return 0
 

@@ -21,7 +21,7 @@ from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
 from crfasrnn.claims import alone_in
-from crfasrnn.classes import VOID
+from crfasrnn.classes import VOID, write_classes
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
 from crfasrnn.pictures.photographs import resized
@@ -67,27 +67,27 @@ def datum(array: np.ndarray) -> bytes:
     return bytes(array_to_datum(planes).SerializeToString())
 
 
-def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry]) -> Counts:
+def write_databases(folder: str | os.PathLike[str], entries: Sequence[Entry], names: Sequence[str] = ()) -> Counts:
     """Write `folder`/image_lmdb and `folder`/label_lmdb, entry i of both under key %08d; returns what was counted in them.
 
-    They are made under another name and renamed when complete; a progress bar tells how far it is. Raises CaffeError if
-    they exist already or an example cannot be read.
+    names: of the classes, for `folder`/classes.txt. The databases are made under another name and renamed when all is complete,
+    LABELS last; a progress bar tells how far it is. Raises CaffeError if they exist already, another process makes them, or an
+    example cannot be read.
     """
     target = Path(folder)
     created = not target.exists()
     make_folder(target)
     try:
         with alone_in(target):
-            return _write_databases(target, entries)
+            return _write_databases(target, entries, names)
     finally:
         if created:
             with suppress(OSError):  # keeps a folder that holds something
                 target.rmdir()
 
 
-def _write_databases(target: Path, entries: Sequence[Entry]) -> Counts:
-    names = (IMAGES, LABELS)
-    for name in names:
+def _write_databases(target: Path, entries: Sequence[Entry], names: Sequence[str]) -> Counts:
+    for name in (IMAGES, LABELS):
         if (target / name).exists():
             raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
     for left_over in target.glob(f"{_WORK}*"):
@@ -95,13 +95,15 @@ def _write_databases(target: Path, entries: Sequence[Entry]) -> Counts:
     work = Path(tempfile.mkdtemp(prefix=_WORK, dir=target))
     counts = Counts()
     try:
-        with new_database(work / names[0]) as put_image, new_database(work / names[1]) as put_label:
+        with new_database(work / IMAGES) as put_image, new_database(work / LABELS) as put_label:
             for index, entry in enumerate(progress(entries, what=str(target), unit="image")):
                 image, label = entry.image_and_labels()
                 counts.add(label)
                 put_image(b"%08d" % index, datum(image))
                 put_label(b"%08d" % index, datum(label))
-        for name in names:
+        if names:
+            write_classes(target / "classes.txt", names)
+        for name in (IMAGES, LABELS):
             os.replace(work / name, target / name)
         return counts
     finally:

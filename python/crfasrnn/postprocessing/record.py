@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -67,10 +68,15 @@ class Record:
 
     def add(self, settings: CrfSettings, counts: np.ndarray) -> None:
         """Keep a setting's matrices; they are on disk when this returns."""
-        line = json.dumps({"settings": settings.to_json(), "confusion": counts.tolist()}) + "\n"
+        line = (json.dumps({"settings": settings.to_json(), "confusion": counts.tolist()}) + "\n").encode()
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         try:
-            os.write(handle, line.encode())
+            before = os.fstat(handle).st_size
+            if os.write(handle, line) != len(
+                line
+            ):  # the disk is full: the next line must not begin behind half of this one
+                os.ftruncate(handle, before)
+                raise FileError(f"{self._path}: cannot be written: {os.strerror(errno.ENOSPC)}")
             os.fsync(handle)
         finally:
             os.close(handle)

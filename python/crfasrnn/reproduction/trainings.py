@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from caffe.files import write_text
-from crfasrnn.classes import write_classes
 from crfasrnn.datasets import Dataset
 from crfasrnn.datasets.databases import have_databases, variants, write_databases
 from crfasrnn.figures import curves
@@ -87,8 +86,7 @@ class Trainings:
         if have_databases(folder):
             return
         self._show(f"{folder}: databases of {len(dataset)} images")
-        write_databases(folder, variants(dataset, sides, mirror, seed))
-        write_classes(folder / "classes.txt", dataset.names)
+        write_databases(folder, variants(dataset, sides, mirror, seed), dataset.names)
 
 
 def _divergence(training: Job) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+from support.crfasrnn.training import own_pictures
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import read_classes
+from crfasrnn.datasets import folder, voc_list
 from crfasrnn.datasets import voc as read_voc
-from crfasrnn.datasets import voc_list
 from crfasrnn.datasets.databases import (
+    check_labels,
     count_entries,
     have_databases,
     largest_label,
@@ -30,8 +37,8 @@ CLASS_IDS = (0, 8, 15)
 def voc(tmp_path: Path) -> Path:
     """A folder like VOC2012 with five photographs; the masks show cats (8), persons (15), cars (7) and void."""
     root = tmp_path / "VOC2012"
-    for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass"):
-        (root / folder).mkdir(parents=True)
+    for part in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass"):
+        (root / part).mkdir(parents=True)
     cat = skimage.data.cat()[..., ::-1]
     for index in range(5):
         height, width = 60 + 10 * index, 100
@@ -121,3 +128,46 @@ def test_what_a_folder_holds_is_told_and_what_it_lacks_is_named(voc: Path, tmp_p
     (folder / "label_lmdb").rename(folder / "other")
     with pytest.raises(CaffeError, match=r"no database .*label_lmdb"):
         largest_label(folder)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from crfasrnn.datasets import databases, folder
+
+replace = os.replace
+def killed_at_the_last(source, target):
+    if Path(target).name == databases.LABELS:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+databases.os.replace = killed_at_the_last
+examples = folder(Path("photos"), Path("masks"))
+databases.write_databases("out", databases.variants(examples, [None], False, 1), ["a", "b", "c", "d"])
+"""
+
+
+def test_what_names_a_folder_complete_comes_last(tmp_path: Path) -> None:
+    """Killed at the last rename, it has its classes, lacks its labels, and says so; what is left over is cleared away."""
+    own_pictures(tmp_path, 2)
+    done = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    out = tmp_path / "out"
+    assert read_classes(out / "classes.txt").names == ("a", "b", "c", "d")
+    assert not have_databases(out)
+    with pytest.raises(CaffeError, match=r"no database .*label_lmdb"):
+        require_databases(out)
+    shutil.rmtree(out / "image_lmdb")
+    write_databases(
+        out, variants(folder(tmp_path / "photos", tmp_path / "masks"), [None], False, 1), ["a", "b", "c", "d"]
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["classes.txt", "image_lmdb", "label_lmdb"]
+
+
+def test_labels_beyond_the_classes_are_named(tmp_path: Path) -> None:
+    own_pictures(tmp_path, 3)
+    write_databases(tmp_path / "out", variants(folder(tmp_path / "photos", tmp_path / "masks"), [None], False, 1))
+    check_labels(tmp_path / "out", ["a", "b", "c"])
+    with pytest.raises(
+        CaffeError, match=r"entry '0000000\d' holds label 2, but there are 2 classes, a, b: one classes.txt"
+    ):
+        check_labels(tmp_path / "out", ["a", "b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,20 @@ def test_files_that_are_not_its_own_are_refused(tmp_path: Path, content: str, wo
     (tmp_path / "record.jsonl").write_text(content)
     with pytest.raises(CaffeError, match=words):
         Record(tmp_path / "record.jsonl", {"seed": 1}, (1, 2, 2))
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    record = Record(path, {"seed": 1}, (2, 2, 2))
+    record.add(CrfSettings(), COUNTS)
+    whole = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 40, hard))
+    try:
+        with pytest.raises(CaffeError, match=r"record.jsonl: cannot be written: No space left"):
+            record.add(CrfSettings(iterations=3), COUNTS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == whole
+    record.add(CrfSettings(iterations=3), COUNTS)
+    assert len(Record(path, {"seed": 1}, (2, 2, 2))) == 2
