@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from caffe.logs.log_files import LogFiles
+from caffe.logs.log_files import LogFiles, TroubleOnce
 
 logger = logging.getLogger("caffe")
 
@@ -43,7 +43,7 @@ class GlogFormatter(logging.Formatter):
         return f"{letter}{stamp}.{micros:06d} {os.getpid():5d} {file}:{record.lineno}] {record.getMessage()}"
 
 
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+class _Stderr(TroubleOnce, logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever sys.stderr is at the time (tests and notebooks replace it)."""
 
     def emit(self, record: logging.LogRecord) -> None:

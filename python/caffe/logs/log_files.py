@@ -21,7 +21,19 @@ def folder() -> str:
     return "" if alone else os.environ.get("GLOG_log_dir", "")  # noqa: SIM112
 
 
-class LogFiles(logging.Handler):
+class TroubleOnce(logging.Handler):
+    """Says once, on stderr, that lines are lost, as on a full disk. Python's own handlers say it for each line, with a traceback."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            with suppress(OSError, ValueError):
+                print(f"lines of the log are lost: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+class LogFiles(TroubleOnce):
     """Writes each line to the file of its severity and of those below, PROGRAM.HOST.USER.log.SEVERITY.DATE-TIME.PID, as glog does.
 
     A file appears with its first line, and beside it a link PROGRAM.SEVERITY to the newest. A folder that cannot be written to is

@@ -15,6 +15,7 @@ from caffe.files import make_folder
 from caffe.logs.glog import GlogFormatter, signed
 from caffe.logs.glog import logger as caffe_log
 from caffe.logs.json_log import json_log
+from caffe.logs.log_files import TroubleOnce
 from caffe.logs.progress_bar import progress_bar
 from caffe.solver.signals import STOP, Signals
 from caffe.solver.solver import Event, Solver, get_solver
@@ -131,10 +132,14 @@ def _plot(job: Job) -> None:
         logger.warning("No picture of the curves: %s", problem)
 
 
+class _LogFile(TroubleOnce, logging.FileHandler):
+    pass
+
+
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     """Write Caffe's log lines to a file, too, all of them."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(GlogFormatter())
     level, shown = caffe_log.level, [(other, other.level) for other in caffe_log.handlers]
     for other, _ in shown:

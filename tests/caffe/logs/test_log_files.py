@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from caffe.logs.log_files import folder
+from caffe.logs.log_files import TroubleOnce, folder
 
 SPEAK = "import sys; sys.argv[0] = 'solve.py'; import caffe; caffe.log('said'); caffe.layers; "
 WARN = "from caffe.logs.glog import logger; logger.warning('doubted')"
@@ -66,3 +68,14 @@ def test_where_files_are_wanted(environment: dict[str, str], where: str, monkeyp
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert folder() == where
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+def test_lines_that_are_lost_are_mentioned_once(capsys: pytest.CaptureFixture[str]) -> None:
+    kind = type("ToFile", (TroubleOnce, logging.FileHandler), {})
+    handler = kind("/dev/full")
+    for number in range(900):
+        handler.handle(logging.LogRecord("caffe", logging.INFO, "", 0, f"line {number}", None, None))
+    assert capsys.readouterr().err == "lines of the log are lost: [Errno 28] No space left on device\n"
+    with contextlib.suppress(OSError):
+        handler.close()
