@@ -22,7 +22,7 @@ def folder() -> str:
 
 
 class TroubleOnce(logging.Handler):
-    """Says once, on stderr, that lines are lost, as on a full disk. Python's own handlers say it for each line, with a traceback."""
+    """Says once, on stderr, that lines are lost, as on a full disk; Python's own handlers say it for each, with a traceback."""
 
     _told = False
 
