@@ -80,12 +80,27 @@ def sizes(text: str) -> list[int]:
 
 
 def class_ids(text: str) -> list[int]:
-    """Different class numbers between commas."""
-    parts = text.split(",")
-    ids = [int(part) for part in parts if part.strip().isdecimal()]
-    if len(ids) != len(parts) or any(number > VOID for number in ids) or len(set(ids)) != len(ids):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12")
+    """Different class numbers and ranges of them between commas."""
+    ids = [number for part in text.split(",") for number in _range(part)]
+    if -1 in ids or len(set(ids)) != len(ids):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12 or 0-10,12")
     return ids
+
+
+def _range(text: str) -> range:
+    """The class numbers of "8" or "0-10"; -1 alone if it is neither."""
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    ends = [first, last if dash else first]
+    if not all(end.isdecimal() and len(end) <= 3 and int(end) <= VOID for end in ends) or int(ends[0]) > int(ends[1]):
+        return range(-1, 0)
+    return range(int(ends[0]), int(ends[1]) + 1)
+
+
+def label(text: str) -> int:
+    """A value of a label map."""
+    if not (text.isdecimal() and len(text) <= 3 and int(text) <= VOID):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a label, 0 to {VOID}")
+    return int(text)
 
 
 # The arguments that name what a command writes.
@@ -110,7 +125,9 @@ def refuse_to_overwrite(arguments: argparse.Namespace) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The options that name a model and how images are prepared for it."""
-    parser.add_argument("--model", default="voc-animals-slim", help="a bundled model's name or a deploy prototxt")
+    parser.add_argument(
+        "--model", default="voc-animals-slim", help="a bundled model's name, a training's folder or a deploy prototxt"
+    )
     parser.add_argument("--weights", type=Path, help=".caffemodel or .caffemodel.h5 (a bundled model has its own)")
     parser.add_argument(
         "--size", type=size, help="'native', or the largest side in pixels to which larger images are reduced"

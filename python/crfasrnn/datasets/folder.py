@@ -20,11 +20,13 @@ def folder(
     masks: str | os.PathLike[str],
     lists: Sequence[str | os.PathLike[str]] = (),
     names: str | os.PathLike[str] | None = None,
+    void: int = VOID,
 ) -> Dataset:
     """The photographs of a folder, sorted by name; the mask of x.jpg is x.png in `masks`.
 
     lists: text files with the names (x) of the images that are meant, one a line; none means all.
     names: text file with the name of every label, in order; labels without a name are then errors.
+    void: a label that counts nowhere, beside 255; if it is the last that has a name, the name goes.
     Raises CaffeError if a folder or list is missing, empty or ambiguous.
     """
     photographs, labels = Path(images), Path(masks)
@@ -44,9 +46,9 @@ def folder(
         Example(stem, files.get(stem, photographs / f"{stem}.jpg"), labels / f"{stem}.png")
         for stem in dict.fromkeys(stems)
     )
-    if names is None:
-        return Dataset(f"folder {str(photographs)!r}", examples)
-    return Dataset(f"folder {str(photographs)!r}", examples, _class_names(Path(names))).strict()
+    dataset = Dataset(f"folder {str(photographs)!r}", examples, () if names is None else _class_names(Path(names)))
+    dataset = dataset if void == VOID else dataset.with_void(void)
+    return dataset.strict() if names is not None else dataset
 
 
 def split(names: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

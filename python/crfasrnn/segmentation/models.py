@@ -12,6 +12,9 @@ from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
 from crfasrnn.classes import Classes, read_classes
 
+# What a training leaves in its folder, beside classes.txt.
+DEPLOY, FINAL = "deploy.prototxt", "final.caffemodel"
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -39,15 +42,19 @@ def model_names() -> list[str]:
 
 
 def find_model(model: str, weights: Path | None = None) -> ModelFiles:
-    """The files of a bundled model (by name) or of a deploy prototxt (by path, with `weights`).
+    """The files of a bundled model (by name), of a deploy prototxt (by path, with `weights`) or of a training's folder.
 
     Raises CaffeError if the model is unknown, or a file is missing.
     """
     if Path(model).suffix == ".prototxt" or Path(model).is_file():
         return _from_prototxt(Path(model), weights)
+    if model not in model_names() and Path(model).is_dir():
+        return _from_prototxt(Path(model) / DEPLOY, weights or Path(model) / FINAL)
     if model not in model_names():
         known = ", ".join(model_names()) or "none"
-        raise CaffeError(f"no model {model!r}: neither a deploy prototxt nor a bundled model (bundled: {known})")
+        raise CaffeError(
+            f"no model {model!r}: neither a deploy prototxt, a training's folder nor a bundled model (bundled: {known})"
+        )
     folder = resource_folder("models") / model
     facts = _read_json(folder / "model.json")
     files = ModelFiles(
