@@ -27,18 +27,24 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive(text: str) -> int:
-    """A number of pixels or steps."""
-    number = int(text) if text.isdecimal() else 0
-    if not 0 < number <= 1 << 16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size in pixels, 1 to 65536")
-    return number
+    """A number of processes, iterations or other things that are few."""
+    return _counted(text, "a whole number", 1 << 16)
+
+
+def pixels(text: str) -> int:
+    """A size in pixels."""
+    return _counted(text, "a size in pixels", 1 << 16)
 
 
 def positive_count(text: str) -> int:
     """A number of steps."""
-    number = int(text) if text.isdecimal() else 0
-    if not 0 < number < 1 << 31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps, 1 to 2147483647")
+    return _counted(text, "a number of steps", (1 << 31) - 1)
+
+
+def _counted(text: str, what: str, most: int) -> int:
+    number = int(text) if text.isdecimal() and len(text) <= 10 else 0
+    if not 0 < number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}, 1 to {most}")
     return number
 
 
@@ -71,11 +77,16 @@ def class_count(text: str) -> int:
 
 def size(text: str) -> int | str:
     """'native' or a number of pixels."""
-    return text if text == "native" else positive(text)
+    return text if text == "native" else pixels(text)
 
 
 def sizes(text: str) -> list[int]:
     """Numbers of pixels between commas."""
+    return [pixels(part) for part in text.split(",")]
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers between commas."""
     return [positive(part) for part in text.split(",")]
 
 

@@ -11,8 +11,7 @@ from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_lines, read_names
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+from crfasrnn.pictures.photographs import SUFFIXES, photographs_in
 
 
 def folder(
@@ -34,13 +33,12 @@ def folder(
         if not path.is_dir():
             raise FileError(f"no folder of {what} {str(path)!r}")
     files: dict[str, Path] = {}
-    for path in sorted(photographs.iterdir()):
-        if path.suffix.lower() in _SUFFIXES:
-            if path.stem in files:
-                raise CaffeError(f"{str(files[path.stem])!r} and {str(path)!r} would share one mask")
-            files[path.stem] = path
+    for path in photographs_in(photographs):
+        if path.stem in files:
+            raise CaffeError(f"{str(files[path.stem])!r} and {str(path)!r} would share one mask")
+        files[path.stem] = path
     if not files:
-        raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(_SUFFIXES)})")
+        raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(SUFFIXES)})")
     stems = [stem for path in lists for stem in read_names(Path(path))] if lists else list(files)
     examples = tuple(
         Example(stem, files.get(stem, photographs / f"{stem}.jpg"), labels / f"{stem}.png")

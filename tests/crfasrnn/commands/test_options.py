@@ -18,6 +18,8 @@ from crfasrnn.pictures.label_maps import write_labels
     ("kind", "text", "value"),
     [
         (options.positive, "65536", 65536),
+        (options.pixels, "65536", 65536),
+        (options.counts, "5,10", [5, 10]),
         (options.positive_count, "2147483647", 2147483647),
         (options.class_count, "255", 255),
         (options.size, "native", "native"),
@@ -35,6 +37,8 @@ def test_words_that_are_understood(kind: Callable[[str], object], text: str, val
 @pytest.mark.parametrize(
     ("kind", "texts"),
     [
+        (options.pixels, ["0", "1.5", "9" * 5000]),
+        (options.counts, ["", "5,0"]),
         (options.positive, ["0", "-1", "65537", "1.5", "x", ""]),
         (options.positive_count, ["0", "2147483648", "1e3"]),
         (options.class_count, ["1", "256", "two"]),

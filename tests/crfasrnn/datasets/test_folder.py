@@ -72,3 +72,9 @@ def test_another_label_may_be_void(tmp_path: Path) -> None:
         assert named.names == ("ground", "tree")
         assert next(iter(named)).labels()[:4, 0].tolist() == [1, 255, 255, 0]
     assert next(iter(folder(*paths, void=1))).labels()[:3, 0].tolist() == [255, 2, 255]
+
+
+def test_what_macos_leaves_beside_photographs_is_none(tmp_path: Path) -> None:
+    images, masks = make_folder(tmp_path, {"a": labels_of({})})
+    (images / "._a.jpg").write_bytes(b"Mac OS X")
+    assert [example.name for example in folder(images, masks)] == ["a"]
