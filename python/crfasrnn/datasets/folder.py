@@ -41,12 +41,19 @@ def folder(
         raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(SUFFIXES)})")
     stems = [stem for path in lists for stem in read_names(Path(path))] if lists else list(files)
     examples = tuple(
-        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), labels / f"{stem}.png")
+        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), _mask(labels, stem))
         for stem in dict.fromkeys(stems)
     )
-    dataset = Dataset(f"folder {str(photographs)!r}", examples, () if names is None else _class_names(Path(names)))
+    title = f"list {', '.join(repr(str(path)) for path in lists)}" if lists else f"folder {str(photographs)!r}"
+    dataset = Dataset(title, examples, () if names is None else _class_names(Path(names)))
     dataset = dataset if void == VOID else dataset.with_void(void)
     return dataset.strict() if names is not None else dataset
+
+
+def _mask(labels: Path, stem: str) -> Path:
+    """Where the mask is, or should be; some programs write the suffix in capitals."""
+    capitals = labels / f"{stem}.PNG"
+    return capitals if capitals.is_file() else labels / f"{stem}.png"
 
 
 def split(names: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -78,3 +78,12 @@ def test_what_macos_leaves_beside_photographs_is_none(tmp_path: Path) -> None:
     images, masks = make_folder(tmp_path, {"a": labels_of({})})
     (images / "._a.jpg").write_bytes(b"Mac OS X")
     assert [example.name for example in folder(images, masks)] == ["a"]
+
+
+def test_suffixes_may_be_in_capitals_and_an_empty_list_is_what_is_empty(tmp_path: Path) -> None:
+    images, masks = make_folder(tmp_path, {"a": labels_of({0: 3})})
+    (masks / "a.png").rename(masks / "a.PNG")
+    assert next(iter(folder(images, masks).require_files())).labels()[0, 0] == 3
+    (tmp_path / "none.txt").touch()
+    with pytest.raises(CaffeError, match=r"list '.*none.txt' is empty"):
+        folder(images, masks, [tmp_path / "none.txt"]).require_files()
