@@ -10,6 +10,7 @@ from crfasrnn.commands import options
 
 def add_arguments(parser: options.Parser) -> None:
     """What `segment` takes."""
+    parser.epilog = "example: crfasrnn segment photos/ --model own/slim-crfrnn --output segmented"
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photographs, or folders of them")
     options.add_model(parser)
     parser.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: options.Parser) -> None:
     """What `tune` takes."""
+    parser.epilog = "example: crfasrnn tune --images photos --masks masks --probabilities segmented --output tuned"
     parser.add_argument(
         "--output", type=Path, required=True, help="folder of the search; the same again goes on with it"
     )
