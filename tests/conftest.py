@@ -12,13 +12,19 @@ import torch
 from support.simulated_device import simulated_device
 
 import caffe
-from caffe.logs.glog import logger
+from caffe.logs.glog import init_log, logger
 
 logger.propagate = True  # caplog listens at the root
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores; theirs inherit it
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _warnings_alone() -> None:
+    """Whatever level an earlier test has chosen for the log."""
+    init_log(1)
 
 
 @pytest.fixture(params=["cpu", "simulated", "cuda"])

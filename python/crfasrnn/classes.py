@@ -54,6 +54,13 @@ class Classes:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def backgrounds(self) -> tuple[bool, ...]:
+        """Of each class whether it is the background: number 0, unless it is named as something else ("sky")."""
+        return tuple(
+            number == 0 and name.lower() in ("background", "class 0") for name, number in zip(self.names, self.voc_ids)
+        )
+
 
 def read_classes(path: Path) -> Classes:
     """Read a classes.txt: one line `<VOC number> <name>` per channel, in order. Raises CaffeError for any other line."""

@@ -78,3 +78,8 @@ def test_they_can_be_asked_for_without_torch_and_numpy() -> None:
     program = "import sys, crfasrnn.classes; print(sorted({'torch', 'cv2', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_number_0_is_background_unless_it_is_named_otherwise() -> None:
+    assert Classes(("background", "cat"), (0, 8)).backgrounds == unnamed_classes(2).backgrounds == (True, False)
+    assert Classes(("sky", "background"), (0, 1)).backgrounds == (False, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -25,8 +26,14 @@ def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], most: int) -> str:
-    """The content of a UTF-8 file with any ends of lines as \\n. Raises OSError as read_bytes does, and UnicodeDecodeError."""
-    return read_bytes(path, most).decode().replace("\r\n", "\n").replace("\r", "\n")
+    """The content of a UTF-8 file with any ends of lines as \\n and without the mark that Windows' editors put first.
+
+    Raises OSError as read_bytes does, and UnicodeDecodeError, which names UTF-16 if it is that.
+    """
+    content = read_bytes(path, most)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnicodeDecodeError("utf-8", content[:2], 0, 2, "it is UTF-16, save it as UTF-8")
+    return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _opened_regular(path: str, flags: int) -> int:

@@ -29,8 +29,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """The file, for reading; h5py's many kinds of errors for damaged files become one CaffeError that names the file."""
     name = os.fspath(path)
     try:
-        with open_regular(path):
-            pass
+        open_regular(path).close()
+    except OSError as error:
+        raise FileError(f"{name}: cannot be read: {error.strerror}") from error
+    try:
         with h5py.File(name, "r") as file:
             yield file
     except CaffeError:

@@ -43,7 +43,7 @@ def add_arguments(parser: options.Parser) -> None:
     dataset_options.add_dataset(databases)
     databases.add_argument("--output", type=Path, required=True, help="folder that will hold the two databases")
     sizes = databases.add_mutually_exclusive_group()
-    sizes.add_argument("--max-side", type=options.positive, help="reduce larger images to this largest side")
+    sizes.add_argument("--max-side", type=options.pixels, help="reduce larger images to this largest side")
     sizes.add_argument("--scales", type=options.sizes, help="several such sides, e.g. 256,384: one entry for each")
     databases.add_argument("--mirror", action="store_true", help="add every image mirrored left to right, too")
     databases.add_argument("--seed", type=options.seed, default=1, help="of the order of the entries (1)")

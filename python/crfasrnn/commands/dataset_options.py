@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOID
 from crfasrnn.commands import options
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     )
     detail.add_argument("--names", type=Path, metavar="FILE", help="with --masks: the name of every label, one a line")
     detail.add_argument(
+        "--void", type=options.label, metavar="LABEL", help="with --masks: a label that counts nowhere, as 255 does"
+    )
+    detail.add_argument(
         "--min-labelled", type=int, default=200, help="with --coco: fewest pixels of VOC's classes (200)"
     )
     detail.add_argument(
         "--reduce-zero-label", action="store_true", help="label 0 is void, 1 becomes 0, and so on (ADE20K)"
     )
     detail.add_argument(
-        "--classes", type=options.class_ids, help="numbers of the classes meant, which become 0, 1, ... (all)"
+        "--classes",
+        type=options.class_ids,
+        help="numbers of the classes meant, e.g. 0,8,12 or 0-10; they become 0, 1, ... (all)",
     )
     detail.add_argument(
         "--others", choices=("ignore", "background"), default="ignore", help="what other classes are (ignore: void)"
@@ -86,6 +92,9 @@ def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list
             if given
             else "one of the following arguments is required: --voc, --sbd, --coco, --context, --images"
         )
+    for option in ("void", "names"):
+        if getattr(arguments, option) is not None and reader is not _folder:
+            raise CaffeError(f"--{option} is for --images with --masks: other data sets have their own")
     return reader
 
 
@@ -132,4 +141,5 @@ def _folder(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
 
     if arguments.masks is None:
         raise CaffeError("--images needs --masks, the folder of the label maps (or --coco)")
-    return folder(arguments.images, arguments.masks, lists, arguments.names)
+    void = VOID if arguments.void is None else arguments.void
+    return folder(arguments.images, arguments.masks, lists, arguments.names, void)

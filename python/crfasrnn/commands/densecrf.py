@@ -12,6 +12,7 @@ from crfasrnn.commands import options
 
 def add_arguments(parser: options.Parser) -> None:
     """What `densecrf` takes."""
+    parser.epilog = "example: crfasrnn densecrf photo.jpg labels.png -o refined.png --bilateral 60 10 5"
     parser.add_argument("image", type=Path, metavar="IMAGE", help="the photograph")
     parser.add_argument("prediction", type=Path, metavar="LABELS_OR_PROBS", help="PNG of labels, or .npy of C x H x W")
     parser.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write")

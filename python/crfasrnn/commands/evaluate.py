@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: options.Parser) -> None:
     """What `evaluate` takes."""
+    parser.epilog = "example: crfasrnn evaluate --images photos --masks masks --names names.txt --predictions segmented"
     options.add_model(parser)
     dataset_options.add_dataset(parser)
     result = parser.add_argument_group("what is scored, and how")

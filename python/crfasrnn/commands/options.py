@@ -30,18 +30,24 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive(text: str) -> int:
-    """A number of pixels or steps."""
-    number = int(text) if text.isdecimal() else 0
-    if not 0 < number <= 1 << 16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size in pixels, 1 to 65536")
-    return number
+    """A number of processes, iterations or other things that are few."""
+    return _counted(text, "a whole number", 1 << 16)
+
+
+def pixels(text: str) -> int:
+    """A size in pixels."""
+    return _counted(text, "a size in pixels", 1 << 16)
 
 
 def positive_count(text: str) -> int:
     """A number of steps."""
-    number = int(text) if text.isdecimal() else 0
-    if not 0 < number < 1 << 31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps, 1 to 2147483647")
+    return _counted(text, "a number of steps", (1 << 31) - 1)
+
+
+def _counted(text: str, what: str, most: int) -> int:
+    number = int(text) if text.isdecimal() and len(text) <= 10 else 0
+    if not 0 < number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}, 1 to {most}")
     return number
 
 
@@ -74,21 +80,41 @@ def class_count(text: str) -> int:
 
 def size(text: str) -> int | str:
     """'native' or a number of pixels."""
-    return text if text == "native" else positive(text)
+    return text if text == "native" else pixels(text)
 
 
 def sizes(text: str) -> list[int]:
     """Numbers of pixels between commas."""
+    return [pixels(part) for part in text.split(",")]
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers between commas."""
     return [positive(part) for part in text.split(",")]
 
 
 def class_ids(text: str) -> list[int]:
-    """Different class numbers between commas."""
-    parts = text.split(",")
-    ids = [int(part) for part in parts if part.strip().isdecimal()]
-    if len(ids) != len(parts) or any(number > VOID for number in ids) or len(set(ids)) != len(ids):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12")
+    """Different class numbers and ranges of them between commas."""
+    ids = [number for part in text.split(",") for number in _range(part)]
+    if -1 in ids or len(set(ids)) != len(ids):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different class numbers like 0,8,12 or 0-10,12")
     return ids
+
+
+def _range(text: str) -> range:
+    """The class numbers of "8" or "0-10"; -1 alone if it is neither."""
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    ends = [first, last if dash else first]
+    if not all(end.isdecimal() and len(end) <= 3 and int(end) <= VOID for end in ends) or int(ends[0]) > int(ends[1]):
+        return range(-1, 0)
+    return range(int(ends[0]), int(ends[1]) + 1)
+
+
+def label(text: str) -> int:
+    """A value of a label map."""
+    if not (text.isdecimal() and len(text) <= 3 and int(text) <= VOID):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a label, 0 to {VOID}")
+    return int(text)
 
 
 # The arguments that name what a command writes.
@@ -116,7 +142,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="voc-animals-slim",
-        help="a bundled model's name, a network's such as voc21/crfrnn, or a deploy prototxt",
+        help="a bundled model's name, a network's such as voc21/crfrnn, a training's folder or a deploy prototxt",
     )
     parser.add_argument("--weights", type=Path, help=".caffemodel or .caffemodel.h5 (a bundled model has its own)")
     parser.add_argument(

@@ -39,7 +39,7 @@ def add_arguments(parser: options.Parser) -> None:
     )
     parser.add_argument("table", choices=("table1", "ablations", "iterations"))
     parser.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
-    parser.add_argument("--seeds", type=options.sizes, default=[1, 2], help="one training each (1,2)")
+    parser.add_argument("--seeds", type=options.counts, default=[1, 2], help="one training each (1,2)")
     parser.add_argument("--variants", type=_names, metavar="LIST", help="of the ablations, e.g. per-class,untied (all)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be trained, and how long it takes")
     parser.add_argument(
@@ -68,7 +68,7 @@ def add_arguments(parser: options.Parser) -> None:
     data.add_argument("--masks", help="folder of the label maps (SegmentationClass)")
     data.add_argument("--held-out", type=options.positive, help="images held out of the first list (60)")
     data.add_argument("--scales", type=options.sizes, help="largest sides in training (256,384)")
-    data.add_argument("--size", type=options.positive, help="and in testing (384)")
+    data.add_argument("--size", type=options.pixels, help="and in testing (384)")
     data.add_argument("--fcn-iterations", type=options.positive_count, help="steps of each FCN (3500)")
     data.add_argument("--crf-iterations", type=options.positive_count, help="steps of all that starts from it (1000)")
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")

@@ -10,7 +10,8 @@ from crfasrnn.commands import options
 
 def add_arguments(parser: options.Parser) -> None:
     """What `segment` takes."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.epilog = "example: crfasrnn segment photos/ --model own/slim-crfrnn --output segmented"
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="photographs, or folders of them")
     options.add_model(parser)
     parser.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")
     parser.add_argument("--probabilities", action="store_true", help="also write <image>_probabilities.npy, C x H x W")

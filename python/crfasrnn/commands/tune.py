@@ -17,21 +17,29 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: options.Parser) -> None:
     """What `tune` takes."""
+    parser.epilog = "example: crfasrnn tune --images photos --masks masks --probabilities segmented --output tuned"
     parser.add_argument(
         "--output", type=Path, required=True, help="folder of the search; the same again goes on with it"
     )
     dataset_options.add_dataset(parser)
     options.add_model(parser)
     parser.add_argument(
-        "--probabilities", type=Path, metavar="DIR", help="<name>.npy or .npz, C x H x W, instead of a model's"
+        "--probabilities",
+        type=Path,
+        metavar="DIR",
+        help="<name>.npy or .npz, C x H x W, or as segment writes them, instead of a model's",
     )
     parser.add_argument(
-        "--cache-limit", type=int, default=8192, metavar="MIB", help="for a model's probabilities (8192)"
+        "--cache-limit",
+        type=options.positive_count,
+        default=8192,
+        metavar="MIB",
+        help="for a model's probabilities (8192)",
     )
-    parser.add_argument("--coarse", type=int, default=50, help="settings to draw at random (50)")
+    parser.add_argument("--coarse", type=options.positive, default=50, help="settings to draw at random (50)")
     parser.add_argument("--fine", type=int, default=50, help="settings to try around the best, at most (50)")
     parser.add_argument("--folds", type=int, default=5, help="of the cross-validation (5)")
-    parser.add_argument("--iterations", type=options.sizes, default=[5, 10], help="of mean field, to draw from (5,10)")
+    parser.add_argument("--iterations", type=options.counts, default=[5, 10], help="of mean field, to draw from (5,10)")
     parser.add_argument("--seed", type=options.seed, default=1, help="of the draws and folds (1)")
     parser.add_argument(
         "--processes", type=options.positive, default=os.cpu_count() or 1, help="to share the images among (all CPUs)"

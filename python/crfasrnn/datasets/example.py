@@ -110,6 +110,12 @@ class Dataset:
         count = len(self.names)
         return self._relabelled([label if label < count or label == VOID else _REFUSED for label in range(256)])
 
+    def with_void(self, label: int) -> Dataset:
+        """The same with `label` as void, too; if it is the last that has a name, the name goes."""
+        table = [VOID if value == label else value for value in range(256)]
+        last = len(self.names) - 1
+        return replace(self._relabelled(table), names=self.names[:last] if label == last else self.names)
+
     def without_zero(self) -> Dataset:
         """Label 0 becomes void and every other moves down by one, as for ADE20K, whose 0 is "other objects"."""
         table = [VOID, *range(VOID - 1), VOID]

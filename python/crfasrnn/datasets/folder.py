@@ -11,8 +11,7 @@ from caffe.errors import CaffeError, FileError
 from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_lines, read_names
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+from crfasrnn.pictures.photographs import SUFFIXES, photographs_in
 
 
 def folder(
@@ -20,11 +19,13 @@ def folder(
     masks: str | os.PathLike[str],
     lists: Sequence[str | os.PathLike[str]] = (),
     names: str | os.PathLike[str] | None = None,
+    void: int = VOID,
 ) -> Dataset:
     """The photographs of a folder, sorted by name; the mask of x.jpg is x.png in `masks`.
 
     lists: text files with the names (x) of the images that are meant, one a line; none means all.
     names: text file with the name of every label, in order; labels without a name are then errors.
+    void: a label that counts nowhere, beside 255; if it is the last that has a name, the name goes.
     Raises CaffeError if a folder or list is missing, empty or ambiguous.
     """
     photographs, labels = Path(images), Path(masks)
@@ -32,21 +33,27 @@ def folder(
         if not path.is_dir():
             raise FileError(f"no folder of {what} {str(path)!r}")
     files: dict[str, Path] = {}
-    for path in sorted(photographs.iterdir()):
-        if path.suffix.lower() in _SUFFIXES:
-            if path.stem in files:
-                raise CaffeError(f"{str(files[path.stem])!r} and {str(path)!r} would share one mask")
-            files[path.stem] = path
+    for path in photographs_in(photographs):
+        if path.stem in files:
+            raise CaffeError(f"{str(files[path.stem])!r} and {str(path)!r} would share one mask")
+        files[path.stem] = path
     if not files:
-        raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(_SUFFIXES)})")
+        raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(SUFFIXES)})")
     stems = [stem for path in lists for stem in read_names(Path(path))] if lists else list(files)
     examples = tuple(
-        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), labels / f"{stem}.png")
+        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), _mask(labels, stem))
         for stem in dict.fromkeys(stems)
     )
-    if names is None:
-        return Dataset(f"folder {str(photographs)!r}", examples)
-    return Dataset(f"folder {str(photographs)!r}", examples, _class_names(Path(names))).strict()
+    title = f"list {', '.join(repr(str(path)) for path in lists)}" if lists else f"folder {str(photographs)!r}"
+    dataset = Dataset(title, examples, () if names is None else _class_names(Path(names)))
+    dataset = dataset if void == VOID else dataset.with_void(void)
+    return dataset.strict() if names is not None else dataset
+
+
+def _mask(labels: Path, stem: str) -> Path:
+    """Where the mask is, or should be; some programs write the suffix in capitals."""
+    capitals = labels / f"{stem}.PNG"
+    return capitals if capitals.is_file() else labels / f"{stem}.png"
 
 
 def split(names: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -62,6 +62,10 @@ def read_labels(path: str | os.PathLike[str], class_ids: Sequence[int] | None = 
     """
     try:
         with opened(read_bytes(path, MAX_IMAGE_FILE), MASKS) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise FileError(
+                    f"it has more than 8 bits a pixel ({picture.mode}): save the number of every pixel's class as an 8-bit grey PNG"
+                )
             if picture.mode not in ("P", "L", "1"):
                 raise FileError(
                     f"it has colours ({picture.mode}), not palette or grey values: save the number of every pixel's class as "

@@ -19,6 +19,9 @@ from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 
 _TURNED_KINDS = ("JPEG", "PNG", "WEBP")
+
+# What names a photograph in a folder.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
@@ -104,6 +107,13 @@ def _quiet_opencv() -> Iterator[None]:
         yield
     finally:
         logging.setLogLevel(level)
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """The photographs of a folder, by the suffixes SUFFIXES in any case, sorted; macOS's "._x.jpg" hold no picture."""
+    return [
+        path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+    ]
 
 
 def resized(height: int, width: int, max_side: int) -> tuple[int, int]:

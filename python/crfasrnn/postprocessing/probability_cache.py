@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 
 def given(examples: Sequence[LabelledImage], folder: Path) -> list[Sample]:
-    """The images with the files <name>.npy or <name>.npz of `folder`. Raises CaffeError for the first without one."""
+    """The images with the files <name>.npy, <name>.npz or, as `crfasrnn segment` writes them, <name>_probabilities.npy.
+
+    Raises CaffeError for the first without one.
+    """
     samples = []
     for example in examples:
-        files = [folder / f"{example.name}{suffix}" for suffix in (".npy", ".npz")]
+        files = [folder / f"{example.name}{end}" for end in (".npy", ".npz", "_probabilities.npy")]
         found = next((file for file in files if file.is_file()), None)
         if found is None:
-            raise FileError(f"no probabilities for {example.name!r}: {str(files[0])!r} is missing (or .npz)")
+            raise FileError(
+                f"no probabilities for {example.name!r}: {str(files[0])!r} is missing (or .npz, or _probabilities.npy)"
+            )
         samples.append(Sample(example, found))
     return samples
 

@@ -12,7 +12,7 @@ from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path, make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.pictures.label_maps import write_labels
-from crfasrnn.pictures.photographs import read_image, write_image
+from crfasrnn.pictures.photographs import SUFFIXES, photographs_in, read_image, write_image
 from crfasrnn.segmentation.overlay import overlay
 from crfasrnn.segmentation.segmenter import Segmentation, Segmenter
 
@@ -31,10 +31,12 @@ def segment_files(
 ) -> int:
     """Write <image>_labels.png and <image>_overlay.png (and <image>_probabilities.npy) to `output` for every image.
 
+    images: files, and folders whose photographs are meant.
     upright: turn photographs as their EXIF data asks; False takes them as stored.
     A damaged image is reported on stderr and the others are still segmented. Returns the exit status: 1 if any failed.
     Raises CaffeError, before anything is written, if a file is missing or the model does not load.
     """
+    images = [file for path in images for file in _files(path)]
     _check_names(images, output)
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
     make_folder(output)
@@ -55,12 +57,20 @@ def segment_files(
     return status
 
 
+def _files(path: Path) -> list[Path]:
+    """The photographs of a folder, or the file itself."""
+    found = photographs_in(path) if path.is_dir() else [path]
+    if not found:
+        raise FileError(f"no images in {str(path)!r} (known are {' '.join(SUFFIXES)})")
+    return found
+
+
 def _check_names(images: Sequence[Path], output: Path) -> None:
     """Refuse, before any work, files that are missing, and those whose results would have one name or that of an image."""
     seen: dict[str, Path] = {}
     for path in images:
         if not path.is_file():
-            raise FileError(f"cannot read image {str(path)!r}: {'a folder' if path.is_dir() else 'no such file'}")
+            raise FileError(f"cannot read image {str(path)!r}: no such file")
         if path.stem in seen:
             raise CaffeError(f"{str(seen[path.stem])!r} and {str(path)!r} would write results of the same name")
         seen[path.stem] = path

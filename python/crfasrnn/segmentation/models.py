@@ -12,6 +12,9 @@ from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
 from crfasrnn.classes import Classes, read_classes
 
+# What a training leaves in its folder, beside classes.txt.
+DEPLOY, FINAL = "deploy.prototxt", "final.caffemodel"
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 _DEPLOY = "_deploy.prototxt"
 
@@ -46,7 +49,8 @@ def network_names() -> list[str]:
 
 
 def find_model(model: str, weights: Path | None = None) -> ModelFiles:
-    """The files of a bundled model (by name), or of a bundled network (by name) or deploy prototxt (by path) with `weights`.
+    """The files of a bundled model (by name), of a bundled network (by name) or deploy prototxt (by path) with `weights`, or of a
+    training's folder.
 
     Raises CaffeError if the model is unknown, or a file is missing.
     """
@@ -54,10 +58,13 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
         return _from_prototxt(Path(model), weights)
     if model in network_names():
         return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
+    if model not in model_names() and Path(model).is_dir():
+        return _from_prototxt(Path(model) / DEPLOY, weights or Path(model) / FINAL)
     if model not in model_names():
         known, networks = ", ".join(model_names()) or "none", ", ".join(network_names())
         raise CaffeError(
-            f"no model {model!r}: neither a deploy prototxt nor a bundled model (bundled: {known}; with --weights: {networks})"
+            f"no model {model!r}: neither a deploy prototxt, a training's folder nor a bundled model (bundled: {known}; "
+            f"with --weights: {networks})"
         )
     folder = resource_folder("models") / model
     facts = _read_json(folder / "model.json")

@@ -20,7 +20,8 @@ _WHITE, _INK, _FRAME = (255, 255, 255), (32, 32, 32), (160, 160, 160)
 def overlay(image: np.ndarray, result: Segmentation, boundaries: bool = True) -> np.ndarray:
     """An H x W x 3 uint8 BGR photograph with its labels laid over it, above a legend of the classes that occur.
 
-    Pixels of the background (VOC's number 0) stay as they are. The width is the photograph's (larger if that is tiny).
+    Pixels of the background (VOC's number 0, if it has no other name) stay as they are.
+    The width is the photograph's (larger if that is tiny).
     Raises CaffeError for other images, and for ones too large for OpenCV.
     """
     check_image(image)
@@ -29,7 +30,7 @@ def overlay(image: np.ndarray, result: Segmentation, boundaries: bool = True) ->
     size = (labels.shape[1], labels.shape[0])
     picture = image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     colours = np.ascontiguousarray(result.palette[:, ::-1])  # BGR
-    picture = _blend(picture, labels, colours, np.array(result.classes.voc_ids) != 0)
+    picture = _blend(picture, labels, colours, ~np.array(result.classes.backgrounds))
     if boundaries:
         picture[_boundary(labels, max(1, round(max(size) / 500)))] = 255
     return _with_legend(picture, [(result.classes.names[label], colours[label]) for label in result.present()])

@@ -39,7 +39,11 @@ class Segmentation:
     @property
     def palette(self) -> np.ndarray:
         """256 x 3 uint8 RGB, the colour of every label."""
-        return label_palette(self.classes.voc_ids)
+        colours = label_palette(self.classes.voc_ids)
+        for label, (number, background) in enumerate(zip(self.classes.voc_ids, self.classes.backgrounds)):
+            if number == 0 and not background:  # black is for the background
+                colours[label] = label_palette(())[max(self.classes.voc_ids) + 1]
+        return colours
 
     def present(self) -> list[int]:
         """The labels that occur, the most frequent first."""

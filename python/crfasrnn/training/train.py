@@ -108,6 +108,8 @@ def _solve(
             snapshots.prune(job.output)
 
     with Signals({"SIGINT": STOP, "SIGHUP": STOP, "SIGTERM": STOP}) as signalled:
+        if solver.iter:
+            show(f"going on from iteration {solver.iter} of {solver.param.max_iter}")
         solver.requested_action = lambda: STOP if (stop is not None and stop()) else signalled()
         solver.add_listener(write)
         solver.add_listener(told)

@@ -69,3 +69,13 @@ def test_devices_and_pipes_are_refused_and_not_waited_for(tmp_path: Path, name: 
     for path in (str(pipe), "/dev/zero"):
         with pytest.raises(CaffeError, match=r"not a regular file|neither"):
             READERS[name](path)
+
+
+def test_text_of_windows_editors_is_read_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("a\r\nü\r\n".encode("utf-8-sig"))
+    assert read_text(path, 99) == "a\nü\n"
+    for order in ("utf-16", "utf-16-be"):
+        path.write_bytes("\ufeff".encode(order) * (order != "utf-16") + "a\r\n".encode(order))
+        with pytest.raises(CaffeError, match="it is UTF-16, save it as UTF-8"):
+            read_lines(path)

@@ -138,3 +138,9 @@ def test_arrays_that_unpack_to_gigabytes_are_refused(tmp_path: Path) -> None:
             group[str(k)] = group["0"]
     with pytest.raises(CaffeError, match=r"layer 'l', blob 16 claim 285212672 bytes; at most 268435456"):
         model_file.read_model(path)
+
+
+def test_a_missing_file_is_not_called_damaged(tmp_path: Path) -> None:
+    words = r"none\.h5: cannot be read: No such file or directory$"
+    with pytest.raises(CaffeError, match=words), hdf5_file.opened(tmp_path / "none.h5"):
+        pass

@@ -62,6 +62,8 @@ def test_every_source_is_read_and_counted(tmp_path: Path, capsys) -> None:
         (["data", "check", "--images", "x"], "--images needs --masks"),
         (["data", "check", "--images", "x", "--masks", "y"], "no folder of images 'x'"),
         (["data", "check", "--voc", "x"], "--voc needs --list"),
+        (["data", "check", "--voc", "x", "--void", "11"], "--void is for --images with --masks"),
+        (["data", "check", "--voc", "x", "--names", "y"], "--names is for --images with --masks"),
         (["data", "check", "--sbd", "x", "--list", "train"], "no list 'train.txt' in SBD folder 'x'"),
         (["data", "check", "--voc", "x", "--sbd", "y", "--list", "a", "--list", "b"], "needs one list"),
         (["data", "check", "--coco", "none.json", "--images", "y"], "cannot read annotations 'none.json'"),
@@ -83,3 +85,10 @@ def test_classes_are_chosen_after_zero_became_void(tmp_path: Path) -> None:
     assert only_labels(selected(whole, arguments))[:4, 0].tolist() == [1, 0, 0, 255]
     arguments.classes = None
     assert selected(whole, arguments) is whole
+
+
+def test_a_void_of_ones_own_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, masks = make_folder(tmp_path, {"a": labels_of({0: 10, 1: 11})})
+    out = run(capsys, "data", "check", "--images", images, "--masks", masks, "--void", 11, "--classes", "0-10")
+    assert "11 classes" in out
+    assert next(line.split() for line in out.splitlines() if "void" in line)[3] == str(WIDTH)

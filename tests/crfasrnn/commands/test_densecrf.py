@@ -69,3 +69,5 @@ def test_command_reports_errors(
     )
     assert "not a number of classes" in refusal(capsys, "densecrf", picture, labels, "-o", out, "--classes", "1")
     assert not out.exists()
+    message = refusal(capsys, "densecrf", picture, labels, "-o", out, "--iterations", "0")
+    assert "--iterations: '0' is not a whole number, 1 to 65536" in message

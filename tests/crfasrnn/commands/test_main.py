@@ -109,3 +109,11 @@ def test_how_it_ends(
     monkeypatch.setattr(compare, "_compare", run)
     assert program.main(["compare", "a.npz", "b.npz"]) == code
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("command", ["segment", "densecrf", "evaluate", "tune"])
+def test_the_example_of_a_help_is_a_command_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main([command, "--help"])
+    example = " ".join(capsys.readouterr().out.partition("example: crfasrnn ")[2].split())
+    assert program.command_line().parse_args(example.split()).run

@@ -18,12 +18,16 @@ from crfasrnn.pictures.label_maps import write_labels
     ("kind", "text", "value"),
     [
         (options.positive, "65536", 65536),
+        (options.pixels, "65536", 65536),
+        (options.counts, "5,10", [5, 10]),
         (options.positive_count, "2147483647", 2147483647),
         (options.class_count, "255", 255),
         (options.size, "native", "native"),
         (options.size, "500", 500),
         (options.sizes, "256,384", [256, 384]),
         (options.class_ids, "0,8,255", [0, 8, 255]),
+        (options.class_ids, "12,0-3, 5 - 6", [12, 0, 1, 2, 3, 5, 6]),
+        (options.label, "11", 11),
     ],
 )
 def test_words_that_are_understood(kind: Callable[[str], object], text: str, value: object) -> None:
@@ -33,12 +37,15 @@ def test_words_that_are_understood(kind: Callable[[str], object], text: str, val
 @pytest.mark.parametrize(
     ("kind", "texts"),
     [
+        (options.pixels, ["0", "1.5", "9" * 5000]),
+        (options.counts, ["", "5,0"]),
         (options.positive, ["0", "-1", "65537", "1.5", "x", ""]),
         (options.positive_count, ["0", "2147483648", "1e3"]),
         (options.class_count, ["1", "256", "two"]),
         (options.size, ["0", "big", "Native"]),
         (options.sizes, ["", "9,x", "9,", "9,0"]),
-        (options.class_ids, ["", "0,cat", "0,0", "256", "1,,2", "-1"]),
+        (options.label, ["256", "-1", "", "sky"]),
+        (options.class_ids, ["", "0,cat", "0,0", "256", "1,,2", "-1", "3-1", "0-256", "1-", "0-3,2", "9" * 5000]),
     ],
 )
 def test_words_that_are_not(kind: Callable[[str], object], texts: list[str]) -> None:

@@ -76,7 +76,8 @@ def test_wrong_files_give_one_line_and_no_output(tiny: Files, photographs: list[
     output = ["--output", tmp_path / "out"]
     cat = photographs[0]
     assert "'none.jpg': no such file" in failure("segment", cat, "none.jpg", *model(tiny), *output)
-    assert "a folder" in failure("segment", tmp_path, *model(tiny), *output)
+    (tmp_path / "empty").mkdir()
+    assert "no images in" in failure("segment", tmp_path / "empty", *model(tiny), *output)
     assert "not found" in failure("segment", cat, "--model", tiny[0], "--weights", "none.caffemodel", *output)
     assert "no model 'nothing'" in failure("segment", cat, "--model", "nothing", *output)
     twin = tmp_path / "twin" / "cat.jpg"

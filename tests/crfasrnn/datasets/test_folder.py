@@ -61,3 +61,29 @@ def test_names_of_labels_that_are_none(tmp_path: Path, content: str, words: str)
     (tmp_path / "names.txt").write_text(content)
     with pytest.raises(CaffeError, match=words):
         folder(*paths, names=tmp_path / "names.txt")
+
+
+def test_another_label_may_be_void(tmp_path: Path) -> None:
+    paths = make_folder(tmp_path, {"a": labels_of({0: 1, 1: 2, 2: 255})})
+    (tmp_path / "names.txt").write_text("ground\ntree\nvoid\n")
+    for names in ("ground\ntree\nvoid\n", "ground\ntree\n"):
+        (tmp_path / "names.txt").write_text(names)
+        named = folder(*paths, (), tmp_path / "names.txt", void=2)
+        assert named.names == ("ground", "tree")
+        assert next(iter(named)).labels()[:4, 0].tolist() == [1, 255, 255, 0]
+    assert next(iter(folder(*paths, void=1))).labels()[:3, 0].tolist() == [255, 2, 255]
+
+
+def test_what_macos_leaves_beside_photographs_is_none(tmp_path: Path) -> None:
+    images, masks = make_folder(tmp_path, {"a": labels_of({})})
+    (images / "._a.jpg").write_bytes(b"Mac OS X")
+    assert [example.name for example in folder(images, masks)] == ["a"]
+
+
+def test_suffixes_may_be_in_capitals_and_an_empty_list_is_what_is_empty(tmp_path: Path) -> None:
+    images, masks = make_folder(tmp_path, {"a": labels_of({0: 3})})
+    (masks / "a.png").rename(masks / "a.PNG")
+    assert next(iter(folder(images, masks).require_files())).labels()[0, 0] == 3
+    (tmp_path / "none.txt").touch()
+    with pytest.raises(CaffeError, match=r"list '.*none.txt' is empty"):
+        folder(images, masks, [tmp_path / "none.txt"]).require_files()

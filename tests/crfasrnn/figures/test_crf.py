@@ -20,7 +20,7 @@ def test_the_crfs_matrices_are_those_of_the_module(tmp_path: Path) -> None:
         parameter.data = parameter.data + index + torch.arange(9.0).reshape(3, 3) / 10
     crf.save_caffemodel(tmp_path / "x.caffemodel")
     found = read_crf(tmp_path / "x.caffemodel")
-    for name, parameter in zip(("spatial", "bilateral", "compatibility"), crf._blobs()):
+    for name, parameter in zip(("spatial", "bilateral", "compatibility"), (*crf.weights, crf.compatibility)):
         np.testing.assert_allclose(getattr(found, name), parameter.detach().numpy(), rtol=1e-6)
     with pytest.raises(CaffeError, match="no layer 'crf'"):
         read_crf(tmp_path / "x.caffemodel", "crf")

@@ -100,3 +100,9 @@ def test_other_palettes_and_grey_values_say_nothing_about_numbers(tmp_path: Path
     write_labels(tmp_path / "own.png", labels, np.random.default_rng(0).integers(1, 9, (256, 3)).astype(np.uint8))
     for name in ("grey.png", "own.png"):
         np.testing.assert_array_equal(read_labels(tmp_path / name, range(21)), labels)
+
+
+def test_sixteen_bits_are_not_called_colours(tmp_path: Path) -> None:
+    Image.fromarray(labels_of({0: 8}).astype(np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(CaffeError, match=r"has more than 8 bits a pixel \(I;16\): .* 8-bit grey PNG"):
+        read_labels(tmp_path / "deep.png")

@@ -40,6 +40,10 @@ def test_given_files_are_found_by_name(samples: list[Sample], tmp_path: Path) ->
     (folder / "disc1.npy").unlink()
     np.savez(folder / "disc1.npz", planes)
     assert probability_cache.given(examples, folder)[1].probabilities == folder / "disc1.npz"
-    (folder / "disc2.npy").unlink()
-    with pytest.raises(CaffeError, match=r"no probabilities for 'disc2': .*disc2.npy' is missing \(or .npz\)"):
+    (folder / "disc2.npy").rename(folder / "disc2_probabilities.npy")  # as segment names it
+    assert probability_cache.given(examples, folder)[2].probabilities == folder / "disc2_probabilities.npy"
+    (folder / "disc2_probabilities.npy").unlink()
+    with pytest.raises(
+        CaffeError, match=r"no probabilities for 'disc2': .*disc2.npy' is missing \(or .npz, or _probabilities.npy\)"
+    ):
         probability_cache.given(examples, folder)

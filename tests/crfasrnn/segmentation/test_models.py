@@ -84,3 +84,14 @@ def test_classes_are_looked_for_beside_weights_and_then_beside_the_net(tmp_path:
     assert find_model(str(prototxt), weights).classes == Classes(("ground",), (0,))
     (tmp_path / "weights" / "classes.txt").write_text("8 cat\n")
     assert find_model(str(prototxt), weights).classes == Classes(("cat",), (8,))
+
+
+def test_a_trainings_folder_is_a_model(tmp_path: Path) -> None:
+    (tmp_path / "deploy.prototxt").touch()
+    with pytest.raises(CaffeError, match=r"weights file .*final\.caffemodel' not found"):
+        find_model(str(tmp_path))
+    (tmp_path / "final.caffemodel").touch()
+    (tmp_path / "classes.txt").write_text("0 ground\n1 tree\n")
+    found = ModelFiles(tmp_path / "deploy.prototxt", tmp_path / "final.caffemodel", Classes(("ground", "tree"), (0, 1)))
+    assert find_model(str(tmp_path)) == found
+    assert find_model(str(tmp_path), tmp_path / "deploy.prototxt").weights == tmp_path / "deploy.prototxt"

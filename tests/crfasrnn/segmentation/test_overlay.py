@@ -62,3 +62,11 @@ def test_absent_classes_are_not_in_the_legend() -> None:
     photograph, result = scene(400, 600)
     legend = overlay(photograph, result)[400:]
     assert not (legend == voc_palette()[15][::-1]).all(2).any()
+
+
+def test_a_class_0_that_is_no_background_is_drawn() -> None:
+    photograph, labelled = scene(400, 600)
+    result = Segmentation(labelled.labels, None, Classes(("sky", "cat"), (0, 1)))
+    picture = overlay(photograph, result, boundaries=False)[:400, :300]
+    expected = (1 - OPACITY) * photograph[:, :300] + OPACITY * voc_palette()[2][::-1]
+    assert np.abs(picture - expected).max() <= 0.51
