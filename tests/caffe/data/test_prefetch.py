@@ -176,6 +176,7 @@ def test_the_interpreter_ends_while_batches_are_waiting(tmp_path: Path) -> None:
 import caffe
 from google.protobuf import text_format
 from caffe.proto import caffe_pb2
+caffe.init_log(1)
 text = 'layer {{ name: "d" type: "Data" top: "data" data_param {{ source: "{source}" batch_size: 1 }} }}'
 net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
 net.forward()
