@@ -35,7 +35,12 @@ _REFUSAL = (
 )
 
 
-def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str], object] = print) -> bool:
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe that somebody watches."""
+    print(line, flush=True)
+
+
+def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str], object] = say) -> bool:
     """Train as the job says, or go on with it; returns whether it is done (False: stopped, the same call goes on).
 
     stop: asked after every iteration whether to take a snapshot and stop. show: gets one line now and then.
