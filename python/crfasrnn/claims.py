@@ -91,12 +91,15 @@ def _locked(path: Path) -> int:
                 return handle
         except FileNotFoundError:
             pass
-        except OSError:
+        except BlockingIOError:
             other = os.pread(handle, 20, 0).decode("ascii", "replace")
             os.close(handle)
             raise FileError(
-                f"process {other} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"
+                f"process {other or 'that has just begun'} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"
             ) from None
+        except OSError as problem:
+            os.close(handle)
+            raise FileError(f"{path}: cannot be locked: {problem.strerror}") from problem
         os.close(handle)
 
 

@@ -31,7 +31,7 @@ def write_definitions(job: Job, classes: Classes) -> Path:
     }
     if validated:
         nets["val"] = recipes.val_net(recipe, count, job.options, str(job.val_folder))
-    if job.weights is None:
+    if job.from_scratch:
         _fill_randomly(nets["train"])
     write_classes(job.output / "classes.txt", classes.names)
     for name, message in {**nets, "solver": _solver(job, recipe, validated)}.items():

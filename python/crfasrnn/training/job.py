@@ -47,6 +47,11 @@ class Job:
     precision: str = "float32"
 
     @property
+    def from_scratch(self) -> bool:
+        """Whether it starts, or if `resumed` started, from random weights. Raises CaffeError for a damaged note of that."""
+        return (_remembered(self)["weights"] if self.resumed else self.weights) is None
+
+    @property
     def train_folder(self) -> Path:
         """Where the training databases are."""
         return self.train_data or self.data / "train"
@@ -91,7 +96,7 @@ def facts(job: Job, classes: Classes) -> dict[str, Any]:
         "recipe": job.recipe,
         "train": str(job.train_folder),
         "classes": list(classes.names),
-        "weights": remembered(job.output / NOTE).get("weights") if job.resumed else _content(job.weights),
+        "weights": _remembered(job)["weights"] if job.resumed else _content(job.weights),
         "iterations": job.iterations,
         "seed": job.seed,
         "options": asdict(job.options),
@@ -104,6 +109,15 @@ def _rates(recipe: recipes.Recipe) -> dict[str, Any]:
     """The recipe's own numbers, which may change from one version to the next."""
     crf = {"crf_rates": list(recipe.crf_rates), "crf_start": asdict(recipe.crf_start)} if recipe.crf_rates else {}
     return {"base_lr": recipe.base_lr, **crf}
+
+
+def _remembered(job: Job) -> dict[str, Any]:
+    found = remembered(job.output / NOTE)
+    if not isinstance(found, dict) or "weights" not in found:
+        raise CaffeError(
+            f"{job.output / NOTE} is no note of a training: give --weights or --scratch, and another --output"
+        )
+    return found
 
 
 def _content(weights: Path | None) -> str | None:

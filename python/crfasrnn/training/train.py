@@ -21,7 +21,7 @@ from caffe.solver.signals import STOP, Signals
 from caffe.solver.solver import Event, Solver, get_solver
 from crfasrnn.claims import alone_in, check_claim, claim
 from crfasrnn.classes import Classes, read_classes
-from crfasrnn.datasets.databases import check_labels, have_databases, require_databases
+from crfasrnn.datasets.databases import check_labels, require_databases
 from crfasrnn.figures.curves import draw_training, read_curves
 from crfasrnn.networks import recipes
 from crfasrnn.training import initial_weights, monitors, snapshots
@@ -65,13 +65,11 @@ def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Ca
     with mode.precision(job.precision), _log_file(job.output / "train.log"), json_log(str(job.log)) as write:
         solver = get_solver(str(solver_file))
         solver.save_memory()
-        if snapshots.resume(solver, job.output):
-            show(f"going on from iteration {solver.iter} of {solver.param.max_iter}")
-        elif job.resumed:
-            raise CaffeError(
-                f"{job.output} holds no whole snapshot to go on from: give --weights or --scratch to begin again"
-            )
-        else:
+        if not snapshots.resume(solver, job.output):
+            if job.resumed:
+                raise CaffeError(
+                    f"{job.output} holds no whole snapshot to go on from: give --weights or --scratch to begin again"
+                )
             initial_weights.load(solver.net, job, classes)
         claim(note, trained, _REFUSAL)  # not before there is something to go on with
         done = _solve(solver, job, classes, write, stop, show)
@@ -85,7 +83,7 @@ def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Ca
 
 def _check_labels(job: Job, classes: Classes) -> None:
     """All that the labels could end the training with later, before its first step."""
-    folders = [job.train_folder] + ([job.val_folder] if have_databases(job.val_folder) else [])
+    folders = [job.train_folder] + ([job.val_folder] if job.val_folder.is_dir() else [])
     for folder in folders:
         named = folder / "classes.txt"
         if named.is_file() and job.classes is None and read_classes(named).names != classes.names:

@@ -192,3 +192,27 @@ def test_a_resumed_training_needs_a_snapshot(data: Path, fcn: Path, tmp_path: Pa
         path.unlink()
     with pytest.raises(CaffeError, match="holds no whole snapshot to go on from: give --weights or --scratch"):
         train(replace(job, weights=None, resumed=True), show=quiet)
+
+
+@pytest.mark.parametrize("recipe", ["slim-crf-only", "slim-crfrnn"])
+def test_a_resumed_training_keeps_what_was_frozen(data: Path, fcn: Path, tmp_path: Path, recipe: str) -> None:
+    """Without being told the weights again, it trains the same layers to the same end."""
+    jobs = [slim(data, tmp_path / name, recipe, weights=fcn) for name in ("whole", "parts")]
+    assert train(jobs[0], show=quiet)
+    assert not train(jobs[1], stop_after(3), quiet)
+    assert train(replace(jobs[1], weights=None, resumed=True), show=quiet)
+    whole, parts = ((job.output / "train.prototxt").read_text() for job in jobs)
+    assert whole == parts
+    first, second = (weights_of(job.final) for job in jobs)
+    assert same(first, second) == set(first)
+
+
+def test_a_resumed_training_from_scratch_stays_one(data: Path, tmp_path: Path) -> None:
+    job = slim(data, tmp_path / "out")
+    assert not train(job, stop_after(2), quiet)
+    before = (job.output / "train.prototxt").read_text()
+    assert not train(replace(job, resumed=True), stop_after(1), quiet)
+    assert (job.output / "train.prototxt").read_text() == before
+    (job.output / "job.json").write_text("[1]")
+    with pytest.raises(CaffeError, match=r"job.json is no note of a training"):
+        train(replace(job, resumed=True), show=quiet)
