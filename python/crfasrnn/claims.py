@@ -92,10 +92,10 @@ def _locked(path: Path) -> int:
         except FileNotFoundError:
             pass
         except BlockingIOError:
-            other = os.pread(handle, 20, 0).decode("ascii", "replace")
+            other = os.pread(handle, 20, 0).decode("ascii", "replace") or "that has just begun"
             os.close(handle)
             raise FileError(
-                f"process {other or 'that has just begun'} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"
+                f"process {other} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"
             ) from None
         except OSError as problem:
             os.close(handle)
