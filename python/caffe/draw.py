@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caffe.errors import CaffeError
 from caffe.files import write_bytes
 from caffe.layers.registry import find_layer_class
 from caffe.net.definition import filter_net
 from caffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from caffe.layers.base import Layer
 
 _DIRECTIONS = ("LR", "RL", "TB", "BT")
 _BLOB_COLOUR = "#e8e8e8"
@@ -57,7 +60,7 @@ def net_to_dot(
     for index, layer in enumerate(net.layer):
         # By index, because several layers may have the same name.
         node = _quoted(f"layer {index}")
-        colour = choose_color_by_layertype(layer.type)
+        colour = _colour(find_layer_class(layer.type, layer.name))
         label = _quoted(get_layer_label(layer, rankdir, display_lrm))
         lines.append(f'  {node} [label={label}, shape=box, style=filled, fillcolor="{colour}"];')
         lines += [f"  {_quoted('blob ' + name)} -> {node};" for name in layer.bottom if name not in layer.top]
@@ -89,7 +92,10 @@ def get_pydot_graph(
 
 def choose_color_by_layertype(layertype: str) -> str:
     """The colour of layers of this type in drawings, as "#rrggbb"."""
-    described = find_layer_class(layertype, "")
+    return _colour(find_layer_class(layertype, ""))
+
+
+def _colour(described: type[Layer] | None) -> str:
     return COLOURS.get(described.kind if described else "", _OTHER_COLOUR)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import subprocess
@@ -102,3 +103,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         alone_in(tmp_path / "none"),
     ):
         pass
+
+
+def test_a_lock_that_was_removed_meanwhile_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and locking the file, its owner ends and a third process makes a new one: that must be locked."""
+    lock, begun = fcntl.flock, []
+
+    def late(handle: int, how: int) -> None:
+        if not begun:
+            begun.append(handle)
+            (tmp_path / ".in-use").unlink()
+            (tmp_path / ".in-use").touch()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with alone_in(tmp_path), (tmp_path / ".in-use").open() as file, pytest.raises(BlockingIOError):
+        lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.reference_data import REPOSITORY
 
+from caffe.layers import registry
+
 PACKAGES = ("caffe", "crfasrnn")
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -45,6 +47,8 @@ def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: py
     """Each docstring starts afresh, with no name but those it imports and its module's, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
+    # What an example registers is none of ours afterwards.
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
     # What a module only offers under its name is found where it is defined.
     found = [test for test in doctest.DocTestFinder().find(module) if test.examples]
     assert found, f"{name} has `>>>` in no docstring that is found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from caffe.errors import FileError
+from caffe.inputs.limits import MAX_IMAGE_SET
+from caffe.inputs.reading import read_bytes
 
 _GZIP = b"\x1f\x8b"
 # The second half of the magic number: 8 for bytes, and how many axes there are.
@@ -32,28 +35,23 @@ def _read(path: str | os.PathLike[str], magic: int, axes: int, what: str) -> npt
     name = os.fspath(path)
     header_size = 4 + 4 * axes
     try:
-        size = os.path.getsize(path)
-        if size < header_size:
-            raise FileError(f"{name}: has {size} bytes, too few for an IDX file of {what}")
-        with open(path, "rb") as file:
-            header = file.read(header_size)
-            if header.startswith(_GZIP):
-                raise FileError(f"{name}: is compressed; gunzip it first")
-            if struct.unpack(">I", header[:4])[0] != magic:
-                raise FileError(f"{name}: Incorrect {what} file magic: it is no IDX file of {what}")
-            shape = struct.unpack(f">{axes}I", header[4:])
-            # In Python's numbers, which do not overflow.
-            promised = header_size + int(np.prod(np.array(shape, object)))
-            if size != promised or not all(shape):
-                stated = " x ".join(map(str, shape))
-                raise FileError(
-                    f"{name}: its header promises {stated} bytes of {what}, {promised} bytes in all; it has {size}"
-                )
-            return np.fromfile(file, np.uint8).reshape(shape)
-    except FileError:
-        raise
+        content = read_bytes(path, MAX_IMAGE_SET)
     except OSError as error:
         raise FileError(f"{name}: cannot be read: {error.strerror}") from error
+    if content.startswith(_GZIP):
+        raise FileError(f"{name}: is compressed; gunzip it first")
+    if len(content) < header_size:
+        raise FileError(f"{name}: has {len(content)} bytes, too few for an IDX file of {what}")
+    found, *shape = struct.unpack_from(f">{1 + axes}I", content)
+    if found != magic:
+        raise FileError(f"{name}: Incorrect {what} file magic: it is no IDX file of {what}")
+    promised = header_size + math.prod(shape)
+    if len(content) != promised or not all(shape):
+        stated = " x ".join(map(str, shape))
+        raise FileError(
+            f"{name}: its header promises {stated} bytes of {what}, {promised} bytes in all; it has {len(content)}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
 
 
 def read_labelled(

@@ -12,6 +12,9 @@ MAX_PIXELS = 80_000_000
 MAX_IMAGE_FILE = 1 << 29
 """Bytes of an image file."""
 
+MAX_IMAGE_SET = 1 << 28
+"""Bytes of a file of MNIST or CIFAR-10; the largest has 47 MB."""
+
 MAX_DATUM = 1 << 28
 """Bytes of one entry of a database."""
 

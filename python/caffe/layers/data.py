@@ -152,6 +152,16 @@ class ImageBatches(Layer):
         except CaffeError as error:
             raise layer_error(self, f"{item.place}: {error}", type(error)) from error
 
+    def read_image(self, path: str, color: bool) -> Image:
+        """An image file as (C, H, W), C being 3 (BGR) or 1. Raises FileError, naming layer and file, if that cannot be."""
+        try:
+            content = read_bytes(path, MAX_IMAGE_FILE)
+            return decode_image(content, cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE)
+        except CaffeError as error:
+            raise layer_error(self, f"'{path}': {error}", FileError) from error
+        except OSError as error:
+            raise layer_error(self, f"cannot read image '{path}': {error.strerror}", FileError) from error
+
 
 @register_layer("Data")
 class Data(ImageBatches):
@@ -277,13 +287,7 @@ class ImageData(ImageBatches):
 
     def _image(self, path: str) -> Image:
         param = self.layer_param.image_data_param
-        try:
-            content = read_bytes(path, MAX_IMAGE_FILE)
-            image = decode_image(content, cv2.IMREAD_COLOR if param.is_color else cv2.IMREAD_GRAYSCALE)
-        except CaffeError as error:
-            raise layer_error(self, f"'{path}': {error}", type(error)) from error
-        except OSError as error:
-            raise layer_error(self, f"cannot read image '{path}': {error.strerror}", FileError) from error
+        image = self.read_image(path, param.is_color)
         if not param.new_height:
             return image
         resized = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (param.new_width, param.new_height))

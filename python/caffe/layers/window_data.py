@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from caffe.data.datum import Image, decode_image
+from caffe.data.datum import Image
 from caffe.data.mean import read_mean
 from caffe.data.streams import random_stream, set_stream_state
-from caffe.errors import CaffeError, FileError
-from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_LIST, MAX_PIXELS
-from caffe.inputs.reading import read_bytes, read_text
+from caffe.errors import FileError
+from caffe.inputs.limits import MAX_LIST, MAX_PIXELS
+from caffe.inputs.reading import read_text
 from caffe.layers.checks import layer_error
 from caffe.layers.data import ImageBatches, Item
 from caffe.layers.registry import register_layer
@@ -224,13 +224,7 @@ class WindowData(ImageBatches):
         if index in self._cache:
             return self._cache[index]
         path = self.paths[index]
-        try:
-            content = read_bytes(path, MAX_IMAGE_FILE)
-            decoded = decode_image(content, cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE)
-        except CaffeError as error:
-            raise layer_error(self, f"'{path}': {error}", type(error)) from error
-        except OSError as error:
-            raise layer_error(self, f"cannot read image '{path}': {error.strerror}", FileError) from error
+        decoded = self.read_image(path, self.channels == 3)
         image = np.ascontiguousarray(decoded.transpose(1, 2, 0), np.uint8)
         if self.layer_param.window_data_param.cache_images:
             self._cache[index] = image

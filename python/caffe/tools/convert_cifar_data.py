@@ -12,6 +12,8 @@ import numpy.typing as npt
 from caffe.data.datum import array_to_datum
 from caffe.data.db import check_backend, new_database
 from caffe.errors import FileError
+from caffe.inputs.limits import MAX_IMAGE_SET
+from caffe.inputs.reading import read_bytes
 from caffe.logs.glog import signed
 from caffe.tools.flags import NoFlags, run_tool
 
@@ -66,16 +68,14 @@ def read_batch(path: str) -> npt.NDArray[np.uint8]:
     Raises FileError for a file that is missing or does not consist of such records.
     """
     try:
-        size = os.path.getsize(path)
-        if not size or size % _RECORD:
-            raise FileError(
-                f"{path}: has {size} bytes; the binary version of CIFAR-10 consists of images of {_RECORD} bytes"
-            )
-        return np.fromfile(path, np.uint8).reshape(-1, _RECORD)
-    except FileError:
-        raise
+        content = read_bytes(path, MAX_IMAGE_SET)
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+    if not content or len(content) % _RECORD:
+        raise FileError(
+            f"{path}: has {len(content)} bytes; the binary version of CIFAR-10 consists of images of {_RECORD} bytes"
+        )
+    return np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
 
 
 if __name__ == "__main__":

@@ -109,10 +109,8 @@ def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
     try:
         content = read_bytes(path, MAX_IMAGE_FILE)
         image = decode_image(content, cv2.IMREAD_GRAYSCALE if flags.gray else cv2.IMREAD_COLOR)
-    except (OSError, ValueError) as error:
+    except (CaffeError, OSError, ValueError) as error:
         raise FileError(f"Could not open or find file {path}: {getattr(error, 'strerror', None) or error}") from error
-    except CaffeError as error:
-        raise FileError(f"Could not open or find file {path}: {error}") from error
     resized = bool(flags.resize_width and flags.resize_height)
     if resized:
         pixels = cv2.resize(np.ascontiguousarray(image.transpose(1, 2, 0)), (flags.resize_width, flags.resize_height))

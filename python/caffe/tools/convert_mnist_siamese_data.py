@@ -7,10 +7,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caffe.data.datum import array_to_datum
-from caffe.data.db import check_backend, new_database
-from caffe.data.idx import read_labelled
 from caffe.logs.glog import signed
+from caffe.tools.convert_mnist_data import Array, convert
 from caffe.tools.flags import run_tool
 
 logger = signed("convert_mnist_siamese_data.cpp")
@@ -40,18 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(words: list[str], flags: Flags) -> int:
-    check_backend(flags.backend)
-    images, labels = read_labelled(words[0], words[1])
-    logger.info("A total of %d items.", len(images))
-    logger.info("Rows: %d Cols: %d", *images.shape[1:])
     drawn = random.Random(None if flags.seed < 0 else flags.seed)
-    with new_database(words[2], flags.backend) as put:
-        for index in range(len(images)):
-            pair = [drawn.randrange(len(images)) for _ in range(2)]
-            first, second = labels[pair]
-            put(f"{index:08d}".encode(), array_to_datum(images[pair], int(first == second)).SerializeToString())
-    logger.info("Processed %d files.", len(images))
-    return 0
+
+    def pair(images: Array, labels: Array, _: int) -> tuple[Array, int]:
+        both = [drawn.randrange(len(images)) for _ in range(2)]
+        first, second = labels[both]
+        return images[both], int(first == second)
+
+    return convert(words, flags.backend, logger, pair)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
-    from crfasrnn.training.job import FINAL
+    from crfasrnn.segmentation.models import FINAL
 
     if arguments.scratch and arguments.weights is not None:
         raise CaffeError("give --weights or --scratch, not both")

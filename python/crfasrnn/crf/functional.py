@@ -110,9 +110,9 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
             f"got {tuple(values.shape)} and {tuple(features.shape)}"
         )
     check_tensors(values=values, features=features)
-    learns = (features.requires_grad and torch.is_grad_enabled()) or has_tangent(features)
-    transformed = in_transform() or has_tangent(values) or has_tangent(features)
-    if learns and transformed:
+    learns = features.requires_grad and torch.is_grad_enabled()
+    transformed = in_transform() or has_tangent(values)
+    if has_tangent(features) or (learns and transformed):
         raise NotImplementedError(_NO_TRANSFORM.format("the features"))
     if transformed:
         planes: Tensor = LinearFilter.apply(values.T[:, None], constant_lattice(features.T[:, None]), reverse)

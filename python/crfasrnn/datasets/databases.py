@@ -143,7 +143,7 @@ def check_labels(folder: Path, classes: Sequence[str]) -> None:
         read_database(folder / LABELS), total=count_entries(folder), what=f"labels of {folder}", unit="map"
     )
     for key, labels in entries:
-        largest = int(labels[labels != VOID].max(initial=0))
+        largest = _largest(labels)
         if largest >= len(classes):
             raise CaffeError(
                 f"{str(folder / LABELS)!r}: entry {key!r} holds label {largest}, but there are {len(classes)} classes, "
@@ -154,4 +154,8 @@ def check_labels(folder: Path, classes: Sequence[str]) -> None:
 def largest_label(folder: Path) -> int:
     """The largest label of the label maps in a folder's database, void aside. Raises CaffeError if there is none."""
     require_databases(folder)
-    return max((int(labels[labels != VOID].max(initial=0)) for _, labels in read_database(folder / LABELS)), default=0)
+    return max((_largest(labels) for _, labels in read_database(folder / LABELS)), default=0)
+
+
+def _largest(labels: np.ndarray) -> int:
+    return int(labels[labels != VOID].max(initial=0))

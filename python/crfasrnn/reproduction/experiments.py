@@ -10,7 +10,8 @@ from caffe.errors import CaffeError
 from crfasrnn.networks.crfrnn import Variant
 from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.reproduction.settings import Settings
-from crfasrnn.training.job import FINAL, Job
+from crfasrnn.segmentation.models import FINAL
+from crfasrnn.training.job import Job
 
 LONGEST_SWEEP = 20
 TESTED = (1, 2, 5, 10, 15)  # iterations in testing that the table of ablations shows

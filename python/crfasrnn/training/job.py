@@ -11,8 +11,8 @@ from crfasrnn.claims import digest, remembered
 from crfasrnn.classes import Classes, numbered_classes, read_classes
 from crfasrnn.datasets.databases import largest_label
 from crfasrnn.networks import recipes
+from crfasrnn.segmentation.models import DEPLOY, FINAL
 
-FINAL = "final.caffemodel"
 NOTE = "job.json"  # what an output folder remembers of the training in it
 
 
@@ -74,7 +74,7 @@ class Job:
     @property
     def deploy(self) -> Path:
         """The definition of the network that segments."""
-        return self.output / "deploy.prototxt"
+        return self.output / DEPLOY
 
 
 def find_classes(folder: Path) -> Classes:

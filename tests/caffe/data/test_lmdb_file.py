@@ -192,3 +192,16 @@ def test_a_pipe_is_no_database(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data.mdb")
     with pytest.raises(CaffeError, match="not a regular file"):
         Cursor(tmp_path)
+
+
+def test_pages_that_lead_in_a_circle_are_an_error(tmp_path: Path, deep: bytes) -> None:
+    """The root's second node made to lead where its first does: the keys begin again, and would for ever."""
+    (root,) = struct.unpack_from(
+        "<Q", deep, max((FIRST, SECOND), key=lambda at: struct.unpack_from("<Q", deep, at + 128)) + ROOT
+    )
+    first, second = struct.unpack_from("<2H", deep, root * PAGE + 16)
+    (tmp_path / "db").mkdir()
+    circle = patched(deep, (root * PAGE + second, deep[root * PAGE + first : root * PAGE + first + 6]))
+    (tmp_path / "db" / "data.mdb").write_bytes(circle)
+    with pytest.raises(CaffeError, match="its keys are not in order"):
+        entries(tmp_path / "db")

@@ -48,19 +48,26 @@ def test_an_unknown_type_is_told_its_neighbours_and_how_to_add_it() -> None:
         assert words in message
 
 
-def test_a_plugin_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    install(tmp_path, "Lost = no_such_module:Layer\n")
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("no_such_module:Layer", "cannot be loaded: No module named 'no_such_module'\n"),
+        ("collections:OrderedDict", "must be a subclass of caffe.Layer, not <class 'collections.OrderedDict'>\n"),
+    ],
+)
+def test_a_plugin_that_is_no_layer_is_named(tmp_path: Path, value: str, words: str) -> None:
+    install(tmp_path, f"Wrong = {value}\n")
     program = """
 import caffe
+from caffe import draw
 from caffe.proto import text
-try: caffe.Net(text.parse_net('layer { name: "l" type: "Lost" }'), caffe.TEST)
-except caffe.CaffeError as error: print(error)
+net = text.parse_net('layer { name: "l" type: "Wrong" }')
+for use in (lambda: caffe.Net(net, caffe.TEST), lambda: draw.net_to_dot(net)):
+    try: use()
+    except caffe.CaffeError as error: print(error)
 """
     done = run(tmp_path, program)
-    expected = (
-        "Layer 'l': the plugin no_such_module:Layer for type Lost cannot be loaded: No module named 'no_such_module'\n"
-    )
-    assert done.stdout == expected, done.stderr
+    assert done.stdout == 2 * f"Layer 'l': the plugin {value} for type Wrong {words}", done.stderr
 
 
 def test_a_built_in_type_is_taken_by_a_class_of_its_name() -> None:
@@ -88,19 +95,6 @@ def test_a_message_that_is_none_is_refused(message: Any, words: str) -> None:
     with pytest.raises(CaffeError, match=words):
         register_layer("Told")(type("Told", (caffe.Layer,), {"message": message}))
     assert "Told" not in layer_type_list()
-
-
-def test_a_plugin_that_is_no_layer_is_named(tmp_path: Path) -> None:
-    install(tmp_path, "Wrong = collections:OrderedDict\n")
-    program = """
-import caffe
-from caffe.proto import text
-try: caffe.Net(text.parse_net('layer { name: "l" type: "Wrong" }'), caffe.TEST)
-except caffe.CaffeError as error: print(error)
-"""
-    done = run(tmp_path, program)
-    words = "Layer 'l': the plugin collections:OrderedDict for type Wrong must be a subclass of caffe.Layer"
-    assert done.stdout.startswith(words), done.stderr
 
 
 def test_a_type_of_any_spelling_is_a_function_of_caffe_layers() -> None:

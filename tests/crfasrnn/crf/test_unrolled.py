@@ -10,9 +10,11 @@ import torch
 from support.crfasrnn.brute_force import BruteForce
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from crfasrnn import CrfRnn
 from crfasrnn.crf.functional import Kernel, mean_field, mean_field_kernels, permutohedral_filter
+from crfasrnn.crf.kernel_gradients import Lattice, LinearFilter
 from crfasrnn.crf.unrolled import unrolled_mean_field
 
 IMAGE = 50 * torch.rand(2, 3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -145,16 +147,26 @@ def filtered_at_learned(values: Tensor, *_: Tensor) -> Tensor:
     return permutohedral_filter(values.reshape(12, 3), torch.zeros(12, 2, dtype=torch.float64, requires_grad=True))
 
 
+def linear(scores: Tensor) -> Tensor:
+    """Its gradient does not depend on the scores: nothing but the layer itself leads from it to the inputs."""
+    return (scores * torch.linspace(-1, 2, scores.numel(), dtype=torch.float64).view_as(scores)).sum()
+
+
+def quadratic(scores: Tensor) -> Tensor:
+    return scores.square().sum()
+
+
 @pytest.mark.parametrize("run", [scores, learned, filtered_at_learned])
-@pytest.mark.parametrize("power", [1, 2])
-def test_a_second_derivative_by_autograd_is_refused_and_never_zero(run: Callable[..., Tensor], power: int) -> None:
+@pytest.mark.parametrize("loss", [linear, quadratic])
+def test_a_second_derivative_by_autograd_is_refused_and_never_zero(
+    run: Callable[..., Tensor], loss: Callable[[Tensor], Tensor]
+) -> None:
     leaves = [x.clone().requires_grad_() for x in inputs()]
-    loss = (run(*leaves) ** power).sum()
-    (gradient,) = torch.autograd.grad(loss, leaves[:1], create_graph=True)
+    (gradient,) = torch.autograd.grad(loss(run(*leaves)), leaves[:1], create_graph=True)
     with pytest.raises(NotImplementedError, match=r"by autograd once.*torch\.func"):
         gradient.square().sum().backward()
     with pytest.raises(NotImplementedError, match="by autograd once"):
-        torch.autograd.functional.hessian(lambda x: (run(x, *leaves[1:]) ** power).sum(), inputs()[0])
+        torch.autograd.functional.hessian(lambda x: loss(run(x, *leaves[1:])), inputs()[0])
 
 
 def test_first_gradients_are_the_same_where_a_graph_of_them_is_kept() -> None:
@@ -214,6 +226,14 @@ def test_a_mask_works_in_forward_mode() -> None:
 
     direction = torch.randn_like(unary)
     assert torch.allclose(torch.func.jvp(run, (unary,), (direction,))[1], along(run, (unary,), (direction,)), atol=1e-7)
+
+
+def test_a_lattice_made_before_is_recorded_when_it_is_used() -> None:
+    """make_fx keeps operators of torch alone: what the core computed beside them would be a constant of the first values."""
+    lattice = Lattice(POINTS.T[:, None])
+    first, second = torch.randn(2, 3, 1, 12, dtype=torch.float64)
+    recorded = make_fx(lambda values: LinearFilter.apply(values, lattice, False))(first)
+    assert torch.allclose(recorded(second), lattice(second, False), rtol=1e-12)
 
 
 @pytest.mark.parametrize("trainable", [False, True])
