@@ -90,11 +90,6 @@ def write_classes(path: Path, names: Sequence[str]) -> None:
     write_text(path, "".join(lines))
 
 
-def numbered_classes(count: int) -> Classes:
-    """What weights of unknown origin are taken to start a training from: VOC's classes if there are 21, else unnamed_classes."""
-    return Classes(VOC_CLASSES, tuple(range(count))) if count == len(VOC_CLASSES) else unnamed_classes(count)
-
-
 def unnamed_classes(count: int) -> Classes:
     """`class 0`, `class 1`, ...: for a net or labels whose classes nobody names; 21 need not be VOC's."""
     return Classes(tuple(f"class {index}" for index in range(count)), tuple(range(count)))

@@ -17,7 +17,6 @@ from crfasrnn.classes import (
     VOC_CLASSES,
     VOID,
     Classes,
-    numbered_classes,
     read_classes,
     unnamed_classes,
     write_classes,
@@ -69,9 +68,8 @@ def test_other_lines_are_refused_with_their_place(tmp_path: Path, line: str) -> 
 
 
 def test_classes_without_names_are_numbered() -> None:
-    assert unnamed_classes(2) == numbered_classes(2) == Classes(("class 0", "class 1"), (0, 1))
+    assert unnamed_classes(2) == Classes(("class 0", "class 1"), (0, 1))
     assert unnamed_classes(21).names[8] == "class 8"
-    assert numbered_classes(21) == Classes(VOC_CLASSES, tuple(range(21)))
 
 
 def test_they_can_be_asked_for_without_torch_and_numpy() -> None:

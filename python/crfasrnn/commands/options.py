@@ -11,8 +11,7 @@ from caffe import mode
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 
-# Exit statuses of commands that can be gone on with: the time is spent; a signal asked to stop.
-OUT_OF_TIME, INTERRUPTED = 3, 130
+OUT_OF_TIME = 3  # exit status of a command that is gone on with when it is given again
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,6 +58,13 @@ def number(text: str) -> float:
         found = math.nan
     if not math.isfinite(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return found
+
+
+def positive_number(text: str) -> float:
+    """A finite number above 0."""
+    if (found := number(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return found
 
 

@@ -15,8 +15,6 @@ from crfasrnn.commands import options
 if TYPE_CHECKING:
     from crfasrnn.reproduction.settings import Settings
 
-STOPPED = 3  # exit status when the time was over before the table was done
-
 
 def _counts(text: str) -> tuple[int, int]:
     """Two numbers of settings between a comma."""
@@ -69,8 +67,8 @@ def add_arguments(parser: options.Parser) -> None:
     data.add_argument("--held-out", type=options.positive, help="images held out of the first list (60)")
     data.add_argument("--scales", type=options.sizes, help="largest sides in training (256,384)")
     data.add_argument("--size", type=options.pixels, help="and in testing (384)")
-    data.add_argument("--fcn-iterations", type=options.positive_count, help="steps of each FCN (3500)")
-    data.add_argument("--crf-iterations", type=options.positive_count, help="steps of all that starts from it (1000)")
+    data.add_argument("--fcn-steps", type=options.positive_count, help="steps of each FCN (3500)")
+    data.add_argument("--crf-steps", type=options.positive_count, help="steps of all that starts from it (1000)")
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
     data.add_argument("--width", type=options.number, help="factor of the channels (1)")
     data.add_argument("--precision", choices=mode.PRECISIONS, help="of wide convolutions (float32)")
@@ -121,7 +119,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             path = getattr(reproduction, arguments.table)()
         except StoppedError:
             print("stopped before the table is done; the same command goes on from here")
-            return STOPPED
+            return options.OUT_OF_TIME
     print(path.read_text(encoding="utf-8"), end="")
     if arguments.write_docs is not None:
         report.write_docs(arguments.output, arguments.write_docs)

@@ -201,7 +201,7 @@ class Reproduction:
             "size": settings.size,
             "width": settings.width,
             "precision": settings.precision,
-            "iterations": {"fcn": settings.fcn_iterations, "crf": settings.crf_iterations},
+            "iterations": {"fcn": settings.fcn_steps, "crf": settings.crf_steps},
             "start": "VGG-16's trunk" if settings.weights else "random weights",
             "seeds": self._seeds,
             "training_seconds": seconds,

@@ -71,7 +71,7 @@ def first_call(voc: Path, output: Path) -> list[object]:
             "--scales",
             "40,56",
         ),
-        *("--size", 56, "--fcn-iterations", 1, "--crf-iterations", 2, "--tune-settings", "2,2", "--width", WIDTH),
+        *("--size", 56, "--fcn-steps", 1, "--crf-steps", 2, "--tune-settings", "2,2", "--width", WIDTH),
         *("--threads", 1),
     ]
 
