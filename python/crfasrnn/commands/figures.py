@@ -42,7 +42,9 @@ def add_arguments(parser: options.Parser) -> None:
     )
     crf.add_argument("weights", type=Path, metavar="CAFFEMODEL", help="of a network with CRF-RNN")
     crf.add_argument("--layer", default="inference1", help="its MultiStageMeanfield layer (inference1)")
-    crf.add_argument("--classes-file", type=Path, metavar="FILE", help="classes.txt with the names (numbers)")
+    crf.add_argument(
+        "--names", type=Path, metavar="FILE", help="of the classes, one a line, or a classes.txt (numbers)"
+    )
     crf.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
     crf.set_defaults(run=_crf)
 
@@ -76,7 +78,7 @@ def _crf(arguments: argparse.Namespace) -> int:
     from crfasrnn.figures.crf import draw_crf, read_crf
 
     parameters = read_crf(arguments.weights, arguments.layer)
-    file = arguments.classes_file
+    file = arguments.names
     classes = unnamed_classes(len(parameters.compatibility)) if file is None else read_classes(file)
     draw_crf(arguments.output, parameters, classes.names)
     print(f"{arguments.output}")

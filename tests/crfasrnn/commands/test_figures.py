@@ -36,7 +36,7 @@ def test_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_crf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     CrfRnn(3).save_caffemodel(tmp_path / "x.caffemodel")
     (tmp_path / "classes.txt").write_text("0 background\n8 cat\n12 dog\n")
-    arguments = [tmp_path / "x.caffemodel", "--classes-file", tmp_path / "classes.txt", "-o", tmp_path / "crf.png"]
+    arguments = [tmp_path / "x.caffemodel", "--names", tmp_path / "classes.txt", "-o", tmp_path / "crf.png"]
     assert status("figures", "crf", *arguments) == 0
     assert matplotlib.image.imread(tmp_path / "crf.png").std() > 0.05
     (tmp_path / "classes.txt").write_text("0 background\n")
