@@ -44,12 +44,19 @@ VOC_CLASSES = (
 VOC_ANIMALS = (0, 8, 10, 12, 13, 15, 17)
 
 
+Colour = tuple[int, int, int]  # RGB, 0 to 255
+
+
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a model in the order of its channels: names, and VOC's numbers, which give the colours."""
+    """The classes of a model in the order of its channels: names, and VOC's numbers, which give the colours.
+
+    colours: of the classes in order, for those that have one of their own; None and what is missing are VOC's.
+    """
 
     names: tuple[str, ...]
     voc_ids: tuple[int, ...]
+    colours: tuple[Colour | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

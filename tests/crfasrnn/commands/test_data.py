@@ -71,7 +71,7 @@ def test_sources_name_addresses_sizes_and_checksums(capsys) -> None:
 
 def test_data_lmdb_says_what_it_wrote(tmp_path: Path, voc: Path) -> None:
     output = tmp_path / "data"
-    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8", "--max-side", "64", "--mirror", "--output", output]
+    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8", "--size", "64", "--mirror", "--output", output]
     done = crfasrnn("data", "lmdb", *arguments)
     assert done.returncode == 0, done.stderr
     assert "4 entries from 2 images" in done.stdout
