@@ -57,6 +57,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail.add_argument(
         "--classes",
         type=options.class_ids,
+        metavar="IDS",
         help="numbers of the classes meant, e.g. 0,8,12 or 0-10; they become 0, 1, ... (all)",
     )
     detail.add_argument(

@@ -40,12 +40,20 @@ def add_arguments(parser: options.Parser) -> None:
     )
     parser.add_argument("--certainty", type=options.fraction, default=0.7, help="of each label of a label map (0.7)")
     parser.add_argument(
-        "--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them (below)"
+        "--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them (as below)"
     )
-    parser.add_argument("--mean-field-iterations", type=options.mean_field_iterations, metavar="T", help="(10)")
-    parser.add_argument("--spatial", type=options.number, nargs=2, metavar=("PIXELS", "WEIGHT"), help="(3 3)")
     parser.add_argument(
-        "--bilateral", type=options.number, nargs=3, metavar=("PIXELS", "COLOUR", "WEIGHT"), help="(80 13 10)"
+        "--mean-field-iterations", type=options.mean_field_iterations, metavar="T", help="of the CRF (10)"
+    )
+    parser.add_argument(
+        "--spatial", type=options.number, nargs=2, metavar=("PIXELS", "WEIGHT"), help="the kernel of positions (3 3)"
+    )
+    parser.add_argument(
+        "--bilateral",
+        type=options.number,
+        nargs=3,
+        metavar=("PIXELS", "COLOUR", "WEIGHT"),
+        help="that of positions and colours (80 13 10)",
     )
     options.add_exif(parser)
     options.add_colours(parser)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
-from crfasrnn.classes import Classes, Colour
+from crfasrnn.classes import Classes, Colour, unnamed_classes
 
 _LINE = re.compile(r"(?P<which>.+?)\s+(?P<colour>#[0-9a-fA-F]{6}|\d{1,3}\s+\d{1,3}\s+\d{1,3})")
 
@@ -51,6 +51,7 @@ def _entry(line: str, classes: Classes, place: str) -> tuple[int, Colour]:
         label = int(which)
     else:
         named = ", ".join(classes.names[:8]) + (" ..." if len(classes) > 8 else "")
+        named = "their names are not known here" if classes == unnamed_classes(len(classes)) else named
         raise FileError(f"{place}: there is no class {which[:200]!r}, but 0 to {len(classes) - 1}: {named}")
     return label, (red, green, blue)
 
