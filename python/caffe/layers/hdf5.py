@@ -50,7 +50,9 @@ class HDF5Data(Layer):
         except OSError as error:
             raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}", FileError) from error
         except UnicodeDecodeError as error:
-            raise layer_error(self, f"the source '{param.source}' is not UTF-8 text.", FileError) from error
+            raise layer_error(
+                self, f"the source '{param.source}' is not UTF-8 text: {error.reason}.", FileError
+            ) from error
         if not self.files:
             raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.", FileError)
         self.names = list(self.layer_param.top)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 from crfasrnn.commands import options
 
@@ -37,12 +36,20 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail.add_argument(
         "--list", action="append", help="name of a list of the data set, or with --masks a file; repeatable"
     )
-    detail.add_argument("--names", type=Path, metavar="FILE", help="with --masks: the name of every label, one a line")
+    detail.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="with --masks: names of the labels, one a line, or a classes.txt (numbers; other data sets have their own)",
+    )
     detail.add_argument(
         "--void", type=options.label, metavar="LABEL", help="with --masks: a label that counts nowhere, as 255 does"
     )
     detail.add_argument(
-        "--min-labelled", type=int, default=200, help="with --coco: fewest pixels of VOC's classes (200)"
+        "--min-labelled",
+        type=options.pixel_count,
+        default=200,
+        help="with --coco: fewest pixels of VOC's classes (200)",
     )
     detail.add_argument(
         "--reduce-zero-label", action="store_true", help="label 0 is void, 1 becomes 0, and so on (ADE20K)"
@@ -50,6 +57,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail.add_argument(
         "--classes",
         type=options.class_ids,
+        metavar="IDS",
         help="numbers of the classes meant, e.g. 0,8,12 or 0-10; they become 0, 1, ... (all)",
     )
     detail.add_argument(
@@ -61,7 +69,8 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 def dataset_of(arguments: argparse.Namespace, default_list: str | None = None) -> Dataset:
     """The data set that the options of add_dataset name; its files are not looked at yet.
 
-    default_list: taken if --list is not given. Raises CaffeError if the options do not go together or a list is bad.
+    default_list: taken if --list is not given. Raises options.UsageError if the options do not go together, and CaffeError if a
+        list is bad.
     """
     dataset = _source(arguments)(arguments, arguments.list or ([default_list] if default_list else []))
     dataset = dataset.as_stored() if arguments.exif == "ignore" else dataset
@@ -85,7 +94,7 @@ def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list
     }
     reader = readers.get(frozenset(given))
     if reader is None:
-        raise CaffeError(
+        raise options.UsageError(
             f"these do not go together: {', '.join('--' + name for name in sorted(given))}"
             if len(given) > 1
             else f"--{next(iter(given))} needs {'--images' if 'coco' in given else '--voc'}, too"
@@ -94,13 +103,13 @@ def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list
         )
     for option in ("void", "names"):
         if getattr(arguments, option) is not None and reader is not _folder:
-            raise CaffeError(f"--{option} is for --images with --masks: other data sets have their own")
+            raise options.UsageError(f"--{option} is for --images with --masks: other data sets have their own")
     return reader
 
 
 def _lists(lists: list[str], option: str) -> list[str]:
     if not lists:
-        raise CaffeError(f"--{option} needs --list NAME, e.g. --list train")
+        raise options.UsageError(f"--{option} needs --list NAME, e.g. --list train")
     return lists
 
 
@@ -120,7 +129,7 @@ def _voc_and_sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
     from crfasrnn.datasets import voc_and_sbd
 
     if len(lists) != 1:
-        raise CaffeError("--voc with --sbd needs one list: --list train or --list val")
+        raise options.UsageError("--voc with --sbd needs one list: --list train or --list val")
     return voc_and_sbd(arguments.voc, arguments.sbd, lists[0])
 
 
@@ -140,6 +149,6 @@ def _folder(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
     from crfasrnn.datasets import folder
 
     if arguments.masks is None:
-        raise CaffeError("--images needs --masks, the folder of the label maps (or --coco)")
+        raise options.UsageError("--images needs --masks, the folder of the label maps (or --coco)")
     void = VOID if arguments.void is None else arguments.void
     return folder(arguments.images, arguments.masks, lists, arguments.names, void)

@@ -46,7 +46,7 @@ def add_arguments(parser: options.Parser) -> None:
         help="stop after so long, with snapshots; exit status 3 (searches end first)",
     )
     parser.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
-    parser.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    options.add_gpu(parser)
     parser.add_argument(
         "--write-docs", type=Path, metavar="FILE", help="also write all tables and pictures so far as one page"
     )
@@ -65,7 +65,7 @@ def add_arguments(parser: options.Parser) -> None:
     data.add_argument("--val-list", help="of the images for the reported figures (val)")
     data.add_argument("--masks", help="folder of the label maps (SegmentationClass)")
     data.add_argument("--held-out", type=options.positive, help="images held out of the first list (60)")
-    data.add_argument("--scales", type=options.sizes, help="largest sides in training (256,384)")
+    data.add_argument("--train-size", dest="scales", type=options.sizes, help="largest sides in training (256,384)")
     data.add_argument("--size", type=options.pixels, help="and in testing (384)")
     data.add_argument("--fcn-steps", type=options.positive_count, help="steps of each FCN (3500)")
     data.add_argument("--crf-steps", type=options.positive_count, help="steps of all that starts from it (1000)")
@@ -103,9 +103,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         for line in schedule.lines(arguments.output, settings, arguments.table, arguments.seeds, arguments.variants):
             print(line)
         return 0
-    if arguments.gpu is not None:
-        mode.set_mode_gpu()
-        mode.set_device(arguments.gpu)
+    options.use_gpu(arguments)
     with threads(arguments.threads):
         reproduction = Reproduction(
             arguments.output,

@@ -69,7 +69,7 @@ def add_arguments(parser: options.Parser) -> None:
     )
     run.add_argument("--seed", type=options.seed, default=1, help="of dropout and random weights (1)")
     run.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
-    run.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    options.add_gpu(run)
     run.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
@@ -84,7 +84,11 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     """The options of section 7.1, and the network's width."""
     crf = parser.add_argument_group("what the paper's section 7.1 varies")
     crf.add_argument(
-        "--mean-field-iterations", type=options.positive, default=5, metavar="T", help="in training (5); in testing 10"
+        "--mean-field-iterations",
+        type=options.mean_field_iterations,
+        default=5,
+        metavar="T",
+        help="in training (5); in testing 10",
     )
     crf.add_argument(
         "--kernel-weights",
@@ -127,9 +131,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from crfasrnn.training.note import NOTE
     from crfasrnn.training.train import train
 
-    if arguments.gpu is not None:
-        mode.set_mode_gpu()
-        mode.set_device(arguments.gpu)
+    options.use_gpu(arguments)
     output = arguments.output or arguments.data / arguments.recipe
     resumed = arguments.weights is None and not arguments.scratch and (output / NOTE).is_file()
     job = Job(
@@ -179,7 +181,7 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     from crfasrnn.segmentation.models import FINAL
 
     if arguments.scratch and arguments.weights is not None:
-        raise CaffeError("give --weights or --scratch, not both")
+        raise options.UsageError("give --weights or --scratch, not both")
     if arguments.scratch or arguments.weights is not None:
         return arguments.weights
     if recipe.start is None:

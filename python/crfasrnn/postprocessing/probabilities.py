@@ -13,6 +13,9 @@ from caffe.inputs.arrays import read_npy, read_npz
 
 MAX_CLASSES = 254
 
+# How a file of an image's probabilities may go on behind the image's name; the last is as `crfasrnn segment` writes it.
+ENDINGS = (".npy", ".npz", "_probabilities.npy")
+
 
 def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
     """The array of a .npy file, or the only one of a .npz file: C x H x W floats in [0, 1], 2 to 254 classes.

@@ -11,6 +11,7 @@ import numpy as np
 from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path, make_folder
 from caffe.logs.progress_bar import progress
+from crfasrnn.pictures.colours import coloured
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import SUFFIXES, photographs_in, read_image, write_image
 from crfasrnn.segmentation.overlay import overlay
@@ -28,17 +29,21 @@ def segment_files(
     probabilities: bool = False,
     precision: str = "float32",
     upright: bool = True,
+    colours: Path | None = None,
 ) -> int:
     """Write <image>_labels.png and <image>_overlay.png (and <image>_probabilities.npy) to `output` for every image.
 
     images: files, and folders whose photographs are meant.
     upright: turn photographs as their EXIF data asks; False takes them as stored.
+    colours: a file of crfasrnn.pictures.colours; None takes VOC's.
     A damaged image is reported on stderr and the others are still segmented. Returns the exit status: 1 if any failed.
     Raises CaffeError, before anything is written, if a file is missing or the model does not load.
     """
     images = [file for path in images for file in _files(path)]
     _check_names(images, output)
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
+    if colours is not None:
+        segmenter.classes = coloured(segmenter.classes, colours)
     make_folder(output)
     status = 0
     with progress(images, unit="image") as bar:

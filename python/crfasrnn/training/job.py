@@ -85,16 +85,17 @@ class Job:
 def find_classes(job: Job) -> Classes:
     """The classes of a job's databases: those that classes.txt names, else as many as the largest label of all lists says.
 
-    Raises CaffeError if two classes.txt differ, where nothing is to be told apart, and if there is neither such a file nor a
-    database.
+    The file is beside the databases, or for both lists in the folder above. Raises CaffeError if two of them differ, where nothing
+    is to be told apart, and if there is neither such a file nor a database.
     """
-    files = [path for path in (folder / NAMES for folder in (job.data, *job.folders)) if path.is_file()]
-    named = {path: read_classes(path) for path in files}
-    for path, classes in named.items():
-        if classes.names != named[files[0]].names:
+    beside = [folder / NAMES if (folder / NAMES).is_file() else job.data / NAMES for folder in job.folders]
+    files = [path for path in beside if path.is_file()]
+    named = [read_classes(path) for path in files]
+    for path, classes in zip(files, named):
+        if classes.names != named[0].names:
             raise CaffeError(f"{path} names other classes than {files[0]}: one list of classes for both")
     if named:
-        return named[files[0]]
+        return named[0]
     count = 1 + max(largest_label(folder) for folder in job.folders)
     if count < 2:
         raise CaffeError(

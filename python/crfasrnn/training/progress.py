@@ -8,10 +8,8 @@ from collections import deque
 from collections.abc import Callable
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
-from caffe.logs.glog import logger
-from caffe.logs.progress_bar import progress
+from caffe.logs.progress_bar import log_above_bars, progress
 
 _ESTIMATE_AFTER = 10.0  # seconds, when speed is known well enough
 _LINE_EVERY = 60.0  # seconds
@@ -49,7 +47,7 @@ class Progress:
         self._line_due = self._began + _ESTIMATE_AFTER
         self._drawing_due = self._began + _DRAW_FIRST
         self._bar = progress(unit="step", total=total, done=done)
-        self._above_bar = logging_redirect_tqdm([logger])
+        self._above_bar = log_above_bars()
 
     def __enter__(self) -> Progress:
         if not self._bar.disable:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import struct
-import subprocess
-import sys
-import termios
+from pathlib import Path
 
 import pytest
+from support.terminal import on_a_terminal
 
 from crfasrnn.training.progress import Progress, duration
 
@@ -65,7 +60,7 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_a_terminal_has_a_bar_with_loss_and_mean_iu_below_the_lines() -> None:
+def test_a_terminal_has_a_bar_with_loss_and_mean_iu_below_the_lines(tmp_path: Path) -> None:
     program = """
 from crfasrnn.training.progress import Progress, say
 with Progress(30, 0, say, lambda: None) as progress:
@@ -75,19 +70,7 @@ with Progress(30, 0, say, lambda: None) as progress:
             progress.tested(0.5)
             say("step 10: mean IU 50.0 %")
 """
-    reading, writing = pty.openpty()
-    fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=writing, stderr=writing)
-    os.close(writing)
-    shown = b""
-    try:
-        while block := os.read(reading, 4096):
-            shown += block
-    except OSError:  # how a terminal ends on Linux
-        pass
-    os.close(reading)
-    assert process.wait(timeout=60) == 0
-    text = shown.decode()
+    text = on_a_terminal(["-c", program], tmp_path)
     assert "loss 0.25, mean IU 50.0 %" in text
     assert "30/30" in text
     assert "\rstep 10: mean IU 50.0 %\r\n" in text.replace("\x1b[A", "")
