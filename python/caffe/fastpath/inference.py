@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.fastpath import chain
+from caffe.fastpath import chain, region
+from caffe.fastpath.region import Region
 from caffe.mode import device, dtype
 from caffe.net.net import Net
 from caffe.proto import caffe_pb2
@@ -18,7 +19,8 @@ class Inference:
     Where the first convolution pads by more than its kernel, as FCNs do by 100 pixels, rows and columns of the border that equal
     others are computed once (see caffe.fastpath.border), and 3 x 3 convolutions of many channels take Winograd's form (see
     caffe.fastpath.winograd): the same outputs up to the rounding of float32. Nets that have neither, and layers that the chain
-    cannot hold, are run as the net runs them; so is float32 on a GPU, whose library's convolutions are faster than both.
+    cannot hold, are run as the net runs them; so is float32 on a GPU, whose library's convolutions are faster than both. Nets with
+    branches from the start keep their maps channels last (see caffe.fastpath.region).
 
     net: the net, with its weights, which are read here, once.
     precision: "float32", or "bf16": the chain's weights and maps are bfloat16 (8 significant bits; sums are float32), all
@@ -33,19 +35,43 @@ class Inference:
             raise CaffeError(f"net {net.name!r} is in phase TRAIN; inference needs caffe.TEST")
         self.net = net
         net.frees_blobs = True
-        steps = chain.chain(net)
-        if kind != torch.float32:
-            steps = chain.without_scores(net, steps)
-        elif device().type != "cpu" or not chain.saves_products(steps):
-            steps = []
-        self._chain = chain.LayerChain(net, steps, kind) if steps else None
-        self._params = self._chain.params(ordered=True) if self._chain else []
+        self._fast: Region | _Row | None = _branching(net, kind) or _in_a_row(net, kind)
 
     def forward(self) -> dict[str, np.ndarray]:
         """Run the net on what its input blobs hold; returns {blob name: data} of its outputs."""
-        if self._chain is None:
+        if self._fast is None:
             return self.net.forward()
-        self.net.run_forward(0, self._chain.first - 1)
-        self._chain.run(self._params)
-        self.net.run_forward(self._chain.last + 1)
+        self.net.run_forward(0, self._fast.first - 1)
+        self._fast.run()
+        self.net.run_forward(self._fast.last + 1)
         return {name: self.net.blobs[name].data for name in self.net.outputs}
+
+
+class _Row:
+    """A chain of layers with the parameters that it has now."""
+
+    def __init__(self, layers: chain.LayerChain) -> None:
+        self._chain, self._params = layers, layers.params(ordered=True)
+        self.first, self.last = layers.first, layers.last
+
+    def run(self) -> None:
+        self._chain.run(self._params)
+
+
+def _in_a_row(net: Net, kind: torch.dtype) -> _Row | None:
+    steps = chain.chain(net)
+    if kind != torch.float32:
+        steps = chain.without_scores(net, steps)
+    elif device().type != "cpu" or not chain.saves_products(steps):
+        steps = []
+    return _Row(chain.LayerChain(net, steps, kind)) if steps else None
+
+
+def _branching(net: Net, kind: torch.dtype) -> Region | None:
+    """What has most of its convolutions beside a chain."""
+    layers = region.region(net)
+    in_a_row = [step.index for step in chain.chain(net)]
+    if device().type != "cpu" or 2 * region.convolutions(net, in_a_row) >= region.convolutions(net, layers):
+        return None
+    layers = layers if kind == torch.float32 else region.without_scores(net, layers)
+    return Region(net, layers, kind)

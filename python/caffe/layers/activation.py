@@ -21,6 +21,7 @@ class NeuronLayer(TorchLayer):
 
     keeps_coordinates = True
     pointwise = True
+    any_layout = True
     exact_bottoms = 1
     exact_tops = 1
 
@@ -137,7 +138,7 @@ class Clip(NeuronLayer):
         self.low, self.high = param.min, param.max
 
     def activate(self, x: torch.Tensor) -> torch.Tensor:
-        return x.clamp(self.low, self.high)
+        return x.clamp_(self.low, self.high) if self.overwrites(x) else x.clamp(self.low, self.high)
 
 
 @register_layer("Dropout")

@@ -44,6 +44,8 @@ class Layer:
     # Each pixel of the one top is made from that pixel of the one bottom alone, everywhere in the same way: inference may compute
     # a part of the pixels.
     pointwise: ClassVar[bool] = False
+    # `compute` takes maps whose numbers lie in any order in memory, channels last, too.
+    any_layout: ClassVar[bool] = False
     # The tops are new memory, never a view of a bottom.
     fresh_top: ClassVar[bool] = False
     # It has windows of the top's pixels on the bottom's, not of the bottom's on the top's.

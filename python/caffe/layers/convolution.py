@@ -25,6 +25,7 @@ class _Convolution(TorchLayer):
     min_tops = 1
     equal_bottoms_tops = True
     fresh_top = True
+    any_layout = True
     kind = "convolution"
 
     @classmethod
@@ -82,6 +83,8 @@ class _Convolution(TorchLayer):
         return [self._folded(x, params[0], bias) for x in bottom]
 
     def _folded(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if self.axis == 1 and self.spatial_axes:
+            return self.convolve(x, weight, bias)  # a reshape would lose the order of a single map in memory
         front, rest = x.shape[: self.axis], x.shape[self.axis :]
         if self.spatial_axes == 0:
             # torch has no 0-d convolution: a spatial axis of length 1 is the same thing.

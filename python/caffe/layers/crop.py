@@ -20,6 +20,7 @@ class Crop(TorchLayer):
     the cut. Nets whose crops align themselves get their offsets written into crop_param by the Net.
     """
 
+    any_layout = True
     exact_bottoms = 2
     exact_tops = 1
 

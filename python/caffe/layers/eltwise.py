@@ -22,6 +22,7 @@ class Eltwise(TorchLayer):
     """
 
     keeps_coordinates = True
+    any_layout = True
     min_bottoms = 2
     exact_tops = 1
 

@@ -130,6 +130,7 @@ class Pooling(TorchLayer):
     NaN or -FLT_MAX. Gradient: the bottom.
     """
 
+    any_layout = True
     exact_bottoms = 1
     min_tops = 1
     max_tops = 2

@@ -17,6 +17,7 @@ class _Broadcast(TorchLayer):
     """A layer that combines bottom 0 with an operand whose shape is that of some of its axes, from `axis` on."""
 
     keeps_coordinates = True
+    any_layout = True
     kind = "normalization"
     min_bottoms = 1
     max_bottoms = 2

@@ -19,6 +19,7 @@ class Split(TorchLayer):
     """Caffe layer Split: every top is the bottom. Tops share the bottom's memory. Gradient: the sum of the tops' diffs."""
 
     keeps_coordinates = True
+    any_layout = True
     pointwise = True
     exact_bottoms = 1
     min_tops = 1
@@ -28,7 +29,8 @@ class Split(TorchLayer):
         return True
 
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        return [bottom[0].view_as(bottom[0]) for _ in self.layer_param.top]
+        # view_as would lose the order of a single map in memory.
+        return [bottom[0][...] for _ in self.layer_param.top]
 
 
 @register_layer("Concat")
@@ -40,6 +42,7 @@ class Concat(TorchLayer):
     """
 
     keeps_coordinates = True
+    any_layout = True
     min_bottoms = 1
     exact_tops = 1
 
@@ -74,6 +77,7 @@ class Slice(TorchLayer):
     """
 
     keeps_coordinates = True
+    any_layout = True
     exact_bottoms = 1
     min_tops = 1
 
@@ -116,6 +120,7 @@ class Slice(TorchLayer):
 class _SameElements(TorchLayer):
     """A layer whose top holds the bottom's elements, in the same memory, under another shape."""
 
+    any_layout = True
     exact_bottoms = 1
     exact_tops = 1
 

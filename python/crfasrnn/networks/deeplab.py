@@ -93,9 +93,7 @@ def backbone(n: NetSpec, bottom: Top, width: float = 1) -> Top:
         before, inner = bottom, block.expansion * channels
         if block.expansion > 1:
             bottom = _relu6(n, conv(bottom, inner, 1, 0), f"{name}_expand")
-        depthwise = conv(
-            bottom, inner, 3, block.dilation, group=inner, stride=block.stride, dilation=block.dilation
-        )
+        depthwise = conv(bottom, inner, 3, block.dilation, group=inner, stride=block.stride, dilation=block.dilation)
         bottom = _relu6(n, depthwise, f"{name}_depthwise")
         joins = block.stride == 1 and narrowed(block.channels, width) == channels and index > 0
         channels = narrowed(block.channels, width)
