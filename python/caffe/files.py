@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from caffe.errors import FileError
@@ -26,52 +27,78 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     goes through it.
 
     The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it. The file is
-    locked while it is written (h5py, which wants that lock for itself, needs locking=False).
+    locked while it is written. What killed processes left in the folder is removed.
+
+    Raises CaffeError, which names `path`, for what the system refuses.
     """
     target = Path(os.path.realpath(path))
     through = target.exists() and not (target.is_file() or target.is_dir())
     # Beside a device there may be no room for files.
-    folder = tempfile.gettempdir() if through else target.parent
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=folder)
-    temporary = Path(name)
+    folder = Path(tempfile.gettempdir()) if through else target.parent
+    _clear(folder)
+    with _named(path, folder):
+        handle, temporary = _locked_file(folder, target)
+        try:
+            yield temporary
+            if through:
+                with open(temporary, "rb") as written, open(target, "wb") as device:
+                    shutil.copyfileobj(written, device)
+                temporary.unlink()
+                return
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str], folder: Path) -> Iterator[None]:
+    """Let an error of the system about an unfinished file in the folder, or about none, name the target."""
     try:
-        # Some file systems know no such thing; what is left on them stays.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield temporary
-        if through:
-            with open(temporary, "rb") as written, open(target, "wb") as device:
-                shutil.copyfileobj(written, device)
-            temporary.unlink()
-            return
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        # Nobody who opens the target is to meet the lock.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        yield
+    except (FileError, BrokenPipeError):
         raise
-    finally:
+    except OSError as error:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        if names and not any(os.path.dirname(name) == str(folder) and _UNFINISHED.search(name) for name in names):
+            raise
+        raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}") from error
+
+
+def _locked_file(folder: Path, target: Path) -> tuple[int, Path]:
+    """A new unfinished file, open and locked."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=folder)
+        # Shared, so that HDF5 does not mind when it opens the target. Some file systems know no locks; what is left on them stays.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        # Before it had the lock, somebody may have taken it for what a killed process left.
+        if os.path.exists(name):
+            return handle, Path(name)
         os.close(handle)
 
 
-def remove_unfinished(prefix: str) -> None:
-    """Remove the temporary files of targets `prefix`* that processes left behind which were killed while they wrote.
+def remove_unfinished(folder: Path) -> None:
+    """Remove from a folder the unfinished files of processes that were killed while they wrote.
 
     Files that a living process writes are locked and stay, and so does all that cannot be locked or removed.
     """
-    folder, start = os.path.split(prefix)
-    with suppress(OSError), os.scandir(folder or ".") as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(f".{start}") and _UNFINISHED.search(entry.name):
+            if entry.name.startswith(".") and _UNFINISHED.search(entry.name):
                 _remove_unlocked(entry.path)
+
+
+_clear = cache(remove_unfinished)  # once in a process
 
 
 def _remove_unlocked(path: str) -> None:
@@ -93,11 +120,8 @@ def _sync_folder(folder: Path) -> None:
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a whole file, at once or not at all. Raises CaffeError if it cannot be written."""
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
