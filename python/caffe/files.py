@@ -37,7 +37,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     folder = Path(tempfile.gettempdir()) if through else target.parent
     _clear(folder)
     with _named(path, folder):
-        handle, temporary = _locked_file(folder, target)
+        handle, temporary = _locked(folder, target)
         try:
             yield temporary
             if through:
@@ -74,10 +74,32 @@ def _named(path: str | os.PathLike[str], folder: Path) -> Iterator[None]:
         raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}") from error
 
 
-def _locked_file(folder: Path, target: Path) -> tuple[int, Path]:
-    """A new unfinished file, open and locked."""
+@contextmanager
+def unfinished_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new folder beside `path`, for what is to be moved from there when it is complete; the rest is removed at the end.
+
+    As with atomic_path, what killed processes left is removed, and CaffeError raised where the folder cannot be made.
+    """
+    target = Path(os.path.abspath(path))
+    _clear(target.parent)
+    with _named(path, target.parent):
+        handle, folder = _locked(target.parent, target, is_folder=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(folder: Path, target: Path, is_folder: bool = False) -> tuple[int, Path]:
+    """A new unfinished file or folder, open and locked."""
+    prefix = f".{target.stem}.{_MARK}"
     while True:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=folder)
+        if is_folder:
+            name = tempfile.mkdtemp(prefix=prefix, suffix=target.suffix, dir=folder)
+            handle = os.open(name, os.O_RDONLY)
+        else:
+            handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=folder)
         # Shared, so that HDF5 does not mind when it opens the target. Some file systems know no locks; what is left on them stays.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_SH)
@@ -88,9 +110,9 @@ def _locked_file(folder: Path, target: Path) -> tuple[int, Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove from a folder the unfinished files of processes that were killed while they wrote.
+    """Remove from a folder the unfinished files and folders of processes that were killed while they wrote.
 
-    Files that a living process writes are locked and stay, and so does all that cannot be locked or removed.
+    What a living process writes is locked and stays, and so does all that cannot be locked or removed.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -102,9 +124,16 @@ _clear = cache(remove_unfinished)  # once in a process
 
 
 def _remove_unlocked(path: str) -> None:
-    with suppress(OSError), open(path, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        finally:
+            os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:
