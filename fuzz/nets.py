@@ -9,7 +9,6 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 import caffe
-from caffe.errors import CaffeError
 from caffe.proto import text
 
 _INPUTS = """
@@ -66,12 +65,33 @@ _LAYERS = [
     ("Slice", "x", 'slice_param { axis: 1 slice_point: 1 slice_point: 3 } top: "b" top: "c"'),
     ("Softmax", "x", "softmax_param { axis: 1 }"),
     ("SoftmaxWithLoss", "s n", "softmax_param { axis: 1 } loss_param { ignore_label: 0 normalization: BATCH_SIZE }"),
-    ("Split", "x", ""), ("Swish", "x", "swish_param { beta: 1 }"), ("TanH", "x", ""), ("Threshold", "x", "threshold_param { threshold: 1 }"),
+    ("Split", "x", ""), ("Swish", "x", "swish_param { beta: 1 }"), ("TanH", "x", ""),
+    ("Threshold", "x", "threshold_param { threshold: 1 }"),
     ("Tile", "x", "tile_param { axis: 1 tiles: 2 }"),
 ]  # fmt: skip
 # What some of them read beside x, y and n: scores, small pictures, sequences, an infogain matrix, images.
 _SIDE = {"s": "2 4", "t": "2 4", "p": "2 4 3 2", "q": "3 2 4", "c": "3 2", "m": "1 1 4 4", "i": "2 3 6 5"}
-_NUMBERS = [0, 1, 2, 3, 5, 7, -1, -2, 255, 65535, 65536, 10**6, 10**9, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, -(2**31)]
+_NUMBERS = [
+    0,
+    1,
+    2,
+    3,
+    5,
+    7,
+    -1,
+    -2,
+    255,
+    65535,
+    65536,
+    10**6,
+    10**9,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**40,
+    2**62,
+    -(2**31),
+]
 _FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e30, -1e30, 3e38, float("inf"), float("-inf"), float("nan")]
 
 
@@ -86,7 +106,11 @@ def _definition(layer_type: str, bottoms: str, params: str) -> bytes:
     )
     reads = " ".join(f'bottom: "{name}"' for name in names)
     top = "" if layer_type == "Silence" else ' top: "a"'
-    over = "" if layer_type == "Silence" else 'layer { name: "over" type: "Reduction" bottom: "a" top: "sum" loss_weight: 1 }\n'
+    over = (
+        ""
+        if layer_type == "Silence"
+        else 'layer { name: "over" type: "Reduction" bottom: "a" top: "sum" loss_weight: 1 }\n'
+    )
     own = f'layer {{ name: "own" type: "{layer_type}" {reads}{top} {params} }}\n'
     return f"force_backward: true\n{_INPUTS}{side}{own}{over}".encode()
 
@@ -101,7 +125,9 @@ def absurd(rng: random.Random, seeds: list[bytes]) -> bytes:
     net = text.parse_net(rng.choice(seeds).decode())
     for _ in range(rng.choice([1, 1, 2, 4])):
         layer = net.layer[-rng.choice([1, 2, 2, 2, 2, 3]) :][0] if len(net.layer) > 1 else net.layer[0]
-        own = [part for field, part in layer.ListFields() if field.name.endswith("_param") and field.name != "python_param"]
+        own = [
+            part for field, part in layer.ListFields() if field.name.endswith("_param") and field.name != "python_param"
+        ]
         _change(rng, rng.choice(own) if own and rng.random() < 0.85 else layer)
     return text.to_text(net).encode()
 
@@ -137,12 +163,31 @@ def _value(rng: random.Random, field: FieldDescriptor) -> object:
     if kind in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
         return rng.choice(_FLOATS)
     if kind == FieldDescriptor.CPPTYPE_STRING:
-        words = ["", "x", "y", "n", "a", "own", "gaussian", "xavier", "bilinear", "positive_unitball", "msra", "../x", "%s%n", "é"]
+        words = [
+            "",
+            "x",
+            "y",
+            "n",
+            "a",
+            "own",
+            "gaussian",
+            "xavier",
+            "bilinear",
+            "positive_unitball",
+            "msra",
+            "../x",
+            "%s%n",
+            "é",
+        ]
         word = rng.choice(words)
         return word.encode() if field.type == FieldDescriptor.TYPE_BYTES else word
     small = kind in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_UINT32)
     signed = kind in (FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64)
-    least, most = (-(2**31) if small else -(2**63), 2**31 - 1 if small else 2**63 - 1) if signed else (0, 2**32 - 1 if small else 2**64 - 1)
+    least, most = (
+        (-(2**31) if small else -(2**63), 2**31 - 1 if small else 2**63 - 1)
+        if signed
+        else (0, 2**32 - 1 if small else 2**64 - 1)
+    )
     return rng.choice([n for n in _NUMBERS if least <= n <= most])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -69,6 +70,8 @@ class LevelDatabase:
             self._database = plyvel.DB(path, create_if_missing=False, paranoid_checks=True)
         except (plyvel.Error, OSError) as error:
             raise FileError(f"cannot open database '{path}': {_said(error)}") from error
+        # Unlike __del__ this comes when nobody can get hold of the object through a weak reference any more.
+        weakref.finalize(self, self._database.close)
 
     def __len__(self) -> int:
         """The number of entries; LevelDB keeps none, so they are counted. Raises FileError if it is damaged."""
@@ -78,10 +81,6 @@ class LevelDatabase:
     def begin(self) -> LevelReader:
         """A reader of what the database holds now."""
         return LevelReader(self.path, self._database)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_database"):
-            self._database.close()
 
 
 class LevelReader:

@@ -70,6 +70,15 @@ def test_reading_resumes(pictures: Path) -> None:
     assert cursor.current()[0] == "00000005_5.png"
 
 
+def test_one_process_opens_it_several_times_and_lets_go_of_it(pictures: Path) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    one, other = Cursor("db"), Cursor(pictures / "db")
+    one.advance(2)
+    assert (one.key(), other.key()) == (b"00000002_2.png", b"00000000_0.png")
+    del one, other
+    plyvel.DB("db").close()
+
+
 def test_a_failed_conversion_leaves_nothing(pictures: Path) -> None:
     Path("list.txt").write_text("0.png 0\nnowhere.png 1\n")
     (pictures / "0.png").unlink()
@@ -95,7 +104,7 @@ def test_a_changed_byte_is_an_error_and_not_a_missing_entry(pictures: Path, comp
     content[len(content) // 3] ^= 1
     largest.write_bytes(content)
     for read in (lambda: len(Cursor("db").database), lambda: batches("db")):
-        with pytest.raises(caffe.CaffeError, match="database 'db'.*[Cc]orrupt|database 'db'.*checksum"):
+        with pytest.raises(caffe.CaffeError, match=r"database 'db'.*[Cc]orrupt|database 'db'.*checksum"):
             read()
 
 
@@ -110,7 +119,7 @@ def test_nothing_else_is_opened_through_it(pictures: Path) -> None:
         assert len(str(caught.value)) < 500
     current.write_text(named)
     os.mkfifo(pictures / "db" / "000009.log")
-    with pytest.raises(caffe.CaffeError, match="'000009.log' is not a regular file"):
+    with pytest.raises(caffe.CaffeError, match=r"'000009.log' is not a regular file"):
         Cursor("db")
 
 
