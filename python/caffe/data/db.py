@@ -19,18 +19,20 @@ from caffe.files import unfinished_folder
 
 Database = LmdbDatabase | LevelDatabase
 
-_open: WeakValueDictionary[str, Database] = WeakValueDictionary()
+# A LevelDB is opened once: even this process can't open it again meanwhile.
+_open: WeakValueDictionary[str, LevelDatabase] = WeakValueDictionary()
 
 
 def open_database(path: str | os.PathLike[str]) -> Database:
-    """The database at `path`, opened if nobody holds it yet. Raises CaffeError if it is missing or none."""
+    """The database at `path`; a LevelDB that this process holds open is that one. Raises CaffeError if it is missing or none."""
     name, key = os.fspath(path), os.path.realpath(path)
+    if not os.path.exists(name):
+        raise FileError(f"cannot open database '{name}': there is no such folder.")
+    if not os.path.exists(os.path.join(name, "CURRENT")):
+        return LmdbDatabase(name)
     database = _open.get(key)
     if database is None:
-        if not os.path.exists(name):
-            raise FileError(f"cannot open database '{name}': there is no such folder.")
-        kind = LevelDatabase if os.path.exists(os.path.join(name, "CURRENT")) else LmdbDatabase
-        database = _open[key] = kind(name)
+        database = _open[key] = LevelDatabase(name)
     return database
 
 

@@ -13,7 +13,7 @@ import pytest
 from support.disk import files_end_at
 
 from caffe.data import db
-from caffe.data.db import Cursor, check_backend, new_database, open_database
+from caffe.data.db import Cursor, check_backend, new_database
 from caffe.errors import CaffeError
 
 ENTRIES = [(b"%04d" % k, bytes([k]) * 100) for k in range(5)]
@@ -54,13 +54,19 @@ def test_a_cursor_finds_keys_or_stays(tmp_path: Path) -> None:
         assert cursor.key() == b"0003"
 
 
-def test_two_cursors_share_a_database_and_stand_apart(tmp_path: Path) -> None:
+def test_two_cursors_stand_apart(tmp_path: Path) -> None:
     path = write(tmp_path / "db")
     (tmp_path / "link").symlink_to(path)
     one, other = Cursor(path), Cursor(tmp_path / "link")
     one.advance(2)
-    assert one.database is other.database is open_database(path)
     assert (one.key(), other.key()) == (b"0002", b"0000")
+
+
+def test_a_replaced_database_is_read_anew(tmp_path: Path) -> None:
+    earlier = Cursor(write(tmp_path / "db"))
+    shutil.rmtree(tmp_path / "db")
+    assert Cursor(write(tmp_path / "db", [(b"new", b"")])).current() == ("new", b"")
+    assert earlier.current() == ("0000", ENTRIES[0][1])
 
 
 def test_a_file_may_be_the_database(tmp_path: Path) -> None:
