@@ -27,7 +27,7 @@ def child(read: Callable[[Path], object], inputs: Sequence[bytes], path: Path, r
             try:
                 read(path)
             except CaffeError as error:
-                if len(str(error)) > 5000:
+                if len(str(error)) > 5000 + len(content):  # a long name may be told whole
                     raise ValueError(f"a message of {len(str(error))} characters") from None
             signal.setitimer(signal.ITIMER_PROF, 0)
         status = 0

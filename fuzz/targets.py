@@ -43,7 +43,9 @@ from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
+from fuzz.databases import leveldb_seeds, mutated_leveldb, reading_leveldb
 from fuzz.mutations import mutated, mutated_text
+from fuzz.nets import absurd, definitions, read_and_run
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 
@@ -155,7 +157,7 @@ def _lmdb(entries: int, size: int, key: int = 8) -> Callable[[Path], object]:
     return write
 
 
-def _read_lmdb(path: Path) -> None:
+def _read_database(path: Path) -> None:
     cursor = Cursor(path)
     for _ in range(len(cursor.database)):
         cursor.current()
@@ -186,9 +188,11 @@ def _caffe_targets() -> Iterator[tuple[str, Target]]:
     yield "progress", Target(_resume, [note], mutated_text)
     yield "binaryproto", Target(model_file.read_blob_proto, golden("files/*.binaryproto"))
     yield "hdf5-data", Target(_read_hdf5_data, written(_hdf5_data), suffix=".h5")
-    yield "lmdb", Target(_read_lmdb, written(_lmdb(5, 90), _lmdb(60, 2500, 480), _lmdb(30, 9000)), suffix=".mdb")
+    yield "lmdb", Target(_read_database, written(_lmdb(5, 90), _lmdb(60, 2500, 480), _lmdb(30, 9000)), suffix=".mdb")
+    yield "leveldb", Target(reading_leveldb(_read_database), leveldb_seeds(), mutated_leveldb)
     yield "datum", Target(_read_datum, _datums())
     yield "prototxt", Target(text.read_net, golden("layers/*.prototxt") + golden("extras/v*_in.prototxt"), mutated_text)
+    yield "net", Target(read_and_run, definitions(), absurd, suffix=".prototxt")
     yield "solver", Target(text.read_solver, golden("extras/solver_*.prototxt"), mutated_text)
     yield "image-list", Target(read_list, [b"a cat.png 3\n\ndog.png 0\n"], mutated_text)
     yield "window-file", Target(_read_window_file, [WINDOWS], mutated_text)
@@ -271,5 +275,5 @@ def targets() -> dict[str, Target]:
     """All of them by name; what libraries say beside their errors is silenced."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
-    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
+    os.environ.update(OPENCV_LOG_LEVEL="SILENT", GLOG_minloglevel="3")
     return dict([*_caffe_targets(), *_our_targets()])

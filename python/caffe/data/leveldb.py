@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from caffe.errors import CaffeError, FileError
+from caffe.inputs.reading import read_bytes
 
 _BATCH_BYTES = 1 << 24
+_MOST_SAID = 200  # characters of LevelDB's own messages, which quote what they find in the files
+_CURRENT = re.compile(rb"MANIFEST-[0-9]{6,20}\n")
 
 
 def _plyvel() -> Any:
@@ -22,48 +28,84 @@ def _plyvel() -> Any:
     return plyvel
 
 
+def _said(error: Exception) -> str:
+    """What plyvel or the system says, which plyvel may leave as bytes."""
+    text = str(error)
+    if error.args and isinstance(error.args[0], bytes):
+        text = error.args[0].decode(errors="replace").encode("unicode_escape").decode()
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]} ..."
+
+
+def _check_folder(path: str) -> None:
+    """Raise OSError for a folder whose files would have LevelDB read what lies elsewhere, or without an end."""
+    if not _CURRENT.fullmatch(read_bytes(os.path.join(path, "CURRENT"), 1000)):
+        raise OSError("its file CURRENT does not hold the name of a manifest")
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not (entry.is_file() or entry.is_dir()):
+                raise OSError(f"'{entry.name}' is not a regular file (a device or a pipe?)")
+
+
+@contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    try:
+        yield
+    except _plyvel().Error as error:
+        raise FileError(f"database '{path}' is damaged: {_said(error)}") from error
+
+
 class LevelDatabase:
-    """An open LevelDB. LevelDB locks its folder, so only one process at a time may have it open."""
+    """An open LevelDB. LevelDB locks its folder, so only one process at a time may have it open.
+
+    All that it holds is checked as it is read: LevelDB would leave out what is damaged. Raises FileError where it cannot be opened.
+    """
+
+    errors: tuple[type[Exception], ...] = ()  # beside FileError, of its readers
 
     def __init__(self, path: str) -> None:
         self.path = path
         plyvel = _plyvel()
-        self.errors = (plyvel.Error,)
         try:
-            self._database = plyvel.DB(path, create_if_missing=False)
+            _check_folder(path)
+            self._database = plyvel.DB(path, create_if_missing=False, paranoid_checks=True)
         except (plyvel.Error, OSError) as error:
-            raise FileError(f"cannot open database '{path}': {error}") from error
+            raise FileError(f"cannot open database '{path}': {_said(error)}") from error
+        # Unlike __del__ this comes when nobody can get hold of the object through a weak reference any more.
+        weakref.finalize(self, self._database.close)
 
     def __len__(self) -> int:
-        """The number of entries; LevelDB keeps none, so they are counted."""
-        return sum(1 for _ in self._database.iterator(include_value=False))
+        """The number of entries; LevelDB keeps none, so they are counted. Raises FileError if it is damaged."""
+        with _damage_told(self.path):
+            return sum(1 for _ in self._database.iterator(include_value=False, verify_checksums=True))
 
     def begin(self) -> LevelReader:
         """A reader of what the database holds now."""
-        return LevelReader(self._database)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_database"):
-            self._database.close()
+        return LevelReader(self.path, self._database)
 
 
 class LevelReader:
-    """Reads entries in the order of their keys: transaction and cursor in one, named as LMDB's reader is."""
+    """Reads entries in the order of their keys: transaction and cursor in one, named as LMDB's reader is.
 
-    def __init__(self, database: Any) -> None:
-        self._iterator = database.raw_iterator()
+    Raises FileError where the database is damaged.
+    """
+
+    def __init__(self, path: str, database: Any) -> None:
+        self._path = path
+        self._iterator = database.raw_iterator(verify_checksums=True)
 
     def first(self) -> bool:
-        self._iterator.seek_to_first()
-        return bool(self._iterator.valid())
+        return self._gone_to(self._iterator.seek_to_first)
 
     def next(self) -> bool:
-        self._iterator.next()
-        return bool(self._iterator.valid())
+        return self._gone_to(self._iterator.next)
 
     def set_key(self, key: bytes) -> bool:
-        self._iterator.seek(key)
-        return bool(self._iterator.valid()) and self.key() == key
+        return self._gone_to(self._iterator.seek, key) and self.key() == key
+
+    def _gone_to(self, go: Callable[..., object], *where: bytes) -> bool:
+        with _damage_told(self._path):
+            go(*where)
+            return bool(self._iterator.valid())
 
     def key(self) -> bytes:
         return bytes(self._iterator.key())

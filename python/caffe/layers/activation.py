@@ -181,7 +181,9 @@ class Exp(NeuronLayer):
         if param.base != -1 and param.base <= 0:
             raise layer_error(self, "base must be strictly positive.")
         log_base = 1.0 if param.base == -1 else math.log(param.base)
-        self.inner, self.outer = param.scale * log_base, math.exp(param.shift * log_base)
+        # torch's exp has inf where Python's has an exception.
+        self.inner = param.scale * log_base
+        self.outer = float(torch.tensor(param.shift * log_base, dtype=torch.float64).exp())
 
     def activate(self, x: torch.Tensor) -> torch.Tensor:
         return torch.exp(x * self.inner) * self.outer

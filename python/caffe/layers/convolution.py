@@ -139,7 +139,9 @@ class Convolution(_Convolution):
         """The library's convolution."""
         convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
         w = self.windows
-        return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), w.dilation or (1,), self.group)
+        return convolution(
+            x, weight, bias, w.strides_on(x.shape[2:]) or (1,), w.pad or (0,), w.dilation or (1,), self.group
+        )
 
     def _product(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The weights times the columns that the windows see.
@@ -164,7 +166,7 @@ class Convolution(_Convolution):
     def _columns(self, x: torch.Tensor) -> torch.Tensor:
         """What the windows see, one after the other: (cells of a window, windows of all images)."""
         w = self.windows
-        return F.unfold(x, w.kernel, w.dilation, w.pad, w.stride).movedim(1, 0).flatten(1)
+        return F.unfold(x, w.kernel, w.dilation, w.pad, w.strides_on(x.shape[2:])).movedim(1, 0).flatten(1)
 
 
 @register_layer("Deconvolution")
@@ -195,4 +197,5 @@ class Deconvolution(_Convolution):
             self.spatial_axes
         ]
         w = self.windows
-        return convolution(x, weight, bias, w.stride or (1,), w.pad or (0,), 0, self.group, w.dilation or (1,))
+        stride = tuple(1 if count == 1 else step for step, count in zip(w.stride, x.shape[2:]))
+        return convolution(x, weight, bias, stride or (1,), w.pad or (0,), 0, self.group, w.dilation or (1,))

@@ -76,6 +76,10 @@ class Windows(tuple[Window, ...]):
         """The number of windows per axis for an input of `size`."""
         return tuple(window.output(n) for window, n in zip(self, size))
 
+    def strides_on(self, size: Sequence[int]) -> Shape:
+        """`stride`, but none beyond an input of `size`: libraries' gradients need time and memory for each cell of it."""
+        return tuple(min(w.stride, n + 2 * w.pad - w.extent + 1) for w, n in zip(self, size))
+
     @classmethod
     def of_convolution(cls, layer: caffe_pb2.LayerParameter, axes: int | None = None) -> Windows:
         """Read convolution_param, by default for as many axes as it states, at least 2.

@@ -55,7 +55,7 @@ class Node:
             if layer.name in str(error):
                 raise
             raise error.retold(f"layer '{layer.name}' ({layer.type}): {error}") from error
-        except (ValueError, RuntimeError, TypeError, IndexError) as error:
+        except (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
             if layer.type == "Python":
                 raise
             raise CaffeError(f"layer '{layer.name}' ({layer.type}), {step}: {error}") from error

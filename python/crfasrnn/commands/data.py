@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
 from crfasrnn.classes import write_classes
 from crfasrnn.commands import dataset_options, options
@@ -104,12 +105,14 @@ def _check(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import check
 
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments)
+    if not len(dataset):
+        raise CaffeError(f"{dataset.title} is empty")
     counts, problems = check(dataset)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     _print_counts(counts, dataset)
     print(f"{len(dataset)} images, {len(problems)} problems")
-    return 1 if problems or not len(dataset) else 0
+    return 1 if problems else 0
 
 
 def _lmdb(arguments: argparse.Namespace) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import atomic_path
-from caffe.inputs.arrays import read_npy, read_npz
+from caffe.inputs.arrays import read_npy, read_npz, write_npy
 
 MAX_CLASSES = 254
 
@@ -43,8 +42,7 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
 
 def write_probabilities(path: str | os.PathLike[str], probabilities: np.ndarray) -> None:
     """Write C x H x W probabilities as float16 (.npy): three digits, at half the size."""
-    with atomic_path(path) as temporary:
-        np.save(temporary, probabilities.astype(np.float16))
+    write_npy(path, probabilities.astype(np.float16))
 
 
 def _only_array(name: str) -> np.ndarray:

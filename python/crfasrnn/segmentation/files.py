@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import atomic_path, make_folder
+from caffe.files import make_folder
+from caffe.inputs.arrays import write_npy
 from caffe.logs.progress_bar import progress
 from crfasrnn.pictures.colours import coloured
 from crfasrnn.pictures.label_maps import write_labels
@@ -99,6 +100,5 @@ def write_results(output: Path, stem: str, image: np.ndarray, result: Segmentati
     write_image(picture, overlay(image, result))
     if result.probabilities is None:
         return [labels, picture]
-    with atomic_path(planes) as temporary:
-        np.save(temporary, result.probabilities)
+    write_npy(planes, result.probabilities)
     return [labels, picture, planes]

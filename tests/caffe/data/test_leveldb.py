@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,15 @@ def test_reading_resumes(pictures: Path) -> None:
     assert cursor.current()[0] == "00000005_5.png"
 
 
+def test_one_process_opens_it_several_times_and_lets_go_of_it(pictures: Path) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    one, other = Cursor("db"), Cursor(pictures / "db")
+    one.advance(2)
+    assert (one.key(), other.key()) == (b"00000002_2.png", b"00000000_0.png")
+    del one, other
+    plyvel.DB("db").close()
+
+
 def test_a_failed_conversion_leaves_nothing(pictures: Path) -> None:
     Path("list.txt").write_text("0.png 0\nnowhere.png 1\n")
     (pictures / "0.png").unlink()
@@ -80,6 +90,36 @@ def test_a_damaged_database_is_one_error(pictures: Path) -> None:
     assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
     (pictures / "db" / "CURRENT").write_text("MANIFEST-999999\n")
     with pytest.raises(caffe.CaffeError, match="cannot open database 'db'"):
+        Cursor("db")
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_changed_byte_is_an_error_and_not_a_missing_entry(pictures: Path, compacted: bool) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    if compacted:
+        with plyvel.DB("db") as database:
+            database.compact_range()
+    largest = max((pictures / "db").iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 3] ^= 1
+    largest.write_bytes(content)
+    for read in (lambda: len(Cursor("db").database), lambda: batches("db")):
+        with pytest.raises(caffe.CaffeError, match=r"database 'db'.*[Cc]orrupt|database 'db'.*checksum"):
+            read()
+
+
+def test_nothing_else_is_opened_through_it(pictures: Path) -> None:
+    assert convert_imageset.main(["-backend=leveldb", "./", "list.txt", "db"]) == 0
+    current = pictures / "db" / "CURRENT"
+    named = current.read_text()
+    for elsewhere in ("../../../../../../dev/zero\n", "../list.txt\n", "MANIFEST-0" * 2000 + "\n"):
+        current.write_text(elsewhere)
+        with pytest.raises(caffe.CaffeError, match="cannot open database 'db'") as caught:
+            Cursor("db")
+        assert len(str(caught.value)) < 500
+    current.write_text(named)
+    os.mkfifo(pictures / "db" / "000009.log")
+    with pytest.raises(caffe.CaffeError, match=r"'000009.log' is not a regular file"):
         Cursor("db")
 
 

@@ -53,3 +53,8 @@ def test_relu_may_overwrite_only_when_told_and_nothing_is_recorded() -> None:
     (overwritten,) = layer.compute([x], [])
     assert overwritten.data_ptr() == x.data_ptr()
     assert x.tolist() == [0, 0, 2]
+
+
+def test_exp_of_a_huge_shift_is_infinite_as_in_c() -> None:
+    net = one_layer((1, 1), 'type: "Exp" exp_param { base: 2 shift: 3e38 }')
+    assert net.forward(x=np.zeros((1, 1)))["y"] == np.inf

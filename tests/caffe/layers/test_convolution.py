@@ -82,3 +82,19 @@ def test_weights_do_not_fit_another_number_of_channels() -> None:
         net.blobs["in0"].reshape(1, 5, 6, 6)
         with pytest.raises(caffe.CaffeError, match=message):
             net.reshape()
+
+
+@pytest.mark.parametrize("kind", ["Convolution", "Deconvolution"])
+def test_a_stride_beyond_the_image_costs_nothing(kind: str) -> None:
+    # The library's gradients want memory and time for each cell of a stride, though one window has none beside it.
+    shape = (1, 1, 3, 3) if kind == "Convolution" else (1, 1, 1, 1)
+    net = one_layer(
+        shape,
+        f'type: "{kind}" convolution_param {{ num_output: 1 kernel_size: 2 stride: 1000000000 bias_term: false }}',
+    )
+    net.params["l"][0].data[...] = [[1, 2], [3, 4]]
+    x = np.arange(9.0).reshape(shape) + 1 if kind == "Convolution" else np.full(shape, 2.0)
+    y = net.forward(x=x)["y"]
+    np.testing.assert_array_equal(y.squeeze(), 1 + 4 + 12 + 20 if kind == "Convolution" else [[2, 4], [6, 8]])
+    x_diff = net.backward(y=np.ones(y.shape))["x"].squeeze()
+    np.testing.assert_array_equal(x_diff, [[1, 2, 0], [3, 4, 0], [0, 0, 0]] if kind == "Convolution" else 10)

@@ -28,6 +28,8 @@ def node(layer: Layer) -> Node:
 def test_errors_name_layer_type_and_step_once() -> None:
     with pytest.raises(CaffeError, match=r"^layer 'failing' \(Made\), reshape: too small$"):
         node(Failing("Made", ValueError("too small"))).forward()
+    with pytest.raises(CaffeError, match=r"^layer 'failing' \(Made\), reshape: too large$"):
+        node(Failing("Made", OverflowError("too large"))).reshape()
     with pytest.raises(CaffeError, match=r"^layer 'failing' \(Made\): no such file$"):
         node(Failing("Made", CaffeError("no such file"))).reshape()
     with pytest.raises(CaffeError, match=r"^failing knows itself$"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import crfasrnn, failure, run
+from support.commands import crfasrnn, failure, refusal, run
 from support.crfasrnn.datasets import (
     labels_of,
     photograph,
@@ -59,6 +59,9 @@ def test_check_lists_all_problems_and_fails(own: tuple[Path, Path], capsys) -> N
     assert [line.split()[0] for line in err.splitlines()] == ["error:", "error:"]
     assert "p3.png' is missing" in err
     assert "p5.jpg" in err
+    (own[0].parent / "none.txt").touch()
+    options = ("--images", own[0], "--masks", own[1], "--list", own[0].parent / "none.txt")
+    assert "none.txt' is empty" in refusal(capsys, "data", "check", *options)
 
 
 def test_sources_name_addresses_sizes_and_checksums(capsys) -> None:
