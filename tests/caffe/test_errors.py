@@ -17,7 +17,7 @@ from caffe.proto import model_file, solver_state, text
 from crfasrnn.claims import remembered
 from crfasrnn.datasets.lists import read_lines
 from crfasrnn.networks.state_dicts import read_state_dict
-from crfasrnn.networks.weight_files import read_trunk
+from crfasrnn.networks.weight_files import read_arrays
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.postprocessing.probabilities import read_probabilities
@@ -47,7 +47,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "image list": read_list,
     "list": read_lines,
     "facts": remembered,
-    "trunk": read_trunk,
+    "trunk": read_arrays,
     "state dict": read_state_dict,
     "probabilities": read_probabilities,
     "Data": net_of('type: "Data" data_param { source: "PATH" batch_size: 1 }'),

@@ -23,7 +23,8 @@ def add_arguments(parser: options.Parser) -> None:
     """What `train` takes."""
     parser.description = (
         "Recipes: fcn32s, fcn16s, fcn8s, fcn8s-longer, crfrnn, crf-only (the papers', a GPU's work), and slim-fcn8s, "
-        "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it."
+        "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it; "
+        "deeplab, deeplab-crfrnn, deeplab-crf-only from published weights."
     )
     parser.epilog = "example: crfasrnn train slim-fcn8s --data own --weights VGG_ILSVRC_16_layers.caffemodel"
     parser.add_argument("recipe", metavar="RECIPE", help="e.g. slim-fcn8s, then slim-crfrnn")
@@ -186,7 +187,7 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
         return arguments.weights
     if recipe.start is None:
         raise CaffeError(
-            f"{arguments.recipe} starts from VGG-16: give it with --weights (`crfasrnn data sources` says where it is "
+            f"{arguments.recipe} starts from {recipe.origin}: give it with --weights (`crfasrnn data sources` says where it is "
             "published), or --scratch for random weights"
         )
     path = arguments.data / recipe.start / FINAL

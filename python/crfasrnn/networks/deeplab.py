@@ -9,12 +9,14 @@ aligned corners, is cropped to the image, so that nothing behind it sees the con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
+from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.networks.fcn import crop
 from crfasrnn.networks.vgg import conv, learning, narrowed
@@ -22,6 +24,7 @@ from crfasrnn.networks.vgg import conv, learning, narrowed
 STRIDE = 16  # of the scores
 _MIDDLE = 127.5  # the published model takes (RGB - 127.5) / 127.5
 _ASPP_WIDTH = 256
+_PROJECTION, _OF_IMAGE = "concat_projection", "concat_projection_image"
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,39 @@ def deeplab(n: NetSpec, num_classes: int, width: float = 1) -> Top:
     n.aspp0 = conv(features, aspp_width, 1, 0)
     n.aspp0_relu = L.ReLU(n.aspp0, in_place=True)
     # The published convolution of both side by side: the part of the image's average is the same at every point.
-    n.concat_projection_image = conv(n.image_pooling, aspp_width, 1, 0, rate=(1,), bias_term=False)
-    n.image_projection = L.Flatten(n.concat_projection_image)
-    n.concat_projection = conv(n.aspp0, aspp_width, 1, 0)
-    n.fused = L.Bias(n.concat_projection, n.image_projection, axis=0)
+    n[_OF_IMAGE] = conv(n.image_pooling, aspp_width, 1, 0, rate=(1,), bias_term=False)
+    n.image_projection = L.Flatten(n[_OF_IMAGE])
+    n[_PROJECTION] = conv(n.aspp0, aspp_width, 1, 0)
+    n.fused = L.Bias(n[_PROJECTION], n.image_projection, axis=0)
     n.fused_relu = L.ReLU(n.fused, in_place=True)
     n.logits_semantic = conv(n.fused, num_classes, 1, 0)
     n.upsample = _interpolated(n.logits_semantic, num_classes)
     n.coarse = crop(n.upsample, n.data, offset=0)
     return n.coarse
+
+
+def from_published(layers: Sequence[LayerBlobs]) -> list[LayerBlobs]:
+    """The weights of the published model as those of this network, where a layer of its own projects the image's average.
+
+    Layers of other names and networks stay as they are.
+    """
+    found = []
+    for layer in layers:
+        if layer.name != _PROJECTION or len(layer.blobs) != 2 or layer.blobs[0].ndim != 4:
+            found.append(layer)
+            continue
+        weight, bias = layer.blobs
+        of_image = weight.shape[1] // 2
+        found += [
+            LayerBlobs(_OF_IMAGE, layer.type, [weight[:, :of_image]]),
+            LayerBlobs(_PROJECTION, layer.type, [weight[:, of_image:], bias]),
+        ]
+    return found
+
+
+def is_whole(layers: Sequence[LayerBlobs]) -> bool:
+    """Whether these are the weights of the network, from its first convolution to its scores."""
+    return {"Conv", _OF_IMAGE, "logits_semantic"} <= {layer.name for layer in layers}
 
 
 def canvas(n: NetSpec) -> Top:

@@ -18,8 +18,9 @@ SLIM_CLASS_COUNT = len(VOC_ANIMALS)
 FILES = {
     "voc21": {name: name for name in ("fcn32s", "fcn16s", "fcn8s", "crfrnn")},
     "slim": {"fcn8s": "slim-fcn8s", "crfrnn": "slim-crfrnn"},
+    "deeplab": {"deeplab": "deeplab", "crfrnn": "deeplab-crfrnn"},
 }
-WORK = {"voc21": "work/voc21", "slim": "work"}
+WORK = {"voc21": "work/voc21", "slim": "work", "deeplab": "work/deeplab"}
 
 
 def family(folder: str, num_classes: int) -> Iterator[tuple[str, Any]]:
@@ -49,7 +50,8 @@ def _program(made_by: recipes.Recipe) -> str:
 def files(slim_classes: int = SLIM_CLASS_COUNT) -> dict[str, str]:
     """Path below prototxt/ -> text of the file."""
     made = {}
-    for folder, num_classes in (("voc21", len(VOC_CLASSES)), ("slim", slim_classes)):
+    for folder in FILES:
+        num_classes = slim_classes if folder == "slim" else len(VOC_CLASSES)
         for name, message in family(folder, num_classes):
             file, _, kind = name.rpartition("_")
             program = "solvers.py" if kind == "solver" else _program(recipes.recipe(FILES[folder][file]))

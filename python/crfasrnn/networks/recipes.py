@@ -9,7 +9,7 @@ from typing import Any
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
 from crfasrnn.crf.caffemodel import LAYER
-from crfasrnn.networks import crfrnn, data_and_loss, fcn, slim, solvers
+from crfasrnn.networks import crfrnn, data_and_loss, deeplab, fcn, slim, solvers
 
 Body = Callable[[NetSpec, int, float], Top]
 
@@ -19,7 +19,7 @@ class Recipe:
     """How one network is trained.
 
     title: the network's name. body: adds the layers from `data` to the scores.
-    start: the recipe whose result it starts from; None for the weights of an image classifier's trunk.
+    start: the recipe whose result it starts from; None for published weights, those of `origin`.
     solver: makes the SolverParameter from the nets' path, the snapshots' path, base_lr and, if it differs, max_iter.
     normalize: the loss is the mean over the pixels, not the sum.
     crf_rates: learning-rate factors of the CRF's three blobs; None for a network without CRF.
@@ -37,6 +37,7 @@ class Recipe:
     crf_rates: Sequence[float] | None = None
     crf_start: crfrnn.Kernels = crfrnn.PUBLISHED
     frozen: bool = False
+    origin: str = "VGG-16"
 
     @property
     def steps(self) -> int:
@@ -76,6 +77,17 @@ _FCN_LR, _CRF_LR = 2e-4, 5e-5
 _SLIM_START = crfrnn.Kernels(spatial_weight=1.5, bilateral_weight=3)
 _SLIM_LONGER: dict[str, Any] = {"solver": solvers.slim_short, "base_lr": _CRF_LR, "normalize": True}
 
+# The published weights, as good as those of a trained network: what CRF-RNN adds is the difference to the network trained as long.
+_DEEPLAB: dict[str, Any] = {
+    "body": deeplab.deeplab, "start": None, "solver": solvers.deeplab, "base_lr": 1e-4, "normalize": True,
+    "origin": "DeepLabv3 on MobileNetV2",
+}  # fmt: skip
+_DEEPLAB_RATES = (100, 100, 10)
+_DEEPLAB_START = crfrnn.Kernels(theta_alpha=50, theta_beta=5, theta_gamma=3, spatial_weight=2, bilateral_weight=4)
+
+# The layers that score the classes.
+SCORES = ("score-fr", "logits_semantic")
+
 RECIPES: dict[str, Recipe] = {
     # FCN-32s, 16s and 8s are trained one from the other, at the rates of Long et al.; CRF-RNN then from FCN-8s.
     "fcn32s": Recipe("FCN-32s", fcn.fcn32s, None, solvers.published, 1e-10, False),
@@ -96,6 +108,14 @@ RECIPES: dict[str, Recipe] = {
     "slim-crf-only": Recipe(
         "FCN-8s slim + CRF-RNN, CRF learned", slim.learned_fcn8s, "slim-fcn8s", **_SLIM_LONGER, crf_rates=_SLIM_RATES,
         crf_start=_SLIM_START, frozen=True
+    ),
+    "deeplab": Recipe("DeepLabv3 on MobileNetV2", **_DEEPLAB),
+    "deeplab-crfrnn": Recipe(
+        "DeepLabv3 on MobileNetV2 + CRF-RNN", **_DEEPLAB, crf_rates=_DEEPLAB_RATES, crf_start=_DEEPLAB_START
+    ),
+    "deeplab-crf-only": Recipe(
+        "DeepLabv3 on MobileNetV2 + CRF-RNN, CRF learned", **_DEEPLAB, crf_rates=_DEEPLAB_RATES, crf_start=_DEEPLAB_START,
+        frozen=True
     ),
 }  # fmt: skip
 

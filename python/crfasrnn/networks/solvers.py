@@ -47,7 +47,7 @@ def published(nets: str, work: str, base_lr: float, max_iter: int = 100000) -> A
     )
 
 
-def slim(nets: str, work: str, base_lr: float, max_iter: int = 3500) -> Any:
+def slim(nets: str, work: str, base_lr: float, max_iter: int = 3500, **more: Any) -> Any:
     """Training of the slim networks: loss averaged over the pixels, one image per step, rate falling to zero."""
     return solver(
         nets,
@@ -61,7 +61,13 @@ def slim(nets: str, work: str, base_lr: float, max_iter: int = 3500) -> Any:
         test_interval=max_iter,
         snapshot=500,
         average_loss=20,
+        **more,
     )
+
+
+def deeplab(nets: str, work: str, base_lr: float, max_iter: int = 2000) -> Any:
+    """Training of a network whose weights are good already, batch normalisation folded: little decay, rate falling to zero."""
+    return slim(nets, work, base_lr, max_iter, weight_decay=4e-5)
 
 
 def slim_short(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:

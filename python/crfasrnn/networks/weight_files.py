@@ -10,26 +10,27 @@ import numpy as np
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.arrays import read_npz
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
-from crfasrnn.networks import state_dicts
+from crfasrnn.networks import deeplab, state_dicts
 
 _LARGEST = np.finfo(np.float16).max
 
 
 def read_weights(path: str | os.PathLike[str]) -> list[LayerBlobs]:
-    """The layers with weights in a file: .npz (read_trunk), .pth or .pt (state_dicts.read_state_dict), else a Caffe model file.
+    """The layers with weights in a file: .npz (read_arrays), .pth or .pt (state_dicts.read_state_dict), else a Caffe model file.
 
     All are for BGR minus the mean, under Caffe's names. Raises CaffeError if the file cannot be read.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".npz":
-        return read_trunk(path)
+        return read_arrays(path)
     if suffix in state_dicts.SUFFIXES:
         return state_dicts.read_state_dict(path)
     return [layer for layer in read_model(path) if layer.blobs]
 
 
-def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
-    """VGG-16's convolutions from an .npz with conv1_1_w (O x I x H x W, for BGR minus the mean), conv1_1_b, ... conv5_3_b.
+def read_arrays(path: str | os.PathLike[str]) -> list[LayerBlobs]:
+    """Layers from an .npz with <layer>_w (O x I x H x W) and <layer>_b: VGG-16's conv1_1 ... conv5_3, for BGR minus the mean, or
+    those of DeepLabv3 on MobileNetV2 as it is published, with its batch normalisation folded, for RGB from -1 to 1.
 
     Weights and biases become float32. Raises CaffeError if the file is not of that kind.
     """
@@ -38,7 +39,8 @@ def read_trunk(path: str | os.PathLike[str]) -> list[LayerBlobs]:
     layers = [key.removesuffix("_w") for key in arrays if key.endswith("_w")]
     if not layers or len(arrays) != 2 * len(layers) or any(f"{layer}_b" not in arrays for layer in layers):
         raise FileError(f"{name!r} does not hold pairs of arrays <layer>_w and <layer>_b")
-    return [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
+    pairs = [LayerBlobs(layer, "Convolution", [arrays[f"{layer}_w"], arrays[f"{layer}_b"]]) for layer in layers]
+    return deeplab.from_published(pairs)
 
 
 def _weights(array: np.ndarray, key: str, name: str) -> np.ndarray:
@@ -50,9 +52,12 @@ def _weights(array: np.ndarray, key: str, name: str) -> np.ndarray:
 def convert_trunk(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
     """Write the convolutions conv1_1 ... conv5_3 in a file that read_weights reads as a .caffemodel.h5; returns their number.
 
-    The classifier behind them, if the file has one, is left out: it fits few networks. Raises CaffeError.
+    The classifier behind them, if the file has one, is left out: it fits few networks. Of DeepLabv3 on MobileNetV2 all layers are
+    written. Raises CaffeError.
     """
-    layers = [layer for layer in read_weights(source) if layer.name.startswith("conv")]
+    layers = read_weights(source)
+    if not deeplab.is_whole(layers):
+        layers = [layer for layer in layers if layer.name.startswith("conv")]
     if not layers:
         raise FileError(f"{os.fspath(source)!r} has no layer conv1_1 ... conv5_3: it is not VGG-16")
     write_model_hdf5(target, [layer.name for layer in layers], [layer.blobs for layer in layers])

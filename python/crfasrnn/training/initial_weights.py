@@ -16,12 +16,14 @@ from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import VOC_CLASSES, Classes, read_classes, unnamed_classes
+from crfasrnn.networks.recipes import SCORES, recipe
 from crfasrnn.networks.weight_files import read_weights
 from crfasrnn.training.job import NAMES, Job
 
 logger = signed("crfasrnn.py")
 
-_LEARNED_BEFORE = ("conv", "fc")  # how the names of layers that VGG-16 has begin
+# How the names of layers begin that VGG-16 and DeepLab's published weights have.
+_LEARNED_BEFORE = ("conv", "fc", "Conv", "expanded_conv", "image_pooling", "aspp", "concat_projection")
 _HEAD = ("fc6", "fc7")  # VGG-16's classifier but for its last layer
 
 
@@ -163,9 +165,9 @@ def class_choice(names: Sequence[str], known: Sequence[str]) -> list[int | None]
 
 
 def score_classes(layers: Sequence[LayerBlobs]) -> int | None:
-    """How many classes a model's layers score (layer score-fr); None for a classifier's trunk."""
+    """How many classes a model's layers score; None for a classifier's trunk."""
     for layer in layers:
-        if layer.name == "score-fr":
+        if layer.name in SCORES:
             shape = layer.blobs[0].shape
             return int(shape[0] if len(shape) == 4 else 1)
     return None
@@ -177,7 +179,7 @@ def load(net: Net, job: Job, classes: Classes) -> None:
     Raises CaffeError if a file or job.from_classes does not fit the net.
     """
     if job.weights is None:
-        _initialize(net)
+        _initialize(net, recipe(job.recipe).origin)
         return
     source, layers = str(job.weights), read_weights(job.weights)
     kept = _kept(job.weights, score_classes(layers), job.from_classes, classes)
@@ -186,14 +188,15 @@ def load(net: Net, job: Job, classes: Classes) -> None:
     diagonal_bilinear(net.layers)
 
 
-def _initialize(net: Net) -> None:
+def _initialize(net: Net, origin: str) -> None:
     """What a net without given weights needs: random convolutions, and upsampling that is not all zero; with warnings.
 
     The networks leave their trunk without fillers, hence zero, since it comes from a file; scores start from zero always.
     """
     logger.warning(
         "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
-        "Give --weights with VGG-16 (`crfasrnn data sources`)."
+        "Give --weights with %s (`crfasrnn data sources`).",
+        origin,
     )
     for name, blobs in net.params.items():
         if name.startswith(_LEARNED_BEFORE) and not blobs[0].data.any():

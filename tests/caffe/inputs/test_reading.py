@@ -16,7 +16,7 @@ from caffe.proto import model_file, text
 from caffe.proto.solver_state import read_solver_state
 from crfasrnn.datasets.lists import read_lines
 from crfasrnn.networks.state_dicts import read_state_dict
-from crfasrnn.networks.weight_files import read_trunk
+from crfasrnn.networks.weight_files import read_arrays
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.postprocessing.probabilities import read_probabilities
@@ -52,7 +52,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "photograph": read_image,
     "load_image": caffe.io.load_image,
     "label map": read_labels,
-    "weights": read_trunk,
+    "weights": read_arrays,
     "state dict": read_state_dict,
     "probabilities": read_probabilities,
     "Data": data_layer("Data", "data_param"),

@@ -15,7 +15,7 @@ import caffe
 from caffe.errors import CaffeError
 from caffe.proto.model_file import read_model, write_model_hdf5
 from crfasrnn.networks import prototxts
-from crfasrnn.networks.weight_files import convert_trunk, export_half, read_trunk, read_weights
+from crfasrnn.networks.weight_files import convert_trunk, export_half, read_arrays, read_weights
 
 
 def test_the_trunk_loads_into_the_slim_net(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_files_that_are_not_a_trunk_are_refused(tmp_path: Path) -> None:
         ("none.npz", "cannot read"),
     ):
         with pytest.raises(CaffeError, match=message):
-            read_trunk(tmp_path / name)
+            read_arrays(tmp_path / name)
         with pytest.raises(CaffeError, match=message):
             convert_trunk(tmp_path / name, tmp_path / "out.caffemodel.h5")
     assert not (tmp_path / "out.caffemodel.h5").exists()
