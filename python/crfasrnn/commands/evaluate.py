@@ -25,7 +25,7 @@ def add_arguments(parser: options.Parser) -> None:
     """What `evaluate` takes."""
     parser.epilog = "example: crfasrnn evaluate --images photos --masks masks --names names.txt --predictions segmented"
     options.add_model(parser)
-    dataset_options.add_dataset(parser)
+    dataset_options.add_dataset(parser, default_list="val")
     result = parser.add_argument_group("what is scored, and how")
     result.add_argument(
         "--predictions", type=Path, metavar="DIR", help="label maps x.png to score instead of a model's"
@@ -53,7 +53,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     options.use_gpu(arguments)
     if arguments.archive is not None and arguments.voc is None:
         raise options.UsageError("--archive is for VOC's evaluation server: it needs --voc")
-    dataset = dataset_options.dataset_of(arguments, "val" if arguments.images is None else None)
+    dataset = dataset_options.dataset_of(arguments)
     if arguments.archive is None or any(example.label_path.is_file() for example in dataset):
         dataset.require_files()
     label, dataset, classes = _subject(arguments, dataset)

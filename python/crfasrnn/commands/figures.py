@@ -26,7 +26,7 @@ def add_arguments(parser: options.Parser) -> None:
         help="results side by side: largest gain, median and largest loss of last over first",
         epilog="example: crfasrnn figures cases --voc VOC2012 --predictions FCN=labels/fcn --predictions CRF=labels/crf -o c.png",
     )
-    dataset_options.add_dataset(cases)
+    dataset_options.add_dataset(cases, default_list="val")
     cases.add_argument(
         "--predictions",
         type=_titled_folder,
@@ -70,9 +70,7 @@ def _cases(arguments: argparse.Namespace) -> int:
     from crfasrnn.figures.cases import choose_cases, draw_cases
     from crfasrnn.pictures.colours import coloured
 
-    dataset = dataset_options.selected(
-        dataset_options.dataset_of(arguments, "val" if arguments.images is None else None), arguments
-    )
+    dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments)
     classes = saved_classes(dataset.require_files(), arguments.classes)
     if arguments.colours is not None:
         classes = coloured(classes, arguments.colours)
