@@ -10,7 +10,6 @@ status is 1 if it rose after the first 200 sizes by more than a fifth.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import resource
 import subprocess
@@ -28,7 +27,8 @@ layer { name: "c1" type: "Convolution" bottom: "data" top: "c1" convolution_para
 layer { name: "r1" type: "ReLU" bottom: "c1" top: "c1" }
 layer { name: "p1" type: "Pooling" bottom: "c1" top: "p1" pooling_param { kernel_size: 2 stride: 2 } }
 layer { name: "c2" type: "Convolution" bottom: "p1" top: "c2" convolution_param { num_output: 16 kernel_size: 3 pad: 1 } }
-layer { name: "up" type: "Deconvolution" bottom: "c2" top: "up" convolution_param { num_output: 16 kernel_size: 4 stride: 2 pad: 1 } }
+layer { name: "up" type: "Deconvolution" bottom: "c2" top: "up"
+  convolution_param { num_output: 16 kernel_size: 4 stride: 2 pad: 1 } }
 layer { name: "norm" type: "LRN" bottom: "up" top: "norm" lrn_param { local_size: 5 } }
 layer { name: "prob" type: "Softmax" bottom: "norm" top: "prob" }
 """
@@ -49,7 +49,6 @@ def net() -> Work:
     import caffe
     from caffe.proto import caffe_pb2
 
-    os.environ["GLOG_minloglevel"] = "2"
     caffe.init_log(2)
     made = caffe.Net(text_format.Parse(NET, caffe_pb2.NetParameter()), caffe.TEST)
 

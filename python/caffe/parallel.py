@@ -23,6 +23,7 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import integer
 from caffe.logs.glog import logger
 
 TIMEOUT_VARIABLE = "CAFFE_TIMEOUT"
@@ -55,17 +56,13 @@ def count() -> int:
 def set_rank(rank: int) -> None:
     """Tell this process's number, where torch.distributed does not (pycaffe's set_solver_rank)."""
     global _solver_rank
-    if rank < 0:
-        raise CaffeError(f"the rank of a solver must not be negative: {rank}")
-    _solver_rank = rank
+    _solver_rank = integer("rank", rank)
 
 
 def set_count(count: int) -> None:
     """Tell how many processes share the data, where torch.distributed does not (pycaffe's set_solver_count)."""
     global _solver_count
-    if count < 1:
-        raise CaffeError(f"the number of solvers must be at least 1, not {count}")
-    _solver_count = count
+    _solver_count = integer("count", count, 1)
 
 
 def set_multiprocess(several: bool) -> None:

@@ -79,3 +79,9 @@ def test_text_of_windows_editors_is_read_or_named(tmp_path: Path) -> None:
         path.write_bytes("\ufeff".encode(order) * (order != "utf-16") + "a\r\n".encode(order))
         with pytest.raises(CaffeError, match="it is UTF-16, save it as UTF-8"):
             read_lines(path)
+
+
+def test_the_number_of_an_open_file_is_no_path() -> None:
+    for number in (0, 1, True):
+        with pytest.raises(TypeError, match=r"expected str, bytes or os.PathLike object, not"):
+            read_bytes(number, 10)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -106,3 +107,11 @@ def test_sixteen_bits_are_not_called_colours(tmp_path: Path) -> None:
     Image.fromarray(labels_of({0: 8}).astype(np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(CaffeError, match=r"has more than 8 bits a pixel \(I;16\): .* 8-bit grey PNG"):
         read_labels(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("labels", [[[256]], [[-1]], [[1.5]], [[np.inf]], [1, 2], [[[1]]], [[]]])
+def test_what_a_png_of_labels_cannot_hold_is_refused(labels: Any) -> None:
+    with pytest.raises(ValueError, match=r"labels must be (whole numbers of 0 to 255|H x W)"):
+        encode_labels(labels)
+    with pytest.raises(ValueError, match="a palette 256 x 3"):
+        encode_labels(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))
