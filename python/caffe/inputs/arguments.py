@@ -103,3 +103,19 @@ def array(name: str, value: Any, dtype: npt.DTypeLike | None = np.float32) -> np
     ) as error:  # RuntimeError: a tensor with a gradient, or without memory
         raise TypeError(f"{name} is no array: {error}") from None
     raise TypeError(f"{name} must be an array of numbers, not {type(value).__name__} ({_shortened(value)})")
+
+
+def byte_array(name: str, value: Any) -> npt.NDArray[np.uint8]:
+    """The argument as a uint8 array; not copied where it is one already.
+
+    Raises:
+        TypeError, ValueError: as `array`, and for numbers that are not whole or not within 0 to 255.
+
+    >>> from caffe.inputs.arguments import byte_array
+    >>> byte_array("labels", [[0, 255]])
+    array([[  0, 255]], dtype=uint8)
+    """
+    found = array(name, value, None)
+    if found.dtype.kind == "f" or (found.size and not 0 <= int(found.min()) <= int(found.max()) <= 255):
+        raise ValueError(f"{name} must be whole numbers of 0 to 255")
+    return found.astype(np.uint8, copy=False)

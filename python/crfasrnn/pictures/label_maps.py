@@ -7,12 +7,11 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from caffe.errors import FileError
 from caffe.files import atomic_path
-from caffe.inputs.arguments import array, integer
+from caffe.inputs.arguments import byte_array, integer
 from caffe.inputs.images import MASKS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
@@ -39,20 +38,13 @@ def label_palette(class_ids: Sequence[int]) -> np.ndarray:
     return colours
 
 
-def _bytes(name: str, value: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    found = array(name, value, None)
-    if found.dtype.kind == "f" or (found.size and not 0 <= int(found.min()) <= int(found.max()) <= 255):
-        raise ValueError(f"{name} must be whole numbers of 0 to 255")
-    return found.astype(np.uint8, copy=False)
-
-
 def encode_labels(labels: np.ndarray, palette: np.ndarray | None = None) -> bytes:
     """H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette` (VOC's if None).
 
     Raises ValueError for labels that are not whole numbers of 0 to 255, H x W, and for a palette that is not 256 x 3 of them.
     """
-    pixels = _bytes("labels", labels)
-    colours = voc_palette() if palette is None else _bytes("palette", palette)
+    pixels = byte_array("labels", labels)
+    colours = voc_palette() if palette is None else byte_array("palette", palette)
     if pixels.ndim != 2 or not pixels.size or colours.shape != (256, 3):
         raise ValueError(f"labels must be H x W and a palette 256 x 3, not {pixels.shape} and {colours.shape}")
     picture = Image.fromarray(pixels)
