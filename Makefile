@@ -5,6 +5,7 @@
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
 # make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
+# make fuzz-calls CALLS=3000   call every public function with arguments that nobody means
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-core caffe-plugin test-caffe fuzz gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-core caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -58,6 +59,10 @@ test-caffe: setup
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python -m fuzz --seconds $(SECONDS)
+
+CALLS ?= 3000
+fuzz-calls: setup
+	$(BIN)/python -m fuzz.calls --calls $(CALLS)
 
 # Torch's cache of device memory is off under the sanitizer: memory that is used again would hide what was never written.
 gpu: setup

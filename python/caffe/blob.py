@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import instance, integer
 
 MAX_AXES = 32
 
@@ -92,6 +94,10 @@ class Memory:
             self._head_on_device = True
 
 
+def _length(value: Any) -> int:
+    return value if type(value) is int else integer("the length of an axis", value)
+
+
 class Blob:
     """An N-d array (at most 32 axes) with `data` and `diff`, both float32, allocated when first used.
 
@@ -163,7 +169,8 @@ class Blob:
 
         Raises CaffeError for negative lengths or more than 32 axes.
         """
-        dims = tuple(int(d) for s in shape for d in (s if isinstance(s, Sequence | np.ndarray) else (s,)))
+        given = (d for s in shape for d in (s if isinstance(s, Sequence | np.ndarray) else (s,)))
+        dims = tuple(_length(d) for d in islice(given, MAX_AXES + 1))
         if len(dims) > MAX_AXES or any(d < 0 for d in dims):
             raise CaffeError(f"Cannot reshape a blob to {dims}: at most {MAX_AXES} axes, none negative.")
         count = math.prod(dims)
@@ -176,6 +183,7 @@ class Blob:
 
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of `other`."""
+        instance("other", other, Blob)
         self.reshape(*other.shape)
 
     def share(self, other: Blob, diff: bool = True) -> None:

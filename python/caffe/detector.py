@@ -10,6 +10,7 @@ import numpy as np
 
 from caffe import io, mode
 from caffe.classifier import input_transformer
+from caffe.inputs.arguments import array
 from caffe.net.net import Net, PathLike
 
 
@@ -66,6 +67,7 @@ class Detector(Net):
         With context_pad the window is enlarged so that it fills the net's input but for that border, and the result is H x W x K
         of the net's input; what lies outside of the image there holds the mean. Raises ValueError for an empty window.
         """
+        im = array("im", im, None)
         ymin, xmin, ymax, xmax = (int(v) for v in window)
         crop = im[max(ymin, 0) : max(ymax, 0), max(xmin, 0) : max(xmax, 0)]
         if not crop.size:

@@ -7,8 +7,11 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import Message
+
 from caffe.errors import CaffeError
 from caffe.files import write_bytes
+from caffe.inputs.arguments import instance
 from caffe.layers.registry import find_layer_class
 from caffe.net.definition import filter_net
 from caffe.proto import caffe_pb2
@@ -45,6 +48,7 @@ def net_to_dot(
     """
     if rankdir not in _DIRECTIONS:
         raise CaffeError(f"rankdir must be one of {', '.join(_DIRECTIONS)}, not '{rankdir}'")
+    instance("caffe_net", caffe_net, Message)
     net = caffe_net
     if phase is not None:
         net = caffe_pb2.NetParameter()
@@ -111,6 +115,7 @@ def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> list[float]:
 
 def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str = "LR", display_lrm: bool = False) -> str:
     """What stands in a layer's box: name and type, and the window of convolutions and poolings."""
+    instance("layer", layer, Message)
     parts = [layer.name, f"({layer.type})"]
     described = find_layer_class(layer.type, layer.name)
     windows = described.windows_of(layer) if described else None

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -156,6 +156,21 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def write_text(path: str | os.PathLike[str], content: str) -> None:
     """Write a whole text file (UTF-8), at once or not at all. Raises CaffeError if it cannot be written."""
     write_bytes(path, content.encode())
+
+
+def refuse_to_overwrite(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise CaffeError for the first path to be written that is a file which is to be read, under whatever name."""
+    inputs = {_identity(path) for path in read if path.is_file()}
+    for path in written:
+        if path.is_file() and _identity(path) in inputs:
+            raise FileError(
+                f"{str(path)!r} would be overwritten, which is to be read: give another name or folder for the result"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

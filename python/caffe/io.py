@@ -15,15 +15,19 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from caffe.data.datum import array_to_datum as array_to_datum  # pycaffe has both here
 from caffe.data.datum import datum_to_array as datum_to_array
 from caffe.errors import CaffeError, FileError
+from caffe.inputs.arguments import array, instance, integer
 from caffe.inputs.images import PHOTOGRAPHS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
 from caffe.proto import caffe_pb2
+
+_MOST_VALUES = 2**29 - 1  # of 4 bytes in a message of protobuf
+_MOST_PIXELS = 2**31 - 1  # on a side
 
 # scikit-image makes a film of a GIF, and as much memory of it as its author likes.
 _KINDS = tuple(kind for kind in PHOTOGRAPHS if kind != "GIF")
@@ -41,7 +45,8 @@ def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) 
     ((4, 6, 3), [1.0, 0.0, 0.0])
 
     Raises FileError, which is a CaffeError and an OSError, for a file that is missing, a GIF or of another kind than
-    caffe.inputs.images.PHOTOGRAPHS, or too large. Addresses of the net are file names like others: nothing is fetched.
+    caffe.inputs.images.PHOTOGRAPHS, or too large; TypeError for what is no file. Addresses of the net are file names like others:
+    nothing is fetched.
     """
     import skimage.io  # here, because it takes a second to import and most programs load no image
     from skimage.util import img_as_float32
@@ -51,6 +56,8 @@ def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) 
         if isinstance(filename, str | os.PathLike):
             content = read_bytes(filename, MAX_IMAGE_FILE)
         else:
+            if not hasattr(filename, "read"):
+                raise TypeError(f"filename must be a path or an open binary file, not {type(filename).__name__}")
             content = filename.read(MAX_IMAGE_FILE)
         opened(content, _KINDS)
         image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
@@ -83,12 +90,13 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     import skimage.transform
     from scipy import ndimage
 
-    im = np.asarray(im)
+    im = array("im", im, None)
     if im.ndim != 3 or not im.size:
         raise ValueError(
             f"an image is H x W x K, not of shape {im.shape}; a grey one becomes that by im[:, :, np.newaxis]"
         )
-    height, width = int(new_dims[0]), int(new_dims[1])
+    height, width = (integer("new_dims", d, 1, _MOST_PIXELS) for d in new_dims)
+    interp_order = integer("interp_order", interp_order, 0, 5)
     if im.shape[-1] not in (1, 3):
         zoom = (height / im.shape[0], width / im.shape[1], 1)
         return ndimage.zoom(im, zoom, order=interp_order).astype(np.float32)
@@ -111,6 +119,7 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> np.ndarray:
     >>> caffe.io.blobproto_to_array(caffe_pb2.BlobProto(num=1, channels=1, height=1, width=2, data=[5, 6]))
     array([[[[5., 6.]]]])
     """
+    instance("blob", blob, Message)
     single, double = (blob.diff, blob.double_diff) if return_diff else (blob.data, blob.double_data)
     values = double if len(double) else single
     data = np.fromiter(values, dtype=float, count=len(values))
@@ -128,10 +137,13 @@ def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> Any:
     ([2, 2], [1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0])
     """
     blob = caffe_pb2.BlobProto()
-    blob.shape.dim.extend(arr.shape)
-    blob.data.extend(np.ravel(arr).astype(float).tolist())
+    if np.size(arr) > _MOST_VALUES:
+        raise ValueError(f"a message holds at most {_MOST_VALUES} numbers, not {np.size(arr)}")
+    values = array("arr", arr, np.float64)
+    blob.shape.dim.extend(values.shape)
+    blob.data.extend(values.ravel().tolist())
     if diff is not None:
-        blob.diff.extend(np.ravel(diff).astype(float).tolist())
+        blob.diff.extend(array("diff", diff, np.float64).ravel().tolist())
     return blob
 
 
@@ -143,9 +155,9 @@ def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
     >>> caffe.io.blobprotovector_str_to_arraylist(message)
     [array([1., 1.]), array([[0., 0.]])]
     """
-    return bytes(
-        caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(array) for array in arraylist]).SerializeToString()
-    )
+    if sum(np.size(arr) for arr in arraylist) > _MOST_VALUES:
+        raise ValueError(f"a message holds at most {_MOST_VALUES} numbers")
+    return bytes(caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(arr) for arr in arraylist]).SerializeToString())
 
 
 def blobprotovector_str_to_arraylist(content: bytes) -> list[np.ndarray]:
@@ -172,7 +184,7 @@ def oversample(images: Sequence[np.ndarray] | np.ndarray, crop_dims: Sequence[in
     if len(images) == 0:
         raise ValueError("oversample needs at least one image")
     shape = np.shape(images[0])
-    height, width = (int(d) for d in crop_dims)
+    height, width = (integer("crop_dims", d) for d in crop_dims)
     if len(shape) != 3 or any(np.shape(image) != shape for image in images):
         raise ValueError(f"oversample takes images H x W x K of one shape, not {[np.shape(image) for image in images]}")
     below, right = shape[0] - height, shape[1] - width
@@ -207,7 +219,8 @@ class Transformer:
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
-        self.inputs = {name: tuple(int(d) for d in shape) for name, shape in inputs.items()}
+        instance("inputs", inputs, Mapping)
+        self.inputs = {name: tuple(integer(f"shape of '{name}'", d) for d in shape) for name, shape in inputs.items()}
         self.transpose: dict[str, tuple[int, ...]] = {}
         self.channel_swap: dict[str, tuple[int, ...]] = {}
         self.raw_scale: dict[str, float] = {}
@@ -221,7 +234,7 @@ class Transformer:
     def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """Make an image (H x W x K, for the usual transpose) into the input of blob `in_`: C x H x W, float32, a new array."""
         self._check(in_)
-        values = np.array(data, np.float32)
+        values = np.array(array("data", data))
         channels, *size = self.inputs[in_][1:]
         order = self.transpose.get(in_)
         if len(size) != 2 or (order is not None and values.ndim != len(order)):
@@ -250,7 +263,7 @@ class Transformer:
     def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """Undo preprocess but for the resizing: from C x H x W (axes of length 1 are dropped) back to an image."""
         self._check(in_)
-        values = np.array(data, np.float32).squeeze()
+        values = np.array(array("data", data)).squeeze()
         if in_ in self.input_scale:
             values /= self.input_scale[in_]
         if in_ in self.mean:

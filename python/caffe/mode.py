@@ -67,7 +67,10 @@ def set_device(gpu_id: int) -> None:
     """Choose the CUDA device that GPU mode uses. Raises CaffeError for a device that does not exist."""
     import torch
 
+    from caffe.inputs.arguments import integer
+
     global _gpu_id, _device
+    gpu_id = integer("gpu_id", gpu_id, -(2**31))
     count = torch.cuda.device_count()
     if not 0 <= gpu_id < count:
         raise CaffeError(f"Cannot use GPU device {gpu_id}: PyTorch finds {count} CUDA device(s).")
@@ -151,9 +154,12 @@ def insists_on_weights() -> bool:
 
 
 def set_random_seed(seed: int) -> None:
-    """Seed every draw that layers, fillers and data transformations make."""
+    """Seed every draw that layers, fillers and data transformations make. seed: an integer of 64 bits."""
     import torch
 
+    from caffe.inputs.arguments import integer
+
+    seed = integer("seed", seed, -(2**63), 2**64 - 1)
     for generator in _generators.values():
         generator.manual_seed(seed)
     _generators.clear()

@@ -26,7 +26,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import instance, integer
 from caffe.proto import caffe_pb2, layer_messages
+
+_MOST_TOPS = 1 << 16  # of one layer
 
 # Layers whose message carries another layer's name; every other type uses the message <Type>Parameter.
 _BORROWED_MESSAGES = {
@@ -136,7 +139,7 @@ class Function:
         self.inputs: tuple[Top, ...] = inputs
         self.params = dict(params)
         self.in_place = bool(self.params.pop("in_place", False))
-        self.ntop = int(self.params.pop("ntop", 1))
+        self.ntop = integer("ntop", self.params.pop("ntop", 1), 0, _MOST_TOPS)
         if self.in_place and not 1 <= self.ntop <= len(inputs):
             raise CaffeError(
                 f"in_place writes each top over an input: {type_name} has {len(inputs)} input(s) and ntop = {self.ntop}"
@@ -199,6 +202,7 @@ class _Build:
 
     def net(self, items: Mapping[str, Top | Function] | tuple[Top | Function, ...]) -> Any:
         for item in items.values() if isinstance(items, Mapping) else items:
+            instance("what becomes a net", item, Top, Function)
             item._to_proto(self)
         net = caffe_pb2.NetParameter()
         net.layer.extend(self.layers.values())

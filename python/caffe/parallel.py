@@ -3,15 +3,17 @@
 Every process reads its own share of the data, so the effective batch is batch_size times the number of processes. Process 0
 alone logs, tests and writes snapshots.
 
-A process that is lost, or that does not answer for CAFFE_TIMEOUT seconds (an environment variable; 600), ends the run on all.
+A process that is lost, or that does not answer for CAFFE_TIMEOUT seconds (an environment variable; 600), ends the run on all, and
+so does the end of torchrun. torchrun hands SIGINT on: all stop after the same step, and process 0 writes a snapshot.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +25,11 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import integer
 from caffe.logs.glog import logger
 
 TIMEOUT_VARIABLE = "CAFFE_TIMEOUT"
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 DEFAULT_TIMEOUT = 600.0  # seconds; a step, a tested batch or a snapshot takes less
 
 # What a script that starts its processes by itself told us; None: ask torch.distributed.
@@ -55,17 +59,13 @@ def count() -> int:
 def set_rank(rank: int) -> None:
     """Tell this process's number, where torch.distributed does not (pycaffe's set_solver_rank)."""
     global _solver_rank
-    if rank < 0:
-        raise CaffeError(f"the rank of a solver must not be negative: {rank}")
-    _solver_rank = rank
+    _solver_rank = integer("rank", rank)
 
 
 def set_count(count: int) -> None:
     """Tell how many processes share the data, where torch.distributed does not (pycaffe's set_solver_count)."""
     global _solver_count
-    if count < 1:
-        raise CaffeError(f"the number of solvers must be at least 1, not {count}")
-    _solver_count = count
+    _solver_count = integer("count", count, 1)
 
 
 def set_multiprocess(several: bool) -> None:
@@ -93,18 +93,28 @@ def own_device(ids: Sequence[int]) -> int:
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `caffe` with these arguments in several processes of this machine; returns the exit status (1 if any failed)."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-        "-m",
-        "caffe",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    return 1 if subprocess.run([*command, *arguments], env=environment, check=False).returncode else 0
+    """Run `caffe` with these arguments in several processes of this machine, as torchrun does.
+
+    Returns the exit status: 1 if any failed, 128 and its number after a signal, which all of them get.
+    """
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        run.main(["--standalone", f"--nproc-per-node={processes}", "-m", "caffe", *arguments])
+    except SignalException as problem:
+        return 128 + int(problem.sigval)
+    except ChildFailedError:
+        return 1
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process when torchrun, which started it, is killed (Linux)."""
+    if sys.platform == "linux" and dist.is_torchelastic_launched():
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def timeout() -> float:
@@ -128,6 +138,7 @@ def group(backend: str, meeting: str = "env://") -> Iterator[None]:
     Raises CaffeError if they cannot be reached, or if one is lost, or does not answer in time, while a block waits for it.
     """
     limit = timeout()
+    _end_with_parent()
     # Else NCCL ends a process that waited in vain without a word of ours.
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     try:

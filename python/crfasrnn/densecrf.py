@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe.inputs.arguments import array, integer
 from caffe.inputs.limits import MAX_ITERATIONS
 from crfasrnn import _core
-from crfasrnn.arguments import array, integer
 from crfasrnn.crf.options import are_thetas
 
 Array = npt.NDArray[Any]
@@ -219,7 +219,13 @@ class DenseCRF:
         return q, np.empty_like(q), np.empty_like(q)
 
     def stepInference(self, Q: Array, tmp1: Array, tmp2: Array) -> None:
-        """One iteration, in place in Q (nlabels, nvar) float32; the contents of tmp1 and tmp2 are lost."""
+        """One iteration, in place in Q (nlabels, nvar) float32; the contents of tmp1 and tmp2 are lost.
+
+        Raises ValueError unless all three are such arrays.
+        """
+        for name, given in (("Q", Q), ("tmp1", tmp1), ("tmp2", tmp2)):
+            if self._checked(given, name) is not given:
+                raise ValueError(f"{name} is changed in place: it must be a C-contiguous float32 array")
         np.negative(self._unary, out=tmp1)
         for k in range(len(self._kernels)):
             tmp2[...] = self._pairwise(k, Q)
@@ -242,10 +248,10 @@ class DenseCRF:
         self._kernels[k].filter(values, out, False, _threads())
         return self._compatibilities[k] @ out.reshape(self._labels, -1)
 
-    def _checked(self, Q: Array) -> Array:
-        q = array("Q", Q)
+    def _checked(self, Q: Array, name: str = "Q") -> Array:
+        q = array(name, Q)
         if q.shape != self._unary.shape:
-            raise ValueError(f"Q must be {self._unary.shape}, got {q.shape}")
+            raise ValueError(f"{name} must be {self._unary.shape}, got {q.shape}")
         return q
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crfasrnn.arguments import array, integer, number
+from caffe.inputs.arguments import array, integer, number
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +75,8 @@ def unary_from_softmax(sm: npt.ArrayLike, scale: float | None = None, clip: floa
            [0.69, 2.3 ]], dtype=float32)
     """
     probabilities = array("sm", sm, None)
+    if not probabilities.size:
+        raise ValueError(f"sm must be (labels, ...), not of shape {probabilities.shape}")
     count = probabilities.shape[0]
     if scale is not None:
         if not 0 < scale <= 1:
@@ -116,7 +118,8 @@ def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Ar
     """
     if len(sdims) != len(shape):
         raise ValueError(f"there must be one standard deviation per axis, got {len(sdims)} for {len(shape)}")
-    positions = np.indices(tuple(shape), np.float32).reshape(len(shape), -1)
+    grid = tuple(integer("shape", length, 0, 2**31 - 1) for length in shape)
+    positions = np.indices(grid, np.float32).reshape(len(shape), -1)
     return positions / array("sdims", sdims)[:, None]
 
 
@@ -146,6 +149,7 @@ def create_pairwise_bilateral(
            [2. , 6. ]], dtype=float32)
     """
     image = array("img", img)
+    chdim = integer("chdim", chdim, -image.ndim, image.ndim - 1)
     channels = image[None] if chdim == -1 else np.moveaxis(image, chdim, 0)
     deviations = array("schan", schan)
     if deviations.shape not in ((), (len(channels),)):

@@ -42,3 +42,18 @@ def test_legacy_shapes_of_blobs() -> None:
     for shape in ((-1,), (1,) * 33, (2**16, 2**16)):
         with pytest.raises(RuntimeError, match="Cannot reshape"):
             blob.reshape(*shape)
+
+
+def test_lengths_are_whole_numbers_and_not_too_many() -> None:
+    blob = caffe.Blob((2, 3))
+    blob.reshape(np.int64(4), 5.0)
+    assert blob.shape == (4, 5)
+    for wrong in ("3", None, 2.5, float("nan")):
+        with pytest.raises((TypeError, ValueError), match="the length of an axis must be an integer"):
+            blob.reshape(wrong)
+    for endless in (np.broadcast_to(np.uint8(1), 1 << 31), range(1 << 40)):
+        with pytest.raises(caffe.CaffeError, match="at most 32 axes"):
+            blob.reshape(endless)
+    with pytest.raises(TypeError, match="other must be a Blob, not list"):
+        blob.reshape_like([2, 3])
+    assert blob.shape == (4, 5)

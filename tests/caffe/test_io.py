@@ -214,3 +214,29 @@ def test_images_are_read_from_open_files(kind: str, tmp_path: Path) -> None:
     with open(__file__, "rb") as file, pytest.raises(OSError, match=r"test_io\.py: is not an image") as caught:
         io.load_image(file)
     assert isinstance(caught.value, CaffeError)
+
+
+def test_lists_pass_for_arrays_and_other_kinds_are_named() -> None:
+    assert list(caffe.io.array_to_blobproto([[1, 2]], diff=[[3, 4]]).diff) == [3, 4]
+    assert caffe.io.array_to_datum([[[1.5]]], np.int64(3)).label == 3
+    for call, message in (
+        (lambda: caffe.io.load_image(3), "filename must be a path or an open binary file, not int"),
+        (lambda: caffe.io.array_to_blobproto("abc"), "arr must be an array of numbers, not str"),
+        (lambda: caffe.io.array_to_datum(np.zeros((1, 1, 1)), "3"), "label must be an integer"),
+        (lambda: caffe.io.blobproto_to_array([1, 2]), "blob must be a Message, not list"),
+        (lambda: caffe.io.datum_to_array(b"abc"), "datum must be a Message, not bytes"),
+        (lambda: caffe.io.Transformer([1, 3, 8, 8]), "inputs must be a Mapping, not list"),
+        (
+            lambda: caffe.io.resize_image(np.zeros((2, 2, 3)), (2, 2), "linear"),
+            "interp_order must be an integer of 0 to 5",
+        ),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+def test_what_no_message_holds_is_refused_at_once() -> None:
+    huge = np.broadcast_to(np.uint8(1), (1 << 20, 1 << 20, 3))
+    for call in (caffe.io.array_to_blobproto, caffe.io.arraylist_to_blobprotovector_str):
+        with pytest.raises(ValueError, match="a message holds at most"):
+            call(huge)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -145,3 +146,11 @@ def test_children_compute_what_the_parent_does(tmp_path: Path) -> None:
     command = [sys.executable, "children.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.split() == ["7", "1"], done.stderr
+
+
+def test_seeds_are_whole_numbers_of_64_bits() -> None:
+    for seed in (np.int64(5), 5.0, -1, 2**64 - 1):
+        mode.set_random_seed(seed)
+    for wrong, error in (("5", TypeError), (None, TypeError), (2.5, ValueError), (2**64, ValueError)):
+        with pytest.raises(error, match="seed must be an integer"):
+            mode.set_random_seed(wrong)

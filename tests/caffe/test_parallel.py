@@ -37,6 +37,7 @@ net: "{net}" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.001 
 display: 2 snapshot_prefix: "{prefix}" solver_mode: CPU random_seed: 7
 """
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "caffe")
+LAUNCH = ("-c", "import sys; from caffe import parallel; sys.exit(parallel.launch(2, sys.argv[1:]))")
 
 
 @pytest.fixture
@@ -52,13 +53,20 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(workplace: Path, net: str, prefix: str, iterations: int = 10, several: bool = False) -> list[str]:
+def command(
+    workplace: Path,
+    net: str,
+    prefix: str,
+    iterations: int = 10,
+    several: bool = False,
+    start: tuple[str, ...] = TORCHRUN,
+) -> list[str]:
     (workplace / f"{prefix}_solver.prototxt").write_text(
         SOLVER.format(net=f"{net}.prototxt", prefix=prefix, iterations=iterations)
     )
     return [
         sys.executable,
-        *(TORCHRUN if several else ("-m", "caffe")),
+        *(start if several else ("-m", "caffe")),
         "train",
         "-solver",
         f"{prefix}_solver.prototxt",
@@ -126,10 +134,12 @@ def test_two_processes_resume_where_each_was(workplace: Path) -> None:
 
 
 @contextmanager
-def endless(workplace: Path, name: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """A training of two processes that is under way, and their numbers; it must end with status 1 when the block is left."""
+def endless(
+    workplace: Path, name: str, status: int = 1, start: tuple[str, ...] = TORCHRUN, **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A training of two processes that is under way, and their numbers; it must end with this status when the block is left."""
     with subprocess.Popen(
-        command(workplace, "half", name, iterations=10**8, several=True),
+        command(workplace, "half", name, iterations=10**8, several=True, start=start),
         cwd=workplace,
         env={**environment(), **variables},
         stderr=subprocess.PIPE,
@@ -143,7 +153,7 @@ def endless(workplace: Path, name: str, **variables: str) -> Iterator[tuple[subp
             assert len(children) == 2
             yield process, [int(child) for child in children]
             process.communicate(timeout=100)
-            assert process.returncode == 1
+            assert process.returncode == status
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -152,6 +162,27 @@ def endless(workplace: Path, name: str, **variables: str) -> Iterator[tuple[subp
 def test_a_lost_process_ends_the_run(workplace: Path) -> None:
     with endless(workplace, "lost") as (_, children):
         os.kill(children[1], signal.SIGKILL)
+
+
+def test_nobody_outlives_torchrun(workplace: Path) -> None:
+    with endless(workplace, "orphans", status=-signal.SIGKILL) as (process, _):
+        process.kill()
+        assert process.stderr is not None
+        process.stderr.read()  # to its end, which comes with that of the last who could write
+
+
+@pytest.mark.parametrize(
+    ("start", "status"), [(TORCHRUN, 1), (LAUNCH, 128 + signal.SIGINT)], ids=["torchrun", "launch"]
+)
+def test_an_interrupt_ends_all_with_one_snapshot(workplace: Path, start: tuple[str, ...], status: int) -> None:
+    with endless(workplace, "stopped", status, start) as (process, _):
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert said.count("Snapshotting solver state") == said.count("Optimization stopped early.") == 1
+        assert "caffe/" not in said  # torchrun's own traceback is all there may be
+        assert start is TORCHRUN or "Traceback" not in said
+    assert len(list(workplace.glob("stopped_iter_*.solverstate"))) == 1
 
 
 def test_a_process_that_hangs_ends_the_run(workplace: Path) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
 from caffe.inputs import images
+from caffe.inputs.arguments import array, instance, integer
 from caffe.proto import caffe_pb2
 
 Image = npt.NDArray[np.generic]
@@ -17,6 +19,7 @@ Image = npt.NDArray[np.generic]
 
 def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
     """A C x H x W array as a caffe_pb2.Datum: uint8 as bytes, anything else as floats. Raises ValueError for other shapes."""
+    arr = array("arr", arr, None)
     if arr.ndim != 3:
         raise ValueError(f"Incorrect array shape: a datum holds channels x height x width, not {arr.shape}.")
     datum = caffe_pb2.Datum()
@@ -26,7 +29,7 @@ def array_to_datum(arr: np.ndarray, label: int | None = None) -> Any:
     else:
         datum.float_data.extend(np.ravel(arr).astype(float).tolist())
     if label is not None:
-        datum.label = label
+        datum.label = integer("label", label, -(2**31), 2**31 - 1)
     return datum
 
 
@@ -35,6 +38,7 @@ def datum_to_array(datum: Any) -> np.ndarray:
 
     Raises CaffeError for an encoded image that cannot be decoded and for data that do not fit the size.
     """
+    instance("datum", datum, Message)
     if datum.encoded:
         return np.ascontiguousarray(decode_image(datum.data, cv2.IMREAD_UNCHANGED))
     if datum.data:

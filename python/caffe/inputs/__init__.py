@@ -1,1 +1,1 @@
-"""Files that others wrote, read within limits: only regular files, no more of them and nothing else than what is meant."""
+"""What comes from outside, within limits: files of the kinds that are meant and no others, and callers' arguments."""

@@ -14,7 +14,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
     These have no end, or nobody who writes into them; every file that we are told to read is opened here.
     """
-    return open(path, "rb", opener=_opened_regular)
+    return open(os.fspath(path), "rb", opener=_opened_regular)
 
 
 def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:

@@ -21,6 +21,7 @@ from caffe.data.prefetch import Prefetcher
 from caffe.data.streams import common_stream, set_stream_state
 from caffe.data.transformer import DataTransformer
 from caffe.errors import CaffeError, FileError
+from caffe.inputs.arguments import array
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 from caffe.layers.base import Layer
@@ -320,8 +321,7 @@ class MemoryData(Layer):
 
     def set_input_arrays(self, data: npt.ArrayLike, labels: npt.ArrayLike) -> None:
         """Read from these arrays from now on: data (n, channels, height, width), n labels, n a multiple of batch_size."""
-        images = np.ascontiguousarray(data, np.float32)
-        values = np.ascontiguousarray(labels, np.float32)
+        images, values = array("data", data), array("labels", labels)
         if images.ndim != 4 or images.shape[1:] != self.shape[1:]:
             raise layer_error(
                 self,

@@ -26,7 +26,8 @@ def ended(body: Callable[[], int], complain: Callable[[str], None]) -> int:
         return status
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to do takes no time
-        print("interrupted", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one tells
+            print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Python's exit would complain again when it flushes.

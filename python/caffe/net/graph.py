@@ -14,6 +14,7 @@ import torch
 from caffe import mode
 from caffe.blob import Blob, BlobVec
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import instance
 from caffe.layers.base import Layer, TorchLayer
 from caffe.logs.glog import signed
 from caffe.net import debug_info
@@ -224,6 +225,7 @@ class NetGraph(OneThread):
 
         told: log which layers of `other` this net has not. Raises CaffeError for parameters of other numbers or shapes.
         """
+        instance("other", other, NetGraph)
         for name, blobs in other.params.items():
             if name not in self.params:
                 if told:

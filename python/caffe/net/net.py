@@ -13,6 +13,8 @@ import numpy as np
 from caffe import mode
 from caffe.blob import Blob, BlobVec
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import array as numbers
+from caffe.inputs.arguments import integer
 from caffe.layers.base import Layer
 from caffe.layers.registry import layer_type_list, unknown_type_message
 from caffe.net.definition import phase_name, set_state
@@ -121,10 +123,13 @@ class Net(NetGraph):
         return list(self.blob_loss_weights.values())
 
     def _forward(self, start: int, end: int) -> float:
-        return self.run_forward(start, end)
+        return self.run_forward(self._number("start", start), self._number("end", end))
 
     def _backward(self, start: int, end: int) -> None:
-        self.run_backward(start, end)
+        self.run_backward(self._number("start", start), self._number("end", end))
+
+    def _number(self, name: str, layer: int) -> int:
+        return integer(name, layer, 0, len(self.nodes) - 1)
 
     @property
     def _blobs(self) -> BlobVec:
@@ -184,7 +189,7 @@ class Net(NetGraph):
                     f"Input blob arguments do not match net inputs: got {sorted(inputs)}, need {self._inputs}."
                 )
             for name, value in inputs.items():
-                _fill(self.blobs[name], name, np.asarray(value))
+                _fill(self.blobs[name], name, numbers(name, value, None))
         self.run_forward(first, last)
         return {name: self.blobs[name].data for name in dict.fromkeys([*wanted, *(blobs or ())])}
 
@@ -205,7 +210,7 @@ class Net(NetGraph):
                     f"Top diff arguments do not match net outputs: got {sorted(tops)}, need {self._outputs}."
                 )
             for name, value in tops.items():
-                array = np.asarray(value)
+                array = numbers(name, value, None)
                 if array.shape != self.blobs[name].shape:
                     raise ValueError(f"diff of {name!r} has shape {array.shape}, the blob {self.blobs[name].shape}")
                 self.blobs[name].diff[...] = array

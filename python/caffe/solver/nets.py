@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from caffe import mode
@@ -68,7 +69,7 @@ def test_nets(p: caffe_pb2.SolverParameter) -> list[Net]:
 
 def finetune(nets: Sequence[Net], weights: str) -> None:
     """Copy weights from one or more files (separated by commas) into nets."""
-    for path in weights.split(","):
+    for path in os.fspath(weights).split(","):
         logger.info("Finetuning from %s", path.strip())
         for net in nets:
             net.copy_from(path.strip())

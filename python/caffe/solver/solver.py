@@ -15,6 +15,7 @@ from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.fastpath.chain import FrozenChain
+from caffe.inputs.arguments import instance, integer
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
 from caffe.proto import caffe_pb2, solver_state, text
@@ -123,6 +124,7 @@ class Solver:
 
     def share_weights(self, net: Net) -> None:
         """Let `net` use this solver's weights in the layers of the same names."""
+        instance("net", net, Net)
         net.share_with(self.net)
 
     # Training.
@@ -136,7 +138,7 @@ class Solver:
         if resume_file is not None:
             logger.info("Restoring previous solver status from %s", os.fspath(resume_file))
             self.restore(resume_file)
-        self.step(p.max_iter - self.iter)
+        self.step(max(0, p.max_iter - self.iter))
         if p.snapshot_after_train and (not p.snapshot or self.iter % p.snapshot != 0):
             self.snapshot()
         if self.stopped_early:
@@ -153,6 +155,7 @@ class Solver:
 
     def step(self, iterations: int) -> None:
         """Train for a number of iterations, with display, tests and snapshots on the way."""
+        iterations = integer("iterations", iterations)
         p = self.param
         last = self.iter + iterations
         if parallel.active():
@@ -298,7 +301,7 @@ class Solver:
         `after_each` is called after each iteration.
         """
         logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
-        net = self.test_nets[index]
+        net = self.test_nets[integer("index", index, 0, len(self.test_nets) - 1)]
         net.share_with(self.net)
         means = OutputMeans(net)
         for _ in range(self.param.test_iter[index]):

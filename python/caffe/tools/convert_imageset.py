@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _convert(words: list[str], flags: Flags) -> int:
     root, listing, target = words
     check_backend(flags.backend)
+    if not flags.encode_type.isascii():
+        raise CaffeError(f"-encode_type {flags.encode_type!r} is no format")
     if flags.resize_width < 0 or flags.resize_height < 0:
         raise CaffeError("-resize_width and -resize_height must not be negative")
     if flags.resize_width * flags.resize_height > MAX_PIXELS:
@@ -121,7 +123,7 @@ def read_datum(path: str, label: int, flags: Flags) -> caffe_pb2.Datum:
         return datum
     own = os.path.splitext(path)[1].lstrip(".").lower()
     kind = flags.encode_type.lower() or own
-    if not kind:
+    if not kind or not kind.isascii():  # OpenCV dies of such
         raise CaffeError(f"Failed to guess the encoding of the file {path}: give -encode_type")
     # A file that is what is wanted already goes in byte for byte; a grey file in a colour set is encoded anew.
     if resized or kind != own or not _has_channels(content, len(image)):

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """The options that name a data set and what becomes of its labels."""
+def add_dataset(parser: argparse.ArgumentParser, default_list: str | None = None) -> None:
+    """The options that name a data set and what becomes of its labels.
+
+    default_list: taken if --list is not given, but with --images, whose photographs are then all meant.
+    """
     source = parser.add_argument_group("data set, one of")
     source.add_argument(
         "--voc", type=Path, metavar="VOC2012", help="PASCAL VOC: a development kit's folder of one year"
@@ -34,7 +37,10 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail = parser.add_argument_group("which part of it, and its labels")
     detail.add_argument("--masks", metavar="DIR", help="index or palette PNGs x.png (with --voc: SegmentationClass)")
     detail.add_argument(
-        "--list", action="append", help="name of a list of the data set, or with --masks a file; repeatable"
+        "--list",
+        action="append",
+        help="name of a list of the data set, or with --images and --masks a file of names (all there are); repeatable"
+        + (f" ({default_list})" if default_list else ""),
     )
     detail.add_argument(
         "--names",
@@ -64,15 +70,16 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         "--others", choices=("ignore", "background"), default="ignore", help="what other classes are (ignore: void)"
     )
     options.add_exif(detail)
+    parser.set_defaults(default_list=default_list)
 
 
-def dataset_of(arguments: argparse.Namespace, default_list: str | None = None) -> Dataset:
+def dataset_of(arguments: argparse.Namespace) -> Dataset:
     """The data set that the options of add_dataset name; its files are not looked at yet.
 
-    default_list: taken if --list is not given. Raises options.UsageError if the options do not go together, and CaffeError if a
-        list is bad.
+    Raises options.UsageError if the options do not go together, and CaffeError if a list is bad.
     """
-    dataset = _source(arguments)(arguments, arguments.list or ([default_list] if default_list else []))
+    default = [arguments.default_list] if arguments.default_list and arguments.images is None else []
+    dataset = _source(arguments)(arguments, arguments.list or default)
     dataset = dataset.as_stored() if arguments.exif == "ignore" else dataset
     return dataset.without_zero() if arguments.reduce_zero_label else dataset
 

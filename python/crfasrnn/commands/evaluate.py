@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
-from caffe.files import make_folder
+from caffe.files import make_folder, refuse_to_overwrite
 from crfasrnn.classes import Classes, unnamed_classes
 from crfasrnn.commands import dataset_options, options
 
@@ -25,7 +25,7 @@ def add_arguments(parser: options.Parser) -> None:
     """What `evaluate` takes."""
     parser.epilog = "example: crfasrnn evaluate --images photos --masks masks --names names.txt --predictions segmented"
     options.add_model(parser)
-    dataset_options.add_dataset(parser)
+    dataset_options.add_dataset(parser, default_list="val")
     result = parser.add_argument_group("what is scored, and how")
     result.add_argument(
         "--predictions", type=Path, metavar="DIR", help="label maps x.png to score instead of a model's"
@@ -53,9 +53,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     options.use_gpu(arguments)
     if arguments.archive is not None and arguments.voc is None:
         raise options.UsageError("--archive is for VOC's evaluation server: it needs --voc")
-    dataset = dataset_options.dataset_of(arguments, "val" if arguments.images is None else None)
+    dataset = dataset_options.dataset_of(arguments)
     if arguments.archive is None or any(example.label_path.is_file() for example in dataset):
         dataset.require_files()
+    if arguments.save_labels is not None:
+        _check_saved(arguments.save_labels, dataset, arguments.predictions)
     label, dataset, classes = _subject(arguments, dataset)
     if arguments.colours is not None:
         classes = coloured(classes, arguments.colours)
@@ -76,6 +78,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         if hint is not None:
             print(f"note: {hint}")
     return 0
+
+
+def _check_saved(folder: Path, dataset: Dataset, predictions: Path | None) -> None:
+    """Raise CaffeError if a label map to be saved would overwrite a photograph, the truth, or a prediction."""
+    saved = [folder / f"{example.name}.png" for example in dataset]
+    given = [] if predictions is None else [predictions / path.name for path in saved]
+    refuse_to_overwrite(saved, [*given, *(p for example in dataset for p in (example.image_path, example.label_path))])
 
 
 @contextmanager

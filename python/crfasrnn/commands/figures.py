@@ -26,7 +26,7 @@ def add_arguments(parser: options.Parser) -> None:
         help="results side by side: largest gain, median and largest loss of last over first",
         epilog="example: crfasrnn figures cases --voc VOC2012 --predictions FCN=labels/fcn --predictions CRF=labels/crf -o c.png",
     )
-    dataset_options.add_dataset(cases)
+    dataset_options.add_dataset(cases, default_list="val")
     cases.add_argument(
         "--predictions",
         type=_titled_folder,
@@ -43,12 +43,17 @@ def add_arguments(parser: options.Parser) -> None:
     crf = kinds.add_parser(
         "crf",
         help="learned compatibility matrix against Potts, and the kernel weights of each class",
-        epilog="example: crfasrnn figures crf own/slim-crfrnn/final.caffemodel --names own/slim-crfrnn/classes.txt -o crf.png",
+        epilog="example: crfasrnn figures crf own/slim-crfrnn -o crf.png",
     )
-    crf.add_argument("weights", type=Path, metavar="CAFFEMODEL", help="of a network with CRF-RNN")
+    crf.add_argument(
+        "weights", type=Path, metavar="CAFFEMODEL", help="of a network with CRF-RNN, or a training's folder"
+    )
     crf.add_argument("--layer", default="inference1", help="its MultiStageMeanfield layer (inference1)")
     crf.add_argument(
-        "--names", type=Path, metavar="FILE", help="of the classes, one a line, or a classes.txt (numbers)"
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="of the classes, one a line, or a classes.txt (that beside the weights, else numbers)",
     )
     crf.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
     crf.set_defaults(run=_crf)
@@ -56,10 +61,14 @@ def add_arguments(parser: options.Parser) -> None:
     curves = kinds.add_parser(
         "curves",
         help="loss and, where it was logged, mean IU over the iterations, a panel for each log",
-        epilog="example: crfasrnn figures curves own/slim-fcn8s/log.jsonl own/slim-crfrnn/log.jsonl -o loss.png",
+        epilog="example: crfasrnn figures curves own/slim-fcn8s own/slim-crfrnn -o loss.png",
     )
     curves.add_argument(
-        "logs", nargs="+", type=Path, metavar="LOG", help="text or JSON log of `caffe train` or `crfasrnn train`"
+        "logs",
+        nargs="+",
+        type=Path,
+        metavar="LOG",
+        help="text or JSON log of `caffe train` or `crfasrnn train`, or a training's folder",
     )
     curves.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
     curves.set_defaults(run=_curves)
@@ -70,9 +79,7 @@ def _cases(arguments: argparse.Namespace) -> int:
     from crfasrnn.figures.cases import choose_cases, draw_cases
     from crfasrnn.pictures.colours import coloured
 
-    dataset = dataset_options.selected(
-        dataset_options.dataset_of(arguments, "val" if arguments.images is None else None), arguments
-    )
+    dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments)
     classes = saved_classes(dataset.require_files(), arguments.classes)
     if arguments.colours is not None:
         classes = coloured(classes, arguments.colours)
@@ -86,9 +93,12 @@ def _cases(arguments: argparse.Namespace) -> int:
 
 def _crf(arguments: argparse.Namespace) -> int:
     from crfasrnn.figures.crf import draw_crf, read_crf
+    from crfasrnn.segmentation.models import final_weights
 
-    parameters = read_crf(arguments.weights, arguments.layer)
-    file = arguments.names
+    weights: Path = final_weights(arguments.weights) if arguments.weights.is_dir() else arguments.weights
+    parameters = read_crf(weights, arguments.layer)
+    beside = weights.parent / "classes.txt"
+    file = arguments.names or (beside if beside.is_file() else None)
     classes = unnamed_classes(len(parameters.compatibility)) if file is None else read_classes(file)
     draw_crf(arguments.output, parameters, classes.names)
     print(f"{arguments.output}")
@@ -98,8 +108,9 @@ def _crf(arguments: argparse.Namespace) -> int:
 def _curves(arguments: argparse.Namespace) -> int:
     from crfasrnn.figures.curves import draw_training, read_curves
 
-    trainings = [(_title(log), read_curves(log)) for log in arguments.logs]
-    for log, (_, curves) in zip(arguments.logs, trainings):
+    logs = [log / "log.jsonl" if log.is_dir() else log for log in arguments.logs]
+    trainings = [(_title(log), read_curves(log)) for log in logs]
+    for log, (_, curves) in zip(logs, trainings):
         if not curves.loss:
             raise CaffeError(f"log {str(log)!r} has no line 'Iteration ..., loss = ...', nor a JSON event that says so")
     draw_training(arguments.output, trainings)

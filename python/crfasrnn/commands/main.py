@@ -83,7 +83,7 @@ def _run(argv: Sequence[str] | None) -> int:
     line = sys.argv[1:] if argv is None else argv
     arguments = command_line().parse_args([_CAFFES.get(word, word) for word in line])
     init_log(min_level=1)  # warnings, above all: layers that got no weights
-    options.refuse_to_overwrite(arguments)
+    options.check_written(arguments)
     try:
         with mode.insisting_on_weights():
             return int(arguments.run(arguments))

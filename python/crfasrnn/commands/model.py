@@ -28,9 +28,11 @@ def add_arguments(parser: options.Parser) -> None:
         "export",
         help="store a model's weights small: float16 in compressed HDF5",
         description="The file loads like every other .caffemodel.h5.",
-        epilog="example: crfasrnn model export own/slim-crfrnn/final.caffemodel small.caffemodel.h5",
+        epilog="example: crfasrnn model export own/slim-crfrnn small.caffemodel.h5",
     )
-    export.add_argument("source", type=Path, metavar="MODEL", help=".caffemodel or .caffemodel.h5")
+    export.add_argument(
+        "source", type=Path, metavar="MODEL", help=".caffemodel or .caffemodel.h5, or a training's folder"
+    )
     export.add_argument("target", type=Path, metavar="OUTPUT", help="HDF5 model file to write, .caffemodel.h5")
     export.set_defaults(run=_export)
 
@@ -55,8 +57,10 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from crfasrnn.networks.weight_files import export_half
+    from crfasrnn.segmentation.models import final_weights
 
-    export_half(arguments.source, arguments.target)
+    source = final_weights(arguments.source) if arguments.source.is_dir() else arguments.source
+    export_half(source, arguments.target)
     print(f"{arguments.target}: {arguments.target.stat().st_size / 1e6:.1f} MB")
     return 0
 

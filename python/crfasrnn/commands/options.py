@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.files import refuse_to_overwrite
 from caffe.inputs.limits import MAX_ITERATIONS, MAX_PIXELS
 from crfasrnn.classes import VOID
 
@@ -191,20 +192,17 @@ def _range(text: str) -> range:
 _WRITTEN = ("output", "target", "json", "per_image", "archive", "write_docs")
 
 
-def refuse_to_overwrite(arguments: argparse.Namespace) -> None:
+def check_written(arguments: argparse.Namespace) -> None:
     """Raise CaffeError where a file that the command is to write is one that it is to read, under whatever name."""
     given = [
         (name, path)
         for name, value in vars(arguments).items()
         for path in (value if isinstance(value, list) else [value])
-        if isinstance(path, Path) and path.is_file()
+        if isinstance(path, Path)
     ]
-    for name, path in given:
-        for other, read in given:
-            if name in _WRITTEN and other not in _WRITTEN and path.samefile(read):
-                raise CaffeError(
-                    f"{str(path)!r} would be overwritten, which is to be read: give another name for the result"
-                )
+    refuse_to_overwrite(
+        (path for name, path in given if name in _WRITTEN), (path for name, path in given if name not in _WRITTEN)
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,9 @@ def add_arguments(parser: options.Parser) -> None:
         "The same command again goes on where it was. Once given, --voc, --weights and the options about data and "
         "length are remembered in --output."
     )
+    parser.epilog = (
+        "example: crfasrnn reproduce table1 --voc VOC2012 --weights VGG_ILSVRC_16_layers.caffemodel --dry-run"
+    )
     parser.add_argument("table", choices=("table1", "ablations", "iterations"))
     parser.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
     parser.add_argument("--seeds", type=options.counts, default=[1, 2], help="one training each (1,2)")

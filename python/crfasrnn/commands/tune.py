@@ -109,7 +109,10 @@ def _print(result: Result, folds: int) -> None:
     """The settings as options of `densecrf`, and their scores."""
     settings = result.settings
     spatial, bilateral = (" ".join(f"{v:g}" for v in values) for values in (settings.spatial, settings.bilateral))
-    print(f"--spatial {spatial} --bilateral {bilateral} --mean-field-iterations {settings.iterations}")
+    if settings.iterations:
+        print(f"--spatial {spatial} --bilateral {bilateral} --mean-field-iterations {settings.iterations}")
+    else:
+        print("no CRF that was tried is better than the most probable labels as they are")
     for title, value in (
         ("mean IU without CRF", result.without_crf),
         ("mean IU with it, chosen on the same images", result.mean_iu),

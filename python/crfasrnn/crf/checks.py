@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caffe.inputs.arguments import integer, number
 from caffe.inputs.limits import MAX_ITERATIONS
-from crfasrnn.arguments import integer, number
 from crfasrnn.crf import options
 
 # By type of device. Half precision is computed in float32.
@@ -19,10 +19,12 @@ DTYPES = {
 
 
 def check_is_tensor(name: str, value: Any) -> None:
-    """Raise TypeError unless it is a tensor."""
+    """Raise TypeError unless it is a tensor, ValueError for a sparse or quantized one: most of torch's operations take none."""
     if not isinstance(value, Tensor):
         kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
         raise TypeError(f"{name} must be a torch.Tensor, not {kind}")
+    if value.layout is not torch.strided or value.is_quantized:
+        raise ValueError(f"{name} is sparse or quantized: use {name}.to_dense() or {name}.dequantize()")
 
 
 def at_full_precision(**tensors: Tensor) -> list[Tensor]:
@@ -44,6 +46,10 @@ def check_iterations(iterations: Any) -> int:
 def check_theta(name: str, theta: Any) -> float | Tensor:
     """A float, or the tensor (scalar or one per axis) as it is; raise ValueError unless finite and positive, TypeError for else."""
     found = theta if isinstance(theta, Tensor) else number(name, theta)
+    if isinstance(found, Tensor):
+        check_is_tensor(name, found)
+        if found.is_meta or found.numel() > options.DIMENSIONS:
+            raise ValueError(f"{name} must be a number or a tensor of one for each axis, got {tuple(found.shape)}")
     values = found.detach().flatten().tolist() if isinstance(found, Tensor) else [found]
     if not options.are_thetas(values):
         raise ValueError(f"{name} must be finite and greater than 0, got {theta!r}")

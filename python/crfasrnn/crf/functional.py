@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crfasrnn.arguments import has_axes
+from caffe.inputs.arguments import has_axes, instance
 from crfasrnn.crf import operator_cuda, options  # noqa: F401  # operator_cuda makes the operators work on CUDA tensors
 from crfasrnn.crf.call import Call
 from crfasrnn.crf.checks import (
@@ -110,6 +110,7 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
             f"got {tuple(values.shape)} and {tuple(features.shape)}"
         )
     check_tensors(values=values, features=features)
+    reverse = bool(reverse)
     learns = features.requires_grad and torch.is_grad_enabled()
     transformed = in_transform() or has_tangent(values)
     if has_tangent(features) or (learns and transformed):
@@ -250,6 +251,8 @@ def mean_field_kernels(
     >>> mean_field_kernels(unary, unary, kernels, weights, -torch.eye(3), iterations=5).shape
     torch.Size([1, 3, 6, 7])
     """
+    for k, kernel in enumerate(kernels):
+        instance(f"kernels[{k}]", kernel, Kernel)
     if not kernels or len(kernels) != len(weights):
         raise ValueError(
             f"there must be one weight for each of at least one kernel, got {len(kernels)} and {len(weights)}"
@@ -266,6 +269,8 @@ def mean_field_kernels(
     check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
+    if mask is not None:
+        check_is_tensor("mask", mask)
     if mask is not None and (mask.dtype != torch.bool or mask.shape != (unary.shape[0], *grid)):
         raise ValueError(f"mask must be bool {(unary.shape[0], *grid)}, got {mask.dtype} {tuple(mask.shape)}")
     if mask is not None and mask.device != unary.device:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from crfasrnn.arguments import number
+from caffe.inputs.arguments import number
 from crfasrnn.classes import VOID
 from crfasrnn.crf.checks import check_is_tensor
 
@@ -55,6 +55,8 @@ def robust_log_likelihood(
         raise ValueError(
             f"scores (N, C, ...) need labels (N, ...): they are {tuple(scores.shape)} and {tuple(labels.shape)}"
         )
+    if labels.device != scores.device:
+        raise ValueError(f"labels are on {labels.device} but scores on {scores.device}: use labels.to(scores.device)")
     index = labels.long()
     counts = torch.ones_like(index, dtype=torch.bool) if ignore_label is None else index != ignore_label
     bad = counts & ((index < 0) | (index >= scores.shape[1]))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from caffe.errors import CaffeError
+from caffe.inputs.arguments import has_axes, integer, number
 from caffe.logs.glog import signed
-from crfasrnn.arguments import has_axes, integer, number
 from crfasrnn.crf import caffemodel, options
 from crfasrnn.crf.checks import check_is_tensor, check_iterations, check_theta
 from crfasrnn.crf.functional import Kernel, mean_field_kernels
@@ -25,6 +25,8 @@ def _keep_numbers(kernel: Any, *thetas: str) -> None:
     for name in thetas:
         theta = getattr(kernel, name)
         if theta is not None:
+            if has_axes(theta) and len(theta) > options.DIMENSIONS:
+                raise ValueError(f"{name} has {len(theta)} standard deviations, more than {options.DIMENSIONS}")
             kept = tuple(float(check_theta(name, one)) for one in (theta if has_axes(theta) else [theta]))
             object.__setattr__(kernel, name, kept if has_axes(theta) else kept[0])
     object.__setattr__(kernel, "weight", number("weight", kernel.weight))
@@ -167,7 +169,7 @@ class CrfRnn(nn.Module):
         learn_bandwidths: bool = False,
     ) -> None:
         super().__init__()
-        num_classes = integer("num_classes", num_classes, 1)
+        num_classes = integer("num_classes", num_classes, 1, 1 << 16)
         iterations = check_iterations(iterations)
         if not kernels or not all(isinstance(kernel, (Spatial, Bilateral, Features)) for kernel in kernels):
             raise ValueError(f"kernels must be at least one of Spatial, Bilateral and Features, got {kernels!r}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
+from caffe.inputs.arguments import byte_array
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import exif_remark, read_image
@@ -146,7 +147,10 @@ class Dataset:
 
 
 def select_classes(labels: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """Labels with class_ids[i] renumbered to i and everything else to 255; uint8 of the same shape."""
+    """Labels, numbers of 0 to 255, with class_ids[i] renumbered to i and everything else to 255; uint8 of the same shape.
+
+    Raises ValueError for labels that are no such numbers.
+    """
     table = np.full(256, VOID, np.uint8)
     table[list(class_ids)] = np.arange(len(class_ids), dtype=np.uint8)
-    return table[labels]
+    return table[byte_array("labels", labels)]

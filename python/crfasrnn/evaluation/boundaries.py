@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from caffe.inputs.arguments import array, integer, number
 from crfasrnn.classes import VOID
 from crfasrnn.evaluation.metrics import confusion_matrix
 
@@ -30,6 +31,8 @@ def trimap_confusions(
     >>> bands[0].tolist(), bands[1].tolist()
     ([[1, 0], [1, 0]], [[2, 0], [1, 1]])
     """
+    truth, labels = array("truth", truth, None), array("labels", labels, None)
+    widths = integer("widths", widths, 1)
     confusion_matrix(truth, labels, num_classes)  # for its checks
     void = truth == VOID
     if not void.any():
@@ -63,6 +66,9 @@ def boundary_f(truth: np.ndarray, labels: np.ndarray, num_classes: int, toleranc
     >>> boundary_f(truth, labels, num_classes=2, tolerance=1.0)
     array([0., 0.])
     """
+    truth, labels = array("truth", truth, None), array("labels", labels, None)
+    num_classes = integer("num_classes", num_classes, 1)
+    tolerance = None if tolerance is None else number("tolerance", tolerance)
     if truth.shape != labels.shape:
         raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
     scores = np.full(num_classes, np.nan)

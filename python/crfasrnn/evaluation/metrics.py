@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from caffe.inputs.arguments import array, integer
 from crfasrnn.classes import VOID
+
+_MOST_CLASSES = 1 << 16
 
 
 def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -22,6 +25,8 @@ def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) ->
     array([[1, 1],
            [0, 1]])
     """
+    truth, labels = array("truth", truth, None), array("labels", labels, None)
+    num_classes = integer("num_classes", num_classes, 1, _MOST_CLASSES)
     if truth.shape != labels.shape:
         raise ValueError(f"truth has shape {truth.shape}, labels {labels.shape}")
     counted = truth != VOID
@@ -47,6 +52,7 @@ def per_class_iu(confusion: np.ndarray) -> np.ndarray:
     >>> per_class_iu(np.array([[3, 1, 0], [0, 1, 0], [0, 0, 0]]))
     array([0.75, 0.5 ,  nan])
     """
+    confusion = array("confusion", confusion, None)
     right = np.diag(confusion)
     return _ratio(right, confusion.sum(1) + confusion.sum(0) - right)
 
@@ -70,11 +76,13 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
     >>> pixel_accuracy(np.array([[3, 1], [0, 1]]))
     0.8
     """
+    confusion = array("confusion", confusion, None)
     return float(_ratio(np.trace(confusion), confusion.sum()))
 
 
 def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:
     """Fraction of each class's pixels labelled correctly, n_ii / t_i; NaN for a class without true pixels."""
+    confusion = array("confusion", confusion, None)
     return _ratio(np.diag(confusion), confusion.sum(1))
 
 
@@ -85,6 +93,7 @@ def mean_accuracy(confusion: np.ndarray) -> float:
 
 def frequency_weighted_iu(confusion: np.ndarray) -> float:
     """Mean of per_class_iu weighted by each class's true pixels."""
+    confusion = array("confusion", confusion, None)
     frequency = _ratio(confusion.sum(1), np.broadcast_to(confusion.sum(), len(confusion)))
     occurs = frequency > 0
     return float((frequency * per_class_iu(confusion))[occurs].sum()) if occurs.any() else float("nan")

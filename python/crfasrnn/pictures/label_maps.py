@@ -11,6 +11,7 @@ from PIL import Image
 
 from caffe.errors import FileError
 from caffe.files import atomic_path
+from caffe.inputs.arguments import byte_array, integer
 from caffe.inputs.images import MASKS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
@@ -32,7 +33,8 @@ def voc_palette() -> np.ndarray:
 def label_palette(class_ids: Sequence[int]) -> np.ndarray:
     """256 x 3 RGB colours for label maps whose value i stands for VOC's class class_ids[i]; the rest keep VOC's."""
     colours = voc_palette()
-    colours[: len(class_ids)] = voc_palette()[list(class_ids)]
+    numbers = [integer("class_ids", number, 0, VOID) for number in class_ids]
+    colours[: len(numbers)] = voc_palette()[numbers]
     return colours
 
 
@@ -52,9 +54,16 @@ def class_palette(classes: Classes) -> np.ndarray:
 
 
 def encode_labels(labels: np.ndarray, palette: np.ndarray | None = None) -> bytes:
-    """H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette` (VOC's if None)."""
-    picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8))
-    picture.putpalette((voc_palette() if palette is None else palette).tobytes(), rawmode="RGB")
+    """H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette` (VOC's if None).
+
+    Raises ValueError for labels that are not whole numbers of 0 to 255, H x W, and for a palette that is not 256 x 3 of them.
+    """
+    pixels = byte_array("labels", labels)
+    colours = voc_palette() if palette is None else byte_array("palette", palette)
+    if pixels.ndim != 2 or not pixels.size or colours.shape != (256, 3):
+        raise ValueError(f"labels must be H x W and a palette 256 x 3, not {pixels.shape} and {colours.shape}")
+    picture = Image.fromarray(pixels)
+    picture.putpalette(colours.tobytes(), rawmode="RGB")
     content = io.BytesIO()
     picture.save(content, format="PNG", optimize=True)
     return content.getvalue()

@@ -122,12 +122,14 @@ def resized(height: int, width: int, max_side: int) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def check_image(image: np.ndarray) -> None:
-    """Raise CaffeError unless it is H x W x 3 uint8 of 1 to MAX_PIXELS pixels: OpenCV dies of larger ones."""
+def check_image(image: np.ndarray, grey: bool = False) -> None:
+    """Raise CaffeError unless it is H x W x 3 uint8 (or, `grey`, H x W) of 1 to MAX_PIXELS pixels: OpenCV dies of others."""
+    wanted = "H x W x 3 or H x W" if grey else "H x W x 3"
     if not isinstance(image, np.ndarray):
-        raise CaffeError(f"expected an H x W x 3 uint8 image, got {type(image).__name__}")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise CaffeError(f"expected an H x W x 3 uint8 image, got {image.dtype} of shape {image.shape}")
+        raise CaffeError(f"expected an {wanted} uint8 image, got {type(image).__name__}")
+    fits = (image.ndim == 3 and image.shape[2] == 3) or (grey and image.ndim == 2)
+    if not fits or image.dtype != np.uint8 or not image.size:
+        raise CaffeError(f"expected an {wanted} uint8 image, got {image.dtype} of shape {image.shape}")
     _check_size(image)
 
 
@@ -138,10 +140,13 @@ def _check_size(image: np.ndarray) -> None:
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write an H x W x 3 BGR or H x W grey uint8 picture in the format of the suffix, or raise CaffeError."""
-    _check_size(image)
-    # In two steps: OpenCV cannot take every name that a file may have.
+    check_image(image, grey=True)
+    # In two steps: OpenCV cannot take every name that a file may have, and dies of some.
+    suffix = Path(path).suffix
+    if not suffix.isascii():
+        raise FileError(f"cannot write image {str(path)!r}: {suffix!r} is no format")
     try:
-        fine, content = cv2.imencode(Path(path).suffix, np.ascontiguousarray(image))
+        fine, content = cv2.imencode(suffix, np.ascontiguousarray(image))
     except cv2.error as problem:
         raise FileError(f"cannot write image {str(path)!r}: {problem.err}") from problem
     if not fine:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import make_folder
+from caffe.files import make_folder, refuse_to_overwrite
 from caffe.logs.progress_bar import progress
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels, write_labels
@@ -107,10 +107,7 @@ def refine_folder(how: Refinement, images: Path, predictions: Path, output: Path
     that is to be read would be overwritten.
     """
     found, alone = pairs(images, predictions)
-    for read in (path for pair in found for path in pair):
-        written = output / f"{read.stem}.png"
-        if written.is_file() and any(written.samefile(path) for pair in found for path in pair):
-            raise CaffeError(f"{str(written)!r} would be overwritten, which is to be read: give another folder")
+    refuse_to_overwrite((output / f"{image.stem}.png" for image, _ in found), (path for pair in found for path in pair))
     make_folder(output)
     status = 0
     with progress(found, unit="image") as bar:

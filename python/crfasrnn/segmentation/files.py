@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import make_folder
+from caffe.files import make_folder, refuse_to_overwrite
 from caffe.inputs.arrays import write_npy
 from caffe.logs.progress_bar import progress
 from crfasrnn.pictures.colours import coloured
@@ -80,12 +80,7 @@ def _check_names(images: Sequence[Path], output: Path) -> None:
         if path.stem in seen:
             raise CaffeError(f"{str(seen[path.stem])!r} and {str(path)!r} would write results of the same name")
         seen[path.stem] = path
-    for path in images:
-        written = next((r for r in _results(output, path.stem) if r.is_file() and any(map(r.samefile, images))), None)
-        if written is not None:
-            raise CaffeError(
-                f"{str(written)!r} would be overwritten by the result for {str(path)!r}: give another --output"
-            )
+    refuse_to_overwrite((result for path in images for result in _results(output, path.stem)), images)
 
 
 def _results(output: Path, stem: str) -> list[Path]:

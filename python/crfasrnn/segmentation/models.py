@@ -60,7 +60,7 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
     if model in network_names():
         return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
     if model not in model_names() and Path(model).is_dir():
-        return _from_prototxt(Path(model) / DEPLOY, weights or _final(Path(model)))
+        return _from_prototxt(Path(model) / DEPLOY, weights or final_weights(Path(model)))
     if model not in model_names():
         known, networks = ", ".join(model_names()) or "none", ", ".join(network_names())
         raise CaffeError(
@@ -90,7 +90,7 @@ def _from_prototxt(prototxt: Path, weights: Path | None) -> ModelFiles:
     return ModelFiles(prototxt, weights, known)
 
 
-def _final(folder: Path) -> Path:
+def final_weights(folder: Path) -> Path:
     """The weights that a training left. Raises CaffeError, which names its newest snapshot, if it has not ended."""
     snapshots = sorted(folder.glob("*_iter_*.caffemodel"), key=lambda path: path.stat().st_mtime)
     if snapshots and not (folder / FINAL).is_file():

@@ -13,6 +13,7 @@ import numpy as np
 from caffe import mode
 from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
+from caffe.inputs.arguments import integer
 from caffe.inputs.limits import MAX_PIXELS
 from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
@@ -60,7 +61,7 @@ class Segmenter:
 
     One Segmenter may be used by several threads, which take turns; in children made by fork it computes with one thread.
 
-    Raises CaffeError if a file is missing, damaged, or does not fit the others.
+    Raises CaffeError if a file is missing, damaged, or does not fit the others, TypeError for a size that is no number.
 
     >>> import numpy as np
     >>> from crfasrnn import Segmenter
@@ -160,7 +161,8 @@ class Segmenter:
 def _max_side(size: int | str | None, made_for: int | None, pad: bool) -> int | None:
     if isinstance(size, str) and size != "native":
         raise CaffeError(f"size is 'native' or a number of pixels, not {size!r}")
-    if isinstance(size, int):
+    if size is not None and not isinstance(size, str):
+        size = integer("size", size, -(2**31))
         if size < 1:
             raise CaffeError(f"size must be at least 1 pixel, not {size}")
         if pad and size * size > MAX_PIXELS:

@@ -81,3 +81,9 @@ def test_text_of_windows_editors_is_read_or_named(tmp_path: Path) -> None:
         for name in lists:
             with pytest.raises(CaffeError, match="is not UTF-8 text: it is UTF-16, save it as UTF-8"):
                 READERS[name](str(path))
+
+
+def test_the_number_of_an_open_file_is_no_path() -> None:
+    for number in (0, 1, True):
+        with pytest.raises(TypeError, match=r"expected str, bytes or os.PathLike object, not"):
+            read_bytes(number, 10)  # type: ignore[arg-type]

@@ -182,6 +182,15 @@ def test_labels_of_fewer_classes_do_not_score_in_silence(
         assert "note:" not in out
 
 
+def test_what_is_scored_is_not_overwritten(scored: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    root, first, _ = scored
+    before = {path: path.read_bytes() for path in (*first.iterdir(), *(root / "SegmentationClass").iterdir())}
+    for folder in (first, root / "SegmentationClass"):
+        message = refusal(capsys, "evaluate", "--voc", root, "--predictions", first, "--save-labels", folder)
+        assert f"{str(folder / 'i0.png')!r} would be overwritten, which is to be read" in message
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_saved_labels_have_the_colours_of_their_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Black is for the background, and colours of one's own count."""
     truth = labels_of({0: 1, 1: 2})

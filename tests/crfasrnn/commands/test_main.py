@@ -115,18 +115,13 @@ def test_how_it_ends(
     assert capsys.readouterr().err == line
 
 
-# Whose options change with the recipes: their helps are held by tests of their own.
-OTHERS = ("train", "reproduce")
-
-
 def parsers() -> Iterator[options.Parser]:
     """The parsers of all commands, or of their kinds where they have some."""
     for name in program.COMMANDS:
         parser = options.Parser(prog=f"crfasrnn {name}")
         import_module(f"crfasrnn.commands.{name}").add_arguments(parser)
         kinds = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-        if name not in OTHERS:
-            yield from kinds[0].choices.values() if kinds else [parser]
+        yield from kinds[0].choices.values() if kinds else [parser]
 
 
 @pytest.mark.parametrize("parser", list(parsers()), ids=lambda parser: parser.prog)

@@ -108,5 +108,5 @@ def test_what_is_read_is_never_overwritten(tmp_path: Path, capsys: pytest.Captur
     labels = tmp_path / "photo_labels.png"
     labels.write_bytes(before)
     message = refusal(capsys, "segment", photograph, labels, "--output", tmp_path)
-    assert f"{str(labels)!r} would be overwritten by the result for {str(photograph)!r}" in message
+    assert f"{str(labels)!r} would be overwritten, which is to be read" in message
     assert photograph.read_bytes() == labels.read_bytes() == before

@@ -123,7 +123,7 @@ def test_learns_with_the_network_before_it() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CrfRnn(0), "num_classes must be an integer of at least 1"),
+        (lambda: CrfRnn(0), "num_classes must be an integer of 1 to 65536"),
         (lambda: CrfRnn(3, []), "at least one of Spatial"),
         (lambda: CrfRnn(3, weights="diagonal"), "weights must be one of full, per_class, shared"),
         (lambda: CrfRnn(3, compatibility="none"), "compatibility must be one of full, symmetric, potts"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,3 +71,10 @@ def test_image_and_labels_are_of_one_size(tmp_path: Path) -> None:
     assert example.missing() == [masks / "a.png"]
     with pytest.raises(CaffeError, match=r"names 'a', but .*a.png' is missing"):
         folder(images, masks).require_files()
+
+
+@pytest.mark.parametrize("labels", [[-1], [256], [1.5], 2**63])
+def test_select_classes_takes_no_other_numbers(labels: Any) -> None:
+    with pytest.raises(ValueError, match="labels must be whole numbers of 0 to 255"):
+        select_classes(labels, [0, 2])
+    assert select_classes(np.array([0, 2, 7], np.int64), [0, 2]).tolist() == [0, 1, 255]

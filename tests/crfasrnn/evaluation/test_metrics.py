@@ -107,3 +107,12 @@ def test_scores_on_real_label_maps_are_those_of_scikit_learn() -> None:
     present = np.unique(np.concatenate([true, given]))
     np.testing.assert_array_equal(ours, confusion_matrix(true, given, labels=range(21)))
     assert abs(metrics.mean_iu(np.asarray(ours)) - jaccard_score(true, given, labels=present, average="macro")) < 1e-12
+
+
+def test_lists_pass_for_matrices_and_counts_have_bounds() -> None:
+    assert metrics.mean_iu([[3, 1, 0], [0, 1, 0], [0, 0, 0]]) == 0.625
+    for wrong in (0, 1 << 40, 2.5):
+        with pytest.raises(ValueError, match="num_classes must be an integer of 1 to 65536"):
+            metrics.confusion_matrix([0, 1], [0, 1], wrong)
+    with pytest.raises(TypeError, match="truth must be an array of numbers"):
+        metrics.confusion_matrix(None, [0, 1], 2)

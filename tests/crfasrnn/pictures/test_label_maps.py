@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -121,3 +122,11 @@ def test_black_is_for_the_background() -> None:
     assert named[:3].tolist() == voc_palette()[[2, 1, 255]].tolist()
     assert class_palette(Classes(("background", "cat"), (0, 8)))[:2].tolist() == voc_palette()[[0, 8]].tolist()
     assert class_palette(unnamed_classes(3)).tolist() == voc_palette().tolist()
+
+
+@pytest.mark.parametrize("labels", [[[256]], [[-1]], [[1.5]], [[np.inf]], [1, 2], [[[1]]], [[]]])
+def test_what_a_png_of_labels_cannot_hold_is_refused(labels: Any) -> None:
+    with pytest.raises(ValueError, match=r"labels must be (whole numbers of 0 to 255|H x W)"):
+        encode_labels(labels)
+    with pytest.raises(ValueError, match="a palette 256 x 3"):
+        encode_labels(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -146,4 +147,18 @@ def test_pictures_that_opencv_cannot_take_are_refused(tmp_path: Path) -> None:
     for image in (huge, huge[..., 0]):
         with pytest.raises(CaffeError, match="65536 x 65536 pixels"):
             write_image(tmp_path / "a.png", image)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.png\udc80", "a.pn\u0261", "a"])
+def test_suffixes_that_opencv_cannot_take_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CaffeError, match="cannot write image"):
+        write_image(tmp_path / name, CAT)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("image", [None, 3, [[1]], CAT[..., :2], CAT.astype(float), CAT[:0], CAT[None]])
+def test_what_is_no_picture_is_not_written(tmp_path: Path, image: Any) -> None:
+    with pytest.raises(CaffeError, match="expected an H x W x 3 or H x W uint8 image"):
+        write_image(tmp_path / "a.png", image)
     assert list(tmp_path.iterdir()) == []

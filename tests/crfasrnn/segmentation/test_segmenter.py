@@ -236,3 +236,10 @@ def test_photographs_too_large_for_opencv_are_refused(tiny: Files, shape: tuple[
 def test_padding_to_an_impossible_size_is_refused(tiny: Files) -> None:
     with pytest.raises(caffe.CaffeError, match="with padding, size 9000"):
         Segmenter(*tiny, size=9000, pad=True)
+
+
+def test_sizes_are_numbers_of_any_kind(tiny: Files) -> None:
+    assert Segmenter(*tiny, size=np.int64(100)).max_side == Segmenter(*tiny, size=100.0).max_side == 100
+    for wrong in ([100], 3j, b"native"):
+        with pytest.raises(TypeError, match="size must be an integer"):
+            Segmenter(*tiny, size=wrong)

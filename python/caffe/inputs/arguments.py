@@ -11,14 +11,20 @@ import numpy.typing as npt
 
 def _plain(name: str, value: Any, wanted: str) -> int | float:
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        value = value.item()
+        try:
+            value = value.item()
+        except RuntimeError:  # a tensor that has no values
+            raise TypeError(f"{name} must be {wanted}, not a tensor without values") from None
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {wanted}, not {type(value).__name__} ({_shortened(value)})")
     return value if isinstance(value, int) else float(value)
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python writes
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -29,7 +35,7 @@ def number(name: str, value: Any) -> float:
         TypeError: it is no number; bool, strings and arrays with axes are none.
 
     >>> import numpy as np
-    >>> from crfasrnn.arguments import number
+    >>> from caffe.inputs.arguments import number
     >>> number("theta", np.float32(3)), number("theta", np.array(2))
     (3.0, 2.0)
     """
@@ -46,7 +52,7 @@ def integer(name: str, value: Any, least: int = 0, most: int | None = None) -> i
         TypeError: it is no number.
         ValueError: it is not whole, or not within the bounds.
 
-    >>> from crfasrnn.arguments import integer
+    >>> from caffe.inputs.arguments import integer
     >>> integer("w", 48 / 2)
     24
     """
@@ -63,6 +69,20 @@ def has_axes(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0
 
 
+def instance(name: str, value: Any, *kinds: type[Any]) -> None:
+    """Raise TypeError unless the argument is of one of these classes.
+
+    >>> from caffe.inputs.arguments import instance
+    >>> instance("net", [], str)
+    Traceback (most recent call last):
+        ...
+    TypeError: net must be a str, not list ([])
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be a {wanted}, not {type(value).__name__} ({_shortened(value)})")
+
+
 def array(name: str, value: Any, dtype: npt.DTypeLike | None = np.float32) -> npt.NDArray[Any]:
     """The argument as an array of that dtype (None: its own), C-contiguous; not copied where it is one already.
 
@@ -72,8 +92,30 @@ def array(name: str, value: Any, dtype: npt.DTypeLike | None = np.float32) -> np
     """
     try:
         found = np.asarray(value)
+        if found.dtype.kind in "biuf":
+            return np.asarray(found, dtype, order="C")
     except ValueError as error:
         raise ValueError(f"{name} is no array: {error}") from None
-    if found.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be an array of numbers, not {type(value).__name__} ({_shortened(value)})")
-    return np.asarray(found, dtype, order="C")
+    except (
+        TypeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:  # RuntimeError: a tensor with a gradient, or without memory
+        raise TypeError(f"{name} is no array: {error}") from None
+    raise TypeError(f"{name} must be an array of numbers, not {type(value).__name__} ({_shortened(value)})")
+
+
+def byte_array(name: str, value: Any) -> npt.NDArray[np.uint8]:
+    """The argument as a uint8 array; not copied where it is one already.
+
+    Raises:
+        TypeError, ValueError: as `array`, and for numbers that are not whole or not within 0 to 255.
+
+    >>> from caffe.inputs.arguments import byte_array
+    >>> byte_array("labels", [[0, 255]])
+    array([[  0, 255]], dtype=uint8)
+    """
+    found = array(name, value, None)
+    if found.dtype.kind == "f" or (found.size and not 0 <= int(found.min()) <= int(found.max()) <= 255):
+        raise ValueError(f"{name} must be whole numbers of 0 to 255")
+    return found.astype(np.uint8, copy=False)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from caffe.inputs.arguments import array, has_axes, instance, integer, number
 from crfasrnn import CrfRnn, densecrf, utils
-from crfasrnn.arguments import array, has_axes, integer, number
 from crfasrnn.crf import Bilateral, Features, Kernel, Spatial, mean_field, mean_field_kernels, robust_log_likelihood
 
 KINDS = [int, float, np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.array, torch.tensor, Fraction]
@@ -140,3 +140,30 @@ def test_wrong_kinds_are_type_errors_that_name_the_argument(name: str) -> None:
     for bad in ("three", 2j, object()):
         with pytest.raises(TypeError, match=f"^{name} must be"):
             WRONG[name](bad)
+
+
+def test_tensors_that_are_no_numbers_are_named() -> None:
+    for bad in (torch.empty((), device="meta"), torch.empty(2, device="meta"), torch.zeros(2, requires_grad=True)):
+        with pytest.raises(TypeError, match=r"^u is no array: |^u must be an array of numbers"):
+            array("u", bad)
+    with pytest.raises(TypeError, match=r"^w must be an integer of at least 0, not a tensor without values"):
+        integer("w", torch.empty((), device="meta"))
+
+
+def test_tensors_of_special_kinds_are_refused() -> None:
+    for special in (UNARY.to_sparse(), torch.quantize_per_tensor(UNARY, 0.1, 0, torch.quint8)):
+        with pytest.raises(ValueError, match="unary is sparse or quantized"):
+            CrfRnn(3)(special, IMAGE)
+        with pytest.raises(ValueError, match="scores is sparse or quantized"):
+            robust_log_likelihood(special, torch.zeros(1, 6, 7))
+    for theta in (torch.ones(1).expand(1 << 30), torch.empty((), device="meta"), [1.0] * 17):
+        with pytest.raises(ValueError, match="theta"):
+            Spatial(theta)
+    with pytest.raises(TypeError, match=r"kernels\[0\] must be a Kernel, not Spatial"):
+        mean_field_kernels(UNARY, UNARY, [Spatial()], [EYE], -EYE, iterations=1)
+
+
+def test_instances_are_of_one_of_the_classes() -> None:
+    instance("net", 3, str, int)
+    with pytest.raises(TypeError, match=r"^net must be a str or int, not list \(\[\]\)$"):
+        instance("net", [], str, int)
