@@ -22,7 +22,8 @@ logger = signed("net.cpp")
 def copy_weights(
     nodes: Sequence[Node], parameters: Parameters, source: list[LayerBlobs], path: str, net_name: str
 ) -> list[str]:
-    """Copy by layer name; returns the layers with parameters that the source lacks. `path` and `net_name` are for messages.
+    """Copy by layer name; returns the layers with parameters that the source lacks, but for those that learn nothing and are what
+    their filler says (fixed upsampling). `path` and `net_name` are for messages.
 
     Everything is checked before anything is written. Raises CaffeError, in Caffe's words, for a wrong number of blobs or a wrong
     shape, and where mode.insists_on_weights() for a source of which no layer with parameters exists in the net.
@@ -68,7 +69,15 @@ def copy_weights(
         )
     for blob, array in copies:
         blob.data[...] = array.reshape(blob.shape)
+    matched.update(node.name for node in nodes if _is_fixed(node.layer))
     return [name for name in params if name not in matched]
+
+
+def _is_fixed(layer: Layer) -> bool:
+    rates = [param.lr_mult for param in layer.layer_param.param]
+    convolution = layer.layer_param.convolution_param
+    by_filler = convolution.HasField("weight_filler") and convolution.weight_filler.type in ("constant", "bilinear")
+    return by_filler and len(rates) == len(layer.blobs) > 0 and not any(rates)
 
 
 def _same_shape(target: tuple[int, ...], source: tuple[int, ...]) -> bool:

@@ -105,7 +105,7 @@ def canvas(n: NetSpec) -> Top:
     n.rgb = L.Concat(*channels, axis=1)
     # k + 1 points in each direction, the last of them at or beyond the border, and from them the canvas's size.
     n.points = _constant(L.Convolution, n.data, 0, num_output=1, kernel_size=2, stride=STRIDE, pad=STRIDE // 2)
-    n.extent = _constant(L.Deconvolution, n.points, 0, num_output=1, kernel_size=1, stride=STRIDE)
+    n.extent = _constant(L.Deconvolution, n.points, 1, num_output=1, kernel_size=1, stride=STRIDE)
     n.framed = _constant(L.Convolution, n.rgb, 1, num_output=3, group=3, kernel_size=1, pad=STRIDE - 1)
     n.canvas = crop(n.framed, n.extent, offset=STRIDE - 1)
     return n.canvas

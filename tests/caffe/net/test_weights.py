@@ -33,6 +33,23 @@ def test_weights_round_trip_and_mismatches(write, tmp_path: Path, caplog: pytest
     assert "has no weights for: new" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("filler", "rate", "told"),
+    [("bilinear", 0, False), ("constant", 0, False), ("bilinear", 1, True), ("msra", 0, True)],
+)
+def test_what_is_fixed_by_its_filler_needs_no_weights(
+    write, tmp_path: Path, caplog: pytest.LogCaptureFixture, filler: str, rate: int, told: bool
+) -> None:
+    up = f"""
+layer {{ name: "up" type: "Deconvolution" bottom: "conv" top: "up" param {{ lr_mult: {rate} }} convolution_param {{
+  num_output: 4 group: 4 kernel_size: 4 stride: 2 bias_term: false weight_filler {{ type: "{filler}" value: 1 }} }} }}
+"""
+    caffe.Net(write(CONV), caffe.TEST).save(str(tmp_path / "w.caffemodel"))
+    with caplog.at_level("WARNING", "caffe"):
+        caffe.Net(write(CONV + up, "up.prototxt"), str(tmp_path / "w.caffemodel"), caffe.TEST)
+    assert ("has no weights for: up" in caplog.text) == told
+
+
 def test_a_file_of_which_no_layer_fits(
     write, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
