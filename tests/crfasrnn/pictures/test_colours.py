@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import Classes, numbered_classes, unnamed_classes
+from crfasrnn.classes import VOC_CLASSES, Classes, unnamed_classes
 from crfasrnn.pictures.colours import coloured
 from crfasrnn.pictures.label_maps import class_palette, voc_palette
 
@@ -51,6 +51,6 @@ def test_other_lines_are_refused(tmp_path: Path, content: bytes, message: str) -
 def test_many_classes_are_listed_in_part(tmp_path: Path) -> None:
     (tmp_path / "colours.txt").write_text("x 1 2 3")
     with pytest.raises(CaffeError, match=r"0 to 20: background, .*car \.\.\.$"):
-        coloured(numbered_classes(21), tmp_path / "colours.txt")
+        coloured(Classes(VOC_CLASSES, tuple(range(21))), tmp_path / "colours.txt")
     with pytest.raises(CaffeError, match=r"0 to 20: their names are not known here$"):
         coloured(unnamed_classes(21), tmp_path / "colours.txt")
