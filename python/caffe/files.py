@@ -97,13 +97,16 @@ def _locked(folder: Path, target: Path, is_folder: bool = False) -> tuple[int, P
     while True:
         if is_folder:
             name = tempfile.mkdtemp(prefix=prefix, suffix=target.suffix, dir=folder)
-            handle = os.open(name, os.O_RDONLY)
+            try:
+                handle = os.open(name, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
         else:
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=folder)
         # Shared, so that HDF5 does not mind when it opens the target. Some file systems know no locks; what is left on them stays.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_SH)
-        # Before it had the lock, somebody may have taken it for what a killed process left.
+        # As long as it had no lock, somebody may have taken it for what a killed process left.
         if os.path.exists(name):
             return handle, Path(name)
         os.close(handle)
