@@ -48,7 +48,7 @@ constexpr std::int32_t kPieceEntries = 32;
 template <typename T>
 struct Pieces {
   const std::int32_t* count;
-  const Piece* piece;          // the longest first: those of a warp are as long as each other
+  const Piece* piece;          // by length: those of a warp are as long as each other; partial sums come last
   const std::int32_t* first;   // part of each vertex, and the number of pieces
   const std::int32_t* joins;   // number of vertices of several pieces
   const std::int32_t* joined;  // which these are, in any order

@@ -14,7 +14,7 @@ namespace crfrnn {
 namespace cuda {
 
 // Terms of a sum whose rows are loaded before the first is added: the loads' latencies overlap.
-constexpr int kInFlight = 4;
+constexpr int kInFlight = 8;
 
 // Splat: per piece the sum of weight * (scale ? scale[point] : 1) * in[point], in null standing for ones.
 // The sum of a vertex's only piece goes to out[vertex], others to part[piece.part].
@@ -59,7 +59,6 @@ struct Splat {
 // thousands. Teams of lanes that hold a row share the pieces.
 template <typename T, int W>
 struct JoinPieces {
-  static constexpr int kInFlight = 8;
   Pieces<T> pieces;
   const Chunk<T, W>* part;
   Chunk<T, W>* out;

@@ -77,7 +77,7 @@ struct CutPieces {
     const std::int32_t first = lattice.first_piece[vertex], count = lattice.first_piece[vertex + 1] - first;
     for (std::int32_t i = lanes.lane(); i < count; i += lanes.width()) {
       const std::int32_t length = i + 1 < count ? kPieceEntries : end - begin - i * kPieceEntries;
-      build.keys[0][first + i] = static_cast<std::uint64_t>(kPieceEntries - length);
+      build.keys[0][first + i] = static_cast<std::uint64_t>(length);
       build.entry_of[0][first + i] = static_cast<std::uint32_t>(first + i);
       build.vertex[first + i] = vertex;
     }
@@ -95,12 +95,12 @@ struct PadPieces {
   CRFRNN_DEVICE std::int64_t size() const { return lattice.most_pieces; }
   CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t i) const {
     if (i < lattice.counts->pieces) return;
-    build.keys[0][i] = kPieceEntries;
+    build.keys[0][i] = kPieceEntries + 1;
     build.entry_of[0][i] = 0;
   }
 };
 constexpr int kPieceKeyBits = 6;
-static_assert(kPieceEntries < 1 << kPieceKeyBits, "the keys of pieces");
+static_assert(kPieceEntries + 1 < 1 << kPieceKeyBits, "the keys of pieces");
 
 // The pieces in the order in which they were sorted.
 template <typename T>
