@@ -43,7 +43,7 @@ struct alignas(16) Piece {
   std::int32_t part;  // number of the piece, vertex after vertex; kWhole for all entries of the vertex
 };
 constexpr std::int32_t kWhole = -1;
-constexpr std::int32_t kPieceEntries = 32;
+constexpr std::int32_t kPieceEntries = 64;
 
 template <typename T>
 struct Pieces {

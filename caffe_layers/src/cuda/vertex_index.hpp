@@ -99,7 +99,7 @@ struct PadPieces {
     build.entry_of[0][i] = 0;
   }
 };
-constexpr int kPieceKeyBits = 6;
+constexpr int kPieceKeyBits = 7;
 static_assert(kPieceEntries + 1 < 1 << kPieceKeyBits, "the keys of pieces");
 
 // The pieces in the order in which they were sorted.
