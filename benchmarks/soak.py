@@ -3,8 +3,8 @@
     python benchmarks/soak.py [--seconds N] [--seed N] [segmenter] [net] [densecrf]
 
 Each runs in a process of its own, one after the other, with --together side by side. The first size is 500 x 500, so that what
-the largest needs is known; then they are 60 to 240 and, once in twenty-five, up to 500. Prints the resident memory after the first size, after 200, the most since then, and the last; the exit
-status is 1 if it rose after the first 200 sizes by more than a fifth.
+the largest needs is known; then they are 60 to 240 and, once in twenty-five, up to 500. Prints the resident memory after the first
+size, after 200, the most since then, and the last; the exit status is 1 if it rose after the first 200 sizes by more than a fifth.
 """
 
 from __future__ import annotations

@@ -228,6 +228,7 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     def _check(self, in_: str) -> None:
+        instance("in_", in_, str)
         if in_ not in self.inputs:
             raise CaffeError(f"{in_} is not one of the net inputs: {', '.join(self.inputs)}")
 

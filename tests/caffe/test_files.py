@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from caffe.errors import CaffeError
-from caffe.files import atomic_path, make_folder
+from caffe.errors import CaffeError, FileError
+from caffe.files import atomic_path, file_name, make_folder, write_bytes
+from caffe.inputs.reading import open_regular
 
 
 def write(path: Path, content: bytes) -> None:
@@ -82,3 +83,13 @@ def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
         make_folder(tmp_path / "file")
     with pytest.raises(CaffeError, match=r"^folder '.*inside' cannot be made: Not a directory$"):
         make_folder(tmp_path / "file" / "inside")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileError, match="cannot be written"):
+        write_bytes(tmp_path / name, b"")
+    with pytest.raises(OSError, match=r"null byte|character"):
+        open_regular(tmp_path / name)
+    with pytest.raises(TypeError, match=r"expected str, bytes or os\.PathLike"):
+        file_name(3)  # type: ignore[arg-type]
