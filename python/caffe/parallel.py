@@ -59,13 +59,19 @@ def count() -> int:
 def set_rank(rank: int) -> None:
     """Tell this process's number, where torch.distributed does not (pycaffe's set_solver_rank)."""
     global _solver_rank
-    _solver_rank = integer("rank", rank)
+    rank = integer("rank", rank, -(2**31))
+    if rank < 0:
+        raise CaffeError(f"the rank of a solver must not be negative: {rank}")
+    _solver_rank = rank
 
 
 def set_count(count: int) -> None:
     """Tell how many processes share the data, where torch.distributed does not (pycaffe's set_solver_count)."""
     global _solver_count
-    _solver_count = integer("count", count, 1)
+    count = integer("count", count, -(2**31))
+    if count < 1:
+        raise CaffeError(f"the number of solvers must be at least 1, not {count}")
+    _solver_count = count
 
 
 def set_multiprocess(several: bool) -> None:
