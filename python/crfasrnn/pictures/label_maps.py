@@ -93,7 +93,7 @@ def _check_colours(labels: np.ndarray, palette: np.ndarray, class_ids: Sequence[
     known = {tuple(colour): number for number, colour in enumerate(voc_palette().tolist())}
     used = [label for label in np.unique(labels).tolist() if label < len(palette)]
     shown = {label: known.get(tuple(palette[label].tolist())) for label in used}
-    wanted = dict(enumerate(class_ids)) | {VOID: VOID}
+    wanted = dict(enumerate(class_ids[:VOID])) | {VOID: VOID}
     shown = {label: number for label, number in shown.items() if label in wanted}
     # Many programs put VOC's palette under any labels: a colour at its own number says nothing.
     wrong = [label for label, number in shown.items() if number not in (label, wanted[label])]

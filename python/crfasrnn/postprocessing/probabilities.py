@@ -9,6 +9,7 @@ import numpy as np
 
 from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path
+from caffe.inputs.arguments import array
 from caffe.inputs.arrays import read_npy, read_npz
 
 MAX_CLASSES = 254
@@ -40,8 +41,9 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
 
 def write_probabilities(path: str | os.PathLike[str], probabilities: np.ndarray) -> None:
     """Write C x H x W probabilities as float16 (.npy): three digits, at half the size."""
+    halves = array("probabilities", probabilities, np.float16)
     with atomic_path(path) as temporary:
-        np.save(temporary, probabilities.astype(np.float16))
+        np.save(temporary, halves)
 
 
 def _only_array(name: str) -> np.ndarray:
