@@ -108,7 +108,7 @@ def device_bytes(size: int, classes: int, iterations: int, backward: bool) -> fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=500, help="height and width in pixels (default 500)")
-    parser.add_argument("--classes", type=int, default=21, help="number of classes (default 21)")
+    parser.add_argument("--num-classes", type=int, default=21, help="number of classes (default 21)")
     parser.add_argument(
         "--repeats", type=int, default=20, help="runs per figure, of which the median counts (default 20)"
     )
@@ -122,10 +122,10 @@ def main() -> None:
     print(
         f"{torch.cuda.get_device_name()}, copy {bandwidth / 1e9:.0f} GB/s; CPU with {torch.get_num_threads()} threads"
     )
-    print(f"{options.size} x {options.size} pixels, {options.classes} classes, float32; milliseconds")
+    print(f"{options.size} x {options.size} pixels, {options.num_classes} classes, float32; milliseconds")
     print(f"{'':<28}{'CPU':>10}{'CUDA':>10}{'in graph':>10}{'floor':>10}")
     for name, iterations, backward in (("forward, T = 10", 10, False), ("forward + backward, T = 5", 5, True)):
-        shape = (options.size, options.classes, iterations, backward)
+        shape = (options.size, options.num_classes, iterations, backward)
         on_cpu = milliseconds_on_cpu(step(*shape, "cpu"), max(3, options.repeats // 5))
         on_device = milliseconds_on_device(step(*shape, "cuda"), options.repeats)
         # Autograd is not captured: its backward pass runs on a thread of its own.

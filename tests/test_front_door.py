@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -123,3 +126,22 @@ def test_every_public_name_of_crfasrnn_is_there() -> None:
     assert [getattr(crfasrnn, name).__name__ for name in crfasrnn.__all__] == crfasrnn.__all__
     with pytest.raises(AttributeError, match="module 'crfasrnn' has no attribute 'nothing'"):
         _ = crfasrnn.nothing
+
+
+def test_a_source_tree_that_was_not_built_says_what_to_do(tmp_path: Path) -> None:
+    copy = tmp_path / "python"
+    shutil.copytree(Path(crfasrnn.__file__).parent.parent, copy, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    alone = (
+        "import sys; from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder\n"
+        f"sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]; sys.path.insert(0, {str(copy)!r})\n"
+    )
+    sentence = "is a source tree that was not built; run `make setup` in the checkout"
+    assert sentence in fresh(f"{alone}try: from crfasrnn import CrfRnn\nexcept ImportError as error: print(error)")
+    command = "from crfasrnn.commands.main import main; sys.exit(main(['densecrf', 'x.jpg', 'y.png', '-o', 'z.png']))"
+    done = subprocess.run(
+        [sys.executable, "-c", alone + command], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rf"error: crfasrnn has no compiled core for this Python .*{re.escape(sentence)}.*\n", done.stderr
+    )

@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from caffe.errors import FileError
@@ -24,9 +25,9 @@ def file_name(path: str | os.PathLike[str]) -> str:
     try:
         encoded = os.fsencode(name)
     except UnicodeEncodeError:
-        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), name) from None
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from None
     if b"\0" in encoded:
-        raise OSError(errno.EINVAL, "a file name holds no null byte", name)
+        raise OSError(errno.EINVAL, "a file name holds no null byte")
     return name
 
 
@@ -39,58 +40,117 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     goes through it.
 
     The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it. The file is
-    locked while it is written (h5py, which wants that lock for itself, needs locking=False).
+    locked while it is written. What killed processes left in the folder is removed.
+
+    Raises CaffeError, which names `path`, for what the system refuses.
     """
-    target = Path(os.path.realpath(file_name(path)))
+    with _named(path, Path(path).parent):
+        target = Path(os.path.realpath(file_name(path)))
     through = target.exists() and not (target.is_file() or target.is_dir())
     # Beside a device there may be no room for files.
-    folder = tempfile.gettempdir() if through else target.parent
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.{_MARK}", suffix=target.suffix, dir=folder)
-    temporary = Path(name)
+    folder = Path(tempfile.gettempdir()) if through else target.parent
+    _clear(folder)
+    with _named(path, folder):
+        handle, temporary = _locked(folder, target)
+        try:
+            yield temporary
+            if through:
+                with open(temporary, "rb") as written, open(target, "wb") as device:
+                    shutil.copyfileobj(written, device)
+                temporary.unlink()
+                return
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str], folder: Path) -> Iterator[None]:
+    """Let an error of the system about an unfinished file in the folder, or about none, name the target."""
     try:
-        # Some file systems know no such thing; what is left on them stays.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield temporary
-        if through:
-            with open(temporary, "rb") as written, open(target, "wb") as device:
-                shutil.copyfileobj(written, device)
-            temporary.unlink()
-            return
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        # Nobody who opens the target is to meet the lock.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        yield
+    except (FileError, BrokenPipeError):
         raise
+    except OSError as error:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        if names and not any(os.path.dirname(name) == str(folder) and _UNFINISHED.search(name) for name in names):
+            raise
+        raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def unfinished_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new folder beside `path`, for what is to be moved from there when it is complete; the rest is removed at the end.
+
+    As with atomic_path, what killed processes left is removed, and CaffeError raised where the folder cannot be made.
+    """
+    target = Path(os.path.abspath(path))
+    _clear(target.parent)
+    with _named(path, target.parent):
+        handle, folder = _locked(target.parent, target, is_folder=True)
+    try:
+        yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
 
 
-def remove_unfinished(prefix: str) -> None:
-    """Remove the temporary files of targets `prefix`* that processes left behind which were killed while they wrote.
+def _locked(folder: Path, target: Path, is_folder: bool = False) -> tuple[int, Path]:
+    """A new unfinished file or folder, open and locked."""
+    prefix = f".{target.stem}.{_MARK}"
+    while True:
+        if is_folder:
+            name = tempfile.mkdtemp(prefix=prefix, suffix=target.suffix, dir=folder)
+            try:
+                handle = os.open(name, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+        else:
+            handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=folder)
+        # Shared, so that HDF5 does not mind when it opens the target. Some file systems know no locks; what is left on them stays.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        # As long as it had no lock, somebody may have taken it for what a killed process left.
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)
 
-    Files that a living process writes are locked and stay, and so does all that cannot be locked or removed.
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove from a folder the unfinished files and folders of processes that were killed while they wrote.
+
+    What a living process writes is locked and stays, and so does all that cannot be locked or removed.
     """
-    folder, start = os.path.split(prefix)
-    with suppress(OSError), os.scandir(folder or ".") as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(f".{start}") and _UNFINISHED.search(entry.name):
+            if entry.name.startswith(".") and _UNFINISHED.search(entry.name):
                 _remove_unlocked(entry.path)
 
 
+_clear = cache(remove_unfinished)  # once in a process
+
+
 def _remove_unlocked(path: str) -> None:
-    with suppress(OSError), open(path, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+        finally:
+            os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -106,16 +166,28 @@ def _sync_folder(folder: Path) -> None:
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a whole file, at once or not at all. Raises CaffeError if it cannot be written."""
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise FileError(f"{os.fspath(path)}: cannot be written: {error.strerror}") from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
     """Write a whole text file (UTF-8), at once or not at all. Raises CaffeError if it cannot be written."""
     write_bytes(path, content.encode())
+
+
+def refuse_to_overwrite(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise CaffeError for the first path to be written that is a file which is to be read, under whatever name."""
+    inputs = {_identity(path) for path in read if path.is_file()}
+    for path in written:
+        if path.is_file() and _identity(path) in inputs:
+            raise FileError(
+                f"{str(path)!r} would be overwritten, which is to be read: give another name or folder for the result"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

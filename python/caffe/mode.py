@@ -89,6 +89,11 @@ def device() -> torch.device:
     return _device
 
 
+def uses_gpu() -> bool:
+    """Whether layers compute on a CUDA device."""
+    return _device is not None and _device.type == "cuda"
+
+
 def check_precision(name: str) -> None:
     """Raises CaffeError unless it is one of PRECISIONS."""
     if name not in PRECISIONS:

@@ -319,7 +319,22 @@ class Parameters:
         message = getattr(caffe_pb2, f"{name}Parameter", None)
         if message is None:
             raise AttributeError(f"the schema has no message {name}Parameter")
-        return message
+        return _Values(message)
+
+
+class _Values:
+    """The enum values of a message."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(self._message, name)
+        except AttributeError:
+            kinds = self._message.DESCRIPTOR.enum_types
+            known = "; ".join(f"{kind.name}: {', '.join(kind.values_by_name)}" for kind in kinds) or "it has none"
+            raise AttributeError(f"{self._message.__name__} has no value {name!r} ({known})") from None
 
 
 layers = Layers()

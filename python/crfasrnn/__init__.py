@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pkgutil import iter_modules
@@ -26,9 +27,24 @@ def __getattr__(name: str) -> Any:
         return getattr(segmenter, name)
     if name == "__version__":
         return metadata.version(__name__)
+    if name == "_core" and find_spec(f"{__name__}._core") is None:
+        raise _not_built()
     if not name.isidentifier() or name.startswith("_") or find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")
+
+
+def _not_built() -> ImportError:
+    """What is wrong where the compiled core is missing; a CaffeError, too, so that commands say it in one sentence."""
+    from caffe.errors import CaffeError
+
+    class NotBuiltError(CaffeError, ImportError):
+        pass
+
+    return NotBuiltError(
+        f"crfasrnn has no compiled core for this Python ({sys.executable}): {__path__[0]!r} is a source tree that was not built; "
+        "run `make setup` in the checkout and use its .venv/bin/python, or `pip install .` there"
+    )
 
 
 def __dir__() -> list[str]:

@@ -44,12 +44,19 @@ VOC_CLASSES = (
 VOC_ANIMALS = (0, 8, 10, 12, 13, 15, 17)
 
 
+Colour = tuple[int, int, int]  # RGB, 0 to 255
+
+
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a model in the order of its channels: names, and VOC's numbers, which give the colours."""
+    """The classes of a model in the order of its channels: names, and VOC's numbers, which give the colours.
+
+    colours: of the classes in order, for those that have one of their own; None and what is missing are VOC's.
+    """
 
     names: tuple[str, ...]
     voc_ids: tuple[int, ...]
+    colours: tuple[Colour | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,15 +70,36 @@ class Classes:
 
 
 def read_classes(path: Path) -> Classes:
-    """Read a classes.txt: one line `<VOC number> <name>` per channel, in order. Raises CaffeError for any other line."""
-    names, ids = [], []
-    for number, line in enumerate(_read(path).splitlines(), 1):
-        voc_id, _, name = line.strip().partition(" ")
-        if not (voc_id.isdecimal() and len(voc_id) < 9 and int(voc_id) < VOID and name.strip()):
-            raise FileError(f"{path}:{number}: expected '<number below {VOID}> <class name>', found {line[:200]!r}")
-        ids.append(int(voc_id))
-        names.append(name.strip())
-    return Classes(tuple(names), tuple(ids))
+    """Read the names of classes, one a line in the order of their labels: `<name>`, or as classes.txt has them `<number> <name>`.
+
+    The first line says which of both all lines are. The number, below 255, is that of a VOC class, whose colour it gives; without
+    numbers it is VOC's where all names are VOC's, else the line's from 0. Empty lines at the end do not count.
+    Raises CaffeError, naming the line, for any other one, and for a file that is no UTF-8 text or names no class.
+    """
+    lines = [line.strip() for line in _read(path).rstrip().split("\n")]
+    if not 1 <= len(lines) <= VOID or lines == [""]:
+        raise FileError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; found {len([*filter(None, lines)])}")
+    numbered = _number_and_name(lines[0]) is not None
+    found: list[tuple[int, str]] = []
+    for place, line in enumerate(lines, 1):
+        entry = _number_and_name(line) if numbered else (place - 1, line)
+        if entry is None or not line:
+            expected = f"'<number below {VOID}> <class name>', as in line 1" if numbered else "the name of a class"
+            raise FileError(f"{path}:{place}: expected {expected}, found {line[:200]!r}")
+        found.append(entry)
+    names = tuple(name for _, name in found)
+    return Classes(names, tuple(number for number, _ in found) if numbered else numbers_of(names))
+
+
+def _number_and_name(line: str) -> tuple[int, str] | None:
+    number, *name = line.split(None, 1) or [""]
+    return (int(number), name[0]) if name and number.isdecimal() and len(number) < 9 and int(number) < VOID else None
+
+
+def numbers_of(names: Sequence[str]) -> tuple[int, ...]:
+    """VOC's numbers if all names are VOC's, else 0, 1, ..."""
+    voc = all(name in VOC_CLASSES for name in names)
+    return tuple(VOC_CLASSES.index(name) if voc else label for label, name in enumerate(names))
 
 
 def _read(path: Path) -> str:
@@ -80,19 +108,12 @@ def _read(path: Path) -> str:
     except OSError as problem:
         raise FileError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
-        raise FileError(f"{str(path)!r} is not UTF-8 text: {problem}") from problem
+        raise FileError(f"{str(path)!r} is not UTF-8 text: {problem.reason}") from problem
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:
-    """Write a classes.txt; the number before a name is VOC's if all names are VOC's, else the channel's."""
-    voc = all(name in VOC_CLASSES for name in names)
-    lines = [f"{VOC_CLASSES.index(name) if voc else index} {name}\n" for index, name in enumerate(names)]
-    write_text(path, "".join(lines))
-
-
-def numbered_classes(count: int) -> Classes:
-    """What weights of unknown origin are taken to start a training from: VOC's classes if there are 21, else unnamed_classes."""
-    return Classes(VOC_CLASSES, tuple(range(count))) if count == len(VOC_CLASSES) else unnamed_classes(count)
+    """Write a classes.txt; the number before a name is numbers_of's."""
+    write_text(path, "".join(f"{number} {name}\n" for number, name in zip(numbers_of(names), names)))
 
 
 def unnamed_classes(count: int) -> Classes:

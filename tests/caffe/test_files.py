@@ -1,17 +1,31 @@
-"""What atomic_path does where the target is no regular file."""
+"""Files appear whole or not at all, whatever their target is, and errors say whose fault it is."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.disk import files_end_at
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import atomic_path, file_name, make_folder, write_bytes
+from caffe.files import atomic_path, file_name, make_folder, remove_unfinished, write_bytes
+from caffe.inputs.arrays import write_npy
 from caffe.inputs.reading import open_regular
+from caffe.proto.model_file import write_blob_proto, write_model_hdf5
+from crfasrnn.classes import Classes
+from crfasrnn.evaluation.bootstrap import ImageConfusions
+from crfasrnn.evaluation.scores import Scores, write_json
+from crfasrnn.evaluation.voc_archive import voc_archive
+from crfasrnn.figures.scores import draw_rows
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import write_image
+from crfasrnn.postprocessing.probabilities import write_probabilities
 
 
 def write(path: Path, content: bytes) -> None:
@@ -72,6 +86,73 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         stop()
     assert target.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "labels.png": lambda path: write_labels(path, NOISE),
+    "picture.png": lambda path: write_image(path, NOISE),
+    "scores.npy": lambda path: write_npy(path, NOISE),
+    "p.npy": lambda path: write_probabilities(path, NOISE[None] / 255),
+    "scores.npz": lambda path: ImageConfusions(("a",), ("b",) * 60, NOISE[None]).save(path),
+    "scores.json": lambda path: write_json(path, Scores(Classes(("x",) * 60, (0,) * 60), NOISE, 1)),
+    "mean.binaryproto": lambda path: write_blob_proto(path, NOISE),
+    "weights.caffemodel.h5": lambda path: write_model_hdf5(path, ["a"], [[NOISE]]),
+    "figure.png": lambda path: draw_rows(path, {"a": [0.5]}),
+    "archive.tgz": lambda path: archived(path),
+}
+
+
+def archived(path: Path) -> None:
+    with voc_archive(path, range(256)) as add:
+        add("a", NOISE)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_given_as_the_reason(tmp_path: Path, name: str) -> None:
+    with files_end_at(1000), pytest.raises(CaffeError, match=rf"^\S+{name}: cannot be written: .*File too large"):
+        WRITERS[name](tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CaffeError, match=rf"none/{name}: cannot be written: .*No such file or directory"):
+        WRITERS[name](tmp_path / "none" / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(CaffeError, match=rf"{name}: cannot be written: .*Is a directory"):
+        WRITERS[name](tmp_path / name)
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+def test_what_a_killed_process_left_is_removed_with_the_first_file(tmp_path: Path) -> None:
+    left, other = tmp_path / ".training.unfinished-ab12cd_9.png", tmp_path / ".training.unfinished.png"
+    living = tmp_path / ".labels.unfinished-ab12cd_9.png"
+    for path in (left, other, living):
+        path.touch()
+    with living.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write(tmp_path / "new.txt", b"content")
+    assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "new.txt"])
+
+
+def test_what_is_being_written_is_never_removed(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def remove() -> None:
+        while not done.is_set():
+            remove_unfinished(tmp_path)
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    try:
+        for number in range(200):
+            write(tmp_path / f"{number}.txt", b"content")
+    finally:
+        done.set()
+        thread.join()
+    assert len(list(tmp_path.iterdir())) == 200
+
+
+def test_an_error_about_another_file_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "target"):
+        (tmp_path / "source").read_bytes()
 
 
 def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:

@@ -16,6 +16,18 @@ from caffe.net_spec import params as P
 from caffe.proto import caffe_pb2
 
 
+def test_an_enum_value_that_there_is_not_names_those_that_there_are() -> None:
+    assert (P.Pooling.AVE, P.LRN.WITHIN_CHANNEL) == (1, 1)
+    with pytest.raises(
+        AttributeError, match=r"^PoolingParameter has no value 'MAXX' \(PoolMethod: MAX, AVE, STOCHASTIC; "
+    ):
+        _ = P.Pooling.MAXX
+    with pytest.raises(AttributeError, match=r"^DropoutParameter has no value 'X' \(it has none\)"):
+        _ = P.Dropout.X
+    with pytest.raises(AttributeError, match="the schema has no message PolingParameter"):
+        _ = P.Poling.MAX
+
+
 def parsed(text: str) -> caffe_pb2.NetParameter:
     """The message that a prototxt stands for."""
     return text_format.Parse(text, caffe_pb2.NetParameter())

@@ -17,7 +17,6 @@ from crfasrnn.classes import (
     VOC_CLASSES,
     VOID,
     Classes,
-    numbered_classes,
     read_classes,
     unnamed_classes,
     write_classes,
@@ -68,10 +67,42 @@ def test_other_lines_are_refused_with_their_place(tmp_path: Path, line: str) -> 
         read_classes(tmp_path / "classes.txt")
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"ground\ntree trunk\nsky\n", Classes(("ground", "tree trunk", "sky"), (0, 1, 2))),
+        (b"background\ntv/monitor\ncat", Classes(("background", "tv/monitor", "cat"), (0, 20, 8))),
+        (b"sky\n2 wheeler\n\n\n", Classes(("sky", "2 wheeler"), (0, 1))),
+        (b"0 sky\n1\ttwo wheeler\n", Classes(("sky", "two wheeler"), (0, 1))),
+        ("\ufeffHimmel\r\nBäume\r\n".encode(), Classes(("Himmel", "Bäume"), (0, 1))),
+        ("\ufeff0 Himmel\r\n8 Bäume\r\n".encode(), Classes(("Himmel", "Bäume"), (0, 8))),
+    ],
+)
+def test_names_come_with_numbers_or_without(tmp_path: Path, content: bytes, expected: Classes) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    assert read_classes(tmp_path / "names.txt") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"must name 1 to 255 classes, one a line; found 0"),
+        (b"x\n" * 256, r"must name 1 to 255 classes, one a line; found 256"),
+        (b"sky\n\ntree\n", r"names\.txt:2: expected the name of a class, found ''"),
+        ("sky\ntree\n".encode("utf-16"), "is not UTF-8 text: it is UTF-16, save it as UTF-8"),
+        ("sky\ntree\n".encode("utf-16-le"), "is not UTF-8 text: it is UTF-16, save it as UTF-8"),
+        ("Bäume\n".encode("latin-1"), "is not UTF-8 text: invalid continuation byte"),
+    ],
+)
+def test_files_that_name_no_classes(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    with pytest.raises(CaffeError, match=message):
+        read_classes(tmp_path / "names.txt")
+
+
 def test_classes_without_names_are_numbered() -> None:
-    assert unnamed_classes(2) == numbered_classes(2) == Classes(("class 0", "class 1"), (0, 1))
+    assert unnamed_classes(2) == Classes(("class 0", "class 1"), (0, 1))
     assert unnamed_classes(21).names[8] == "class 8"
-    assert numbered_classes(21) == Classes(VOC_CLASSES, tuple(range(21)))
 
 
 def test_they_can_be_asked_for_without_torch_and_numpy() -> None:

@@ -17,7 +17,7 @@ namespace cuda {
 constexpr int kInFlight = 4;
 
 // Splat: per piece the sum of weight * (scale ? scale[point] : 1) * in[point], in null standing for ones.
-// The sum of a vertex's only piece goes to out[vertex], others to part[piece].
+// The sum of a vertex's only piece goes to out[vertex], others to part[piece.part].
 template <typename T, int W>
 struct Splat {
   Pieces<T> pieces;
@@ -30,8 +30,8 @@ struct Splat {
   CRFRNN_DEVICE std::int64_t size() const { return *pieces.count; }
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
     const Piece piece = pieces.piece[item];
-    Chunk<T, W>* to =
-        piece.whole ? out + static_cast<std::int64_t>(piece.vertex) * groups : part + item * groups;
+    Chunk<T, W>* to = piece.part == kWhole ? out + static_cast<std::int64_t>(piece.vertex) * groups
+                                           : part + static_cast<std::int64_t>(piece.part) * groups;
     const std::int32_t begin = piece.begin, end = piece.end;
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       Chunk<T, W> sum = filled<T, W>(T(0));

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -15,6 +15,7 @@ from caffe.data import leveldb
 from caffe.data.leveldb import LevelDatabase
 from caffe.data.lmdb_file import LmdbDatabase
 from caffe.errors import CaffeError, FileError
+from caffe.files import unfinished_folder
 
 Database = LmdbDatabase | LevelDatabase
 
@@ -82,6 +83,7 @@ class Cursor:
 
 
 _BATCH = 1000
+_LEAST_ROOM = 1 << 20  # bytes
 
 
 @contextmanager
@@ -95,23 +97,24 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
     name = os.fspath(path).rstrip(os.sep) or os.fspath(path)
     if os.path.lexists(name):
         raise FileError(f"cannot create database '{name}': it exists already. Remove it first.")
-    try:
-        folder = tempfile.mkdtemp(prefix=f".{os.path.basename(name)}.", dir=os.path.dirname(name) or ".")
-    except OSError as error:
-        raise FileError(f"cannot create database '{name}': {error.strerror}") from error
-    try:
-        with leveldb.writing(folder) if backend == "leveldb" else _writing_lmdb(folder) as put:
-            yield put
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(folder, 0o777 & ~mask)
-        _rename(folder, name)
-    except CaffeError:
-        raise
-    except (lmdb.Error, OSError) as error:
-        raise FileError(f"cannot write database '{name}': {error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with unfinished_folder(name) as folder:
+        try:
+            with leveldb.writing(str(folder)) if backend == "leveldb" else _writing_lmdb(str(folder)) as put:
+                yield put
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(folder, 0o777 & ~mask)
+            _rename(str(folder), name)
+        except CaffeError:
+            raise
+        except (lmdb.Error, OSError) as error:
+            raise FileError(f"cannot write database '{name}': {_reason(folder, error)}") from error
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    """What is wrong; where there is no room for a whole page, the system writes a part, which LMDB calls an input/output error."""
+    left = os.statvfs(folder)
+    return os.strerror(errno.ENOSPC) if left.f_bavail * left.f_frsize < _LEAST_ROOM else str(error)
 
 
 def _rename(folder: str, name: str) -> None:

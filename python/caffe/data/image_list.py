@@ -30,7 +30,7 @@ def read_list(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
     except OSError as error:
         raise FileError(f"cannot read the image list '{source}': {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise FileError(f"the image list '{source}' is not UTF-8 text") from error
+        raise FileError(f"the image list '{source}' is not UTF-8 text: {error.reason}") from error
     if not rows:
         raise FileError(f"the image list '{source}' is empty.")
     return [_entry(row, f"{source}, line {number}") for number, row in rows]

@@ -9,11 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import IO
 
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
+from caffe.files import atomic_path
 from caffe.inputs.limits import unpacked
 from caffe.inputs.reading import open_regular
 
@@ -40,6 +42,13 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
     """The array in a .npy file. Raises CaffeError if there is none, naming the file."""
     with _explained(path), open_regular(path) as file:
         return _array(file, os.fstat(file.fileno()).st_size)
+
+
+def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write an array as a .npy file, at once or not at all. Raises CaffeError if it cannot be written."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        # Into a file that it knows as one NumPy writes past Python, and then cannot tell why the disk refuses.
+        np.save(SimpleNamespace(write=file.write), array)
 
 
 def read_npz(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:

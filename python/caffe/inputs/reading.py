@@ -33,9 +33,15 @@ def read_text(path: str | os.PathLike[str], most: int) -> str:
     Raises OSError as read_bytes does, and UnicodeDecodeError, which names UTF-16 if it is that.
     """
     content = read_bytes(path, most)
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if is_utf16(content):
         raise UnicodeDecodeError("utf-8", content[:2], 0, 2, "it is UTF-16, save it as UTF-8")
     return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_utf16(content: bytes) -> bool:
+    """Whether a text begins as UTF-16 does, with its mark or two letters of ASCII."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return marked or (b"\0\0" in (content[:4:2], content[1:4:2]) and content[:4].count(0) == 2)
 
 
 def _opened_regular(path: str, flags: int) -> int:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -50,7 +49,9 @@ class HDF5Data(Layer):
         except OSError as error:
             raise layer_error(self, f"cannot read the source '{param.source}': {error.strerror}", FileError) from error
         except UnicodeDecodeError as error:
-            raise layer_error(self, f"the source '{param.source}' is not UTF-8 text.", FileError) from error
+            raise layer_error(
+                self, f"the source '{param.source}' is not UTF-8 text: {error.reason}.", FileError
+            ) from error
         if not self.files:
             raise layer_error(self, f"the source '{param.source}' names no HDF5 file; write one per line.", FileError)
         self.names = list(self.layer_param.top)
@@ -159,7 +160,7 @@ class HDF5Output(Layer):
         if not self.path:
             raise layer_error(self, "hdf5_output_param needs a file_name.")
         try:
-            with h5py.File(self.path, "w"):
+            with hdf5_file.written(self.path):
                 pass
         except OSError as error:
             raise layer_error(self, f"Failed to open HDF5 file '{self.path}': {error}", FileError) from error
@@ -168,7 +169,15 @@ class HDF5Output(Layer):
         rows = [blob.shape[0] if blob.shape else 0 for blob in bottom]
         if rows[0] != rows[1]:
             raise layer_error(self, f"data and labels need as many rows, not {rows[0]} and {rows[1]}.")
-        with h5py.File(self.path, "a") as file:
+        try:
+            self._append(bottom)
+        except FileError:
+            raise
+        except OSError as error:
+            raise layer_error(self, f"'{self.path}' cannot be written: {error.strerror or error}", FileError) from error
+
+    def _append(self, bottom: Sequence[Blob]) -> None:
+        with hdf5_file.written(self.path, "r+") as file:
             for name, blob in zip(("data", "label"), bottom):
                 values = blob.tensor.cpu().numpy()
                 if name not in file:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 
 from caffe.errors import CaffeError
 from caffe.layers.base import Layer
 from caffe.layers.registry import register_layer
 from caffe.proto import caffe_pb2
+
+
+def _told(error: Exception) -> str:
+    """What is wrong in somebody's module, and at which line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (frame.filename, frame.lineno)
+    return f"since it raises {type(error).__name__} at {file}:{line}: {getattr(error, 'msg', None) or error}"
 
 
 @register_layer("Python")
@@ -38,9 +46,11 @@ def python_layer_class(layer_param: caffe_pb2.LayerParameter) -> type[Layer]:
     try:
         module = importlib.import_module(param.module)
     except Exception as error:
-        raise CaffeError(
-            f"{where}: cannot import module '{param.module}': {error}. Put its folder on PYTHONPATH, or start in that folder."
-        ) from error
+        if isinstance(error, ModuleNotFoundError) and f"{param.module}.".startswith(f"{error.name}."):
+            raise CaffeError(
+                f"{where}: cannot import module '{param.module}': {error}. Put its folder on PYTHONPATH, or start in that folder."
+            ) from error
+        raise CaffeError(f"{where}: module '{param.module}' cannot be imported, {_told(error)}") from error
     found = getattr(module, param.layer, None)
     if found is None:
         raise CaffeError(f"{where}: module '{param.module}' ({module.__file__}) has no class '{param.layer}'.")

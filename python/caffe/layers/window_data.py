@@ -122,7 +122,9 @@ class WindowData(ImageBatches):
         except OSError as error:
             raise layer_error(self, f"cannot read the window file '{source}': {error.strerror}", FileError) from error
         except UnicodeDecodeError as error:
-            raise layer_error(self, f"the window file '{source}' is no UTF-8 text.", FileError) from error
+            raise layer_error(
+                self, f"the window file '{source}' is not UTF-8 text: {error.reason}.", FileError
+            ) from error
         line = 0
         try:
             for line, text in words:

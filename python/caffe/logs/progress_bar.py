@@ -53,5 +53,17 @@ def progress_bar(total: int, done: int = 0, hidden: bool = False) -> Iterator[Ca
         if bar.disable:
             yield lambda done: None
             return
-        with logging_redirect_tqdm([logger]):
+        with log_above_bars():
             yield lambda done: bar.update(done - bar.n)
+
+
+@contextmanager
+def log_above_bars() -> Iterator[None]:
+    """Let the lines of the log that a terminal gets, and no others, appear above its bars."""
+    before = {handler: handler.level for handler in logger.handlers}
+    with logging_redirect_tqdm([logger]):
+        replaced = [level for handler, level in before.items() if handler not in logger.handlers]
+        for handler in logger.handlers:
+            if handler not in before:
+                handler.setLevel(min(replaced, default=handler.level))
+        yield

@@ -92,6 +92,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         with atomic_path(path) as temporary:
             yield temporary
+    except FileError:
+        raise
     except CaffeError as error:
         raise error.retold(f"{os.fspath(path)}: {error}") from error
     except (OSError, ValueError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,40 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError) as error:
         raise FileError(f"{name}: damaged HDF5 file, or not the kind of file that is needed: {error}") from error
+
+
+class _Disk(io.FileIO):
+    """A file that never tells HDF5 that the disk refuses more, at which its library dies, but remembers it."""
+
+    refusal: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        view, written = memoryview(content).cast("B"), 0
+        try:
+            while written < len(view):
+                written += super().write(view[written:]) or 0
+        except OSError as error:
+            self.refusal = self.refusal or error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.refusal = self.refusal or error
+            return size or 0
+
+
+@contextmanager
+def written(path: str | os.PathLike[str], mode: str = "w") -> Iterator[h5py.File]:
+    """The file, new ("w") or to be added to ("r+"). Raises OSError, with the system's reason, if it cannot be written."""
+    with _Disk(path, "w+" if mode == "w" else mode) as disk:
+        try:
+            with h5py.File(disk, mode) as file:
+                yield file
+        finally:
+            if disk.refusal is not None:
+                raise disk.refusal
 
 
 def read_layers(file: h5py.File, path: str) -> list[tuple[str, list[np.ndarray]]]:

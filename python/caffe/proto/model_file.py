@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -89,7 +88,7 @@ def write_model_hdf5(
     """
     if len(blobs) != len(layer_names):
         raise CaffeError(f"{os.fspath(path)}: {len(layer_names)} layers, but parameters for {len(blobs)}")
-    with writing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+    with writing(path) as temporary, hdf5_file.written(temporary) as file:
         for name, arrays in (("data", blobs), ("diff", diffs)):
             if arrays is not None:
                 hdf5_file.write_layers(file.create_group(name), layer_names, arrays, dtype, gzip)

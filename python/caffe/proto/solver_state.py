@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-import h5py
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
@@ -108,7 +107,7 @@ def _read(path: str | os.PathLike[str]) -> SolverState:
 def write_solver_state(path: str | os.PathLike[str], state: SolverState) -> None:
     """Write a .solverstate, or HDF5 if the name ends in ".h5". Written at once or not at all; raises CaffeError."""
     if os.fspath(path).endswith(".h5"):
-        with writing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+        with writing(path) as temporary, hdf5_file.written(temporary) as file:
             file.create_dataset("iter", data=np.array([state.iter], np.int32))
             file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
             # HDF5's C interface wants room for the closing zero.

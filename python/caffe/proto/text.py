@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_TEXT
-from caffe.inputs.reading import open_regular
+from caffe.inputs.reading import is_utf16, open_regular
 from caffe.proto import blocks, caffe_pb2, layer_messages, upgrade
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -142,6 +142,8 @@ def _read_text(path: str | os.PathLike[str]) -> str:
         with open_regular(path) as file:
             head = file.read(4096)
             # Seen before the rest is read: a model file given by mistake has hundreds of megabytes.
+            if is_utf16(head):
+                raise PrototxtError(f"{name}: is not UTF-8 text: it is UTF-16, save it as UTF-8")
             if b"\0" in head:
                 raise PrototxtError(f"{name}: is a binary file (a caffemodel?), a prototxt file is needed")
             content = head + file.read(MAX_TEXT)

@@ -15,7 +15,6 @@ from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.fastpath.chain import FrozenChain
-from caffe.files import remove_unfinished
 from caffe.inputs.arguments import instance, integer
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
@@ -336,7 +335,7 @@ class Solver:
         """Write the weights and then the solver state; returns the two paths.
 
         Each file appears whole or not at all, so the newest solver state always has its weights beside it; what killed processes
-        left unfinished under this prefix is removed. It also records where the data were (caffe.solver.resume). Where several
+        left unfinished beside them is removed. It also records where the data were (caffe.solver.resume). Where several
         processes train, all of them must call this; process 0 writes.
         """
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
@@ -346,7 +345,6 @@ class Solver:
         record = resume.record([self.net, *self.test_nets], self._losses)
         if parallel.rank():
             return model, state
-        remove_unfinished(f"{self.param.snapshot_prefix}_iter_")
         logger.info("Snapshotting to %s %s", kind, model)
         save = self.net.save_hdf5 if hdf5 else self.net.save
         save(model, diff=self.param.snapshot_diff)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ import caffe
 from caffe import mode
 from caffe.data.mean import read_mean as read_binaryproto
 from caffe.errors import CaffeError, FileError
-from caffe.files import write_bytes
-from caffe.inputs.arrays import read_npy
+from caffe.inputs.arrays import read_npy, write_npy
 from caffe.io import load_image
 from caffe.tools.flags import run_tool
 
@@ -127,9 +125,7 @@ def read_array(path: str) -> np.ndarray:
 
 def save_array(path: str, array: np.ndarray) -> None:
     """Write an .npy file, at once or not at all; ".npy" is appended to names without it, as numpy does."""
-    buffer = BytesIO()
-    np.save(buffer, array)
-    write_bytes(path if path.endswith(".npy") else path + ".npy", buffer.getvalue())
+    write_npy(path if path.endswith(".npy") else path + ".npy", array)
 
 
 def _read_images(source: str, ext: str) -> list[np.ndarray]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-import h5py
 import numpy as np
 
 import caffe
 from caffe.errors import CaffeError, FileError
-from caffe.files import atomic_path, write_text
+from caffe.files import write_text
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_text
+from caffe.proto.binary_file import writing
+from caffe.proto.hdf5_file import written
 from caffe.tools.classify import choose_mode, needs_model, read_mean, whole_numbers
 from caffe.tools.flags import run_tool
 
@@ -126,13 +127,10 @@ def _write_csv(path: str, detections: list[dict[str, Any]]) -> None:
 
 
 def _write_hdf5(path: str, detections: list[dict[str, Any]]) -> None:
-    try:
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
-            file["filename"] = [found["filename"] for found in detections]
-            file["window"] = np.stack([found["window"] for found in detections])
-            file["prediction"] = np.stack([found["prediction"].ravel() for found in detections])
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error}") from error
+    with writing(path) as temporary, written(temporary) as file:
+        file["filename"] = [found["filename"] for found in detections]
+        file["window"] = np.stack([found["window"] for found in detections])
+        file["prediction"] = np.stack([found["prediction"].ravel() for found in detections])
 
 
 if __name__ == "__main__":

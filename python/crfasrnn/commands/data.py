@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
+from crfasrnn.classes import write_classes
 from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
@@ -20,31 +22,52 @@ def add_arguments(parser: options.Parser) -> None:
     kinds = parser.add_subparsers(required=True, metavar="KIND", parser_class=options.Parser)
 
     sources = kinds.add_parser(
-        "sources", help="where public data sets and VGG-16 are, and how to check them; downloads nothing"
+        "sources",
+        help="where public data sets and VGG-16 are, and how to check them; downloads nothing",
+        epilog="example: crfasrnn data sources",
     )
     sources.set_defaults(run=_sources)
 
-    listing = kinds.add_parser("list", help="print the names of a data set's images, e.g. of the paper's sets")
+    listing = kinds.add_parser(
+        "list",
+        help="print the names of a data set's images, e.g. of the paper's sets",
+        epilog="example: crfasrnn data list --voc VOCdevkit/VOC2012 --sbd benchmark_RELEASE/dataset --list val",
+    )
     dataset_options.add_dataset(listing)
     listing.set_defaults(run=_list)
 
-    split = kinds.add_parser("split", help="draw train.txt and val.txt from a data set's images, for --list")
+    split = kinds.add_parser(
+        "split",
+        help="draw train.txt and val.txt from a data set's images, for --list; with --names, classes.txt for both",
+        epilog="example: crfasrnn data split --images photos --masks masks --output own",
+    )
     dataset_options.add_dataset(split)
     split.add_argument("--output", type=Path, required=True, help="folder for the two lists")
-    split.add_argument("--share", type=options.number, default=0.2, help="of the images that go to val.txt (0.2)")
+    split.add_argument("--share", type=options.fraction, default=0.2, help="of the images that go to val.txt (0.2)")
     split.add_argument("--seed", type=options.seed, default=1, help="of the draw (1)")
     split.set_defaults(run=_split)
 
-    check = kinds.add_parser("check", help="read a whole data set: every problem, and the counts of each class")
+    check = kinds.add_parser(
+        "check",
+        help="read a whole data set: every problem, and the counts of each class",
+        epilog="example: crfasrnn data check --images photos --masks masks --names names.txt --void 11",
+    )
     dataset_options.add_dataset(check)
     check.set_defaults(run=_check)
 
-    databases = kinds.add_parser("lmdb", help="make image_lmdb and label_lmdb for Caffe's Data layer")
+    databases = kinds.add_parser(
+        "lmdb",
+        help="make image_lmdb and label_lmdb for Caffe's Data layer",
+        epilog="example: crfasrnn data lmdb --images photos --masks masks --list own/train.txt --size 384 --output own/train",
+    )
     dataset_options.add_dataset(databases)
     databases.add_argument("--output", type=Path, required=True, help="folder that will hold the two databases")
-    sizes = databases.add_mutually_exclusive_group()
-    sizes.add_argument("--max-side", type=options.pixels, help="reduce larger images to this largest side")
-    sizes.add_argument("--scales", type=options.sizes, help="several such sides, e.g. 256,384: one entry for each")
+    databases.add_argument(
+        "--size",
+        type=options.native_or_sizes,
+        default=[None],
+        help="largest side in pixels to which larger images are reduced; several, e.g. 256,384: one entry for each (native)",
+    )
     databases.add_argument("--mirror", action="store_true", help="add every image mirrored left to right, too")
     databases.add_argument("--seed", type=options.seed, default=1, help="of the order of the entries (1)")
     databases.set_defaults(run=_lmdb)
@@ -66,12 +89,15 @@ def _list(arguments: argparse.Namespace) -> int:
 def _split(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.folder import split
 
-    names = [example.name for example in dataset_options.dataset_of(arguments)]
+    dataset = dataset_options.dataset_of(arguments)
+    names = [example.name for example in dataset]
     parts = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
     make_folder(arguments.output)
     for file, part in parts.items():
         write_text(arguments.output / file, "".join(f"{name}\n" for name in part))
         print(f"{arguments.output / file}: {len(part)} images")
+    if arguments.names is not None:
+        write_classes(arguments.output / "classes.txt", dataset.names)
     return 0
 
 
@@ -79,20 +105,21 @@ def _check(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import check
 
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments)
+    if not len(dataset):
+        raise CaffeError(f"{dataset.title} is empty")
     counts, problems = check(dataset)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     _print_counts(counts, dataset)
     print(f"{len(dataset)} images, {len(problems)} problems")
-    return 1 if problems or not len(dataset) else 0
+    return 1 if problems else 0
 
 
 def _lmdb(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.databases import IMAGES, LABELS, variants, write_databases
 
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
-    sides = arguments.scales or [arguments.max_side]
-    entries = variants(dataset, sides, arguments.mirror, arguments.seed)
+    entries = variants(dataset, arguments.size, arguments.mirror, arguments.seed)
     _print_counts(write_databases(arguments.output, entries, dataset.names), dataset)
     print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / IMAGES} and {LABELS}")
     return 0

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 from crfasrnn.commands import options
 
@@ -15,8 +14,11 @@ if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """The options that name a data set and what becomes of its labels."""
+def add_dataset(parser: argparse.ArgumentParser, default_list: str | None = None) -> None:
+    """The options that name a data set and what becomes of its labels.
+
+    default_list: taken if --list is not given, but with --images, whose photographs are then all meant.
+    """
     source = parser.add_argument_group("data set, one of")
     source.add_argument(
         "--voc", type=Path, metavar="VOC2012", help="PASCAL VOC: a development kit's folder of one year"
@@ -35,14 +37,25 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail = parser.add_argument_group("which part of it, and its labels")
     detail.add_argument("--masks", metavar="DIR", help="index or palette PNGs x.png (with --voc: SegmentationClass)")
     detail.add_argument(
-        "--list", action="append", help="name of a list of the data set, or with --masks a file; repeatable"
+        "--list",
+        action="append",
+        help="name of a list of the data set, or with --images and --masks a file of names (all there are); repeatable"
+        + (f" ({default_list})" if default_list else ""),
     )
-    detail.add_argument("--names", type=Path, metavar="FILE", help="with --masks: the name of every label, one a line")
+    detail.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="with --masks: names of the labels, one a line, or a classes.txt (numbers; other data sets have their own)",
+    )
     detail.add_argument(
         "--void", type=options.label, metavar="LABEL", help="with --masks: a label that counts nowhere, as 255 does"
     )
     detail.add_argument(
-        "--min-labelled", type=int, default=200, help="with --coco: fewest pixels of VOC's classes (200)"
+        "--min-labelled",
+        type=options.pixel_count,
+        default=200,
+        help="with --coco: fewest pixels of VOC's classes (200)",
     )
     detail.add_argument(
         "--reduce-zero-label", action="store_true", help="label 0 is void, 1 becomes 0, and so on (ADE20K)"
@@ -50,20 +63,23 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     detail.add_argument(
         "--classes",
         type=options.class_ids,
+        metavar="IDS",
         help="numbers of the classes meant, e.g. 0,8,12 or 0-10; they become 0, 1, ... (all)",
     )
     detail.add_argument(
         "--others", choices=("ignore", "background"), default="ignore", help="what other classes are (ignore: void)"
     )
     options.add_exif(detail)
+    parser.set_defaults(default_list=default_list)
 
 
-def dataset_of(arguments: argparse.Namespace, default_list: str | None = None) -> Dataset:
+def dataset_of(arguments: argparse.Namespace) -> Dataset:
     """The data set that the options of add_dataset name; its files are not looked at yet.
 
-    default_list: taken if --list is not given. Raises CaffeError if the options do not go together or a list is bad.
+    Raises options.UsageError if the options do not go together, and CaffeError if a list is bad.
     """
-    dataset = _source(arguments)(arguments, arguments.list or ([default_list] if default_list else []))
+    default = [arguments.default_list] if arguments.default_list and arguments.images is None else []
+    dataset = _source(arguments)(arguments, arguments.list or default)
     dataset = dataset.as_stored() if arguments.exif == "ignore" else dataset
     return dataset.without_zero() if arguments.reduce_zero_label else dataset
 
@@ -85,7 +101,7 @@ def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list
     }
     reader = readers.get(frozenset(given))
     if reader is None:
-        raise CaffeError(
+        raise options.UsageError(
             f"these do not go together: {', '.join('--' + name for name in sorted(given))}"
             if len(given) > 1
             else f"--{next(iter(given))} needs {'--images' if 'coco' in given else '--voc'}, too"
@@ -94,13 +110,13 @@ def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list
         )
     for option in ("void", "names"):
         if getattr(arguments, option) is not None and reader is not _folder:
-            raise CaffeError(f"--{option} is for --images with --masks: other data sets have their own")
+            raise options.UsageError(f"--{option} is for --images with --masks: other data sets have their own")
     return reader
 
 
 def _lists(lists: list[str], option: str) -> list[str]:
     if not lists:
-        raise CaffeError(f"--{option} needs --list NAME, e.g. --list train")
+        raise options.UsageError(f"--{option} needs --list NAME, e.g. --list train")
     return lists
 
 
@@ -120,7 +136,7 @@ def _voc_and_sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
     from crfasrnn.datasets import voc_and_sbd
 
     if len(lists) != 1:
-        raise CaffeError("--voc with --sbd needs one list: --list train or --list val")
+        raise options.UsageError("--voc with --sbd needs one list: --list train or --list val")
     return voc_and_sbd(arguments.voc, arguments.sbd, lists[0])
 
 
@@ -140,6 +156,6 @@ def _folder(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
     from crfasrnn.datasets import folder
 
     if arguments.masks is None:
-        raise CaffeError("--images needs --masks, the folder of the label maps (or --coco)")
+        raise options.UsageError("--images needs --masks, the folder of the label maps (or --coco)")
     void = VOID if arguments.void is None else arguments.void
     return folder(arguments.images, arguments.masks, lists, arguments.names, void)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
-from caffe.files import make_folder
+from caffe.files import make_folder, refuse_to_overwrite
 from crfasrnn.classes import Classes, unnamed_classes
 from crfasrnn.commands import dataset_options, options
 
@@ -24,7 +25,7 @@ def add_arguments(parser: options.Parser) -> None:
     """What `evaluate` takes."""
     parser.epilog = "example: crfasrnn evaluate --images photos --masks masks --names names.txt --predictions segmented"
     options.add_model(parser)
-    dataset_options.add_dataset(parser)
+    dataset_options.add_dataset(parser, default_list="val")
     result = parser.add_argument_group("what is scored, and how")
     result.add_argument(
         "--predictions", type=Path, metavar="DIR", help="label maps x.png to score instead of a model's"
@@ -39,6 +40,7 @@ def add_arguments(parser: options.Parser) -> None:
     result.add_argument(
         "--archive", type=Path, metavar="TGZ", help="write the labels as VOC's evaluation server wants them"
     )
+    options.add_colours(result)
     parser.set_defaults(run=_evaluate)
 
 
@@ -46,13 +48,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import exif_note
     from crfasrnn.evaluation.evaluate import evaluate
     from crfasrnn.evaluation.scores import report, unused_classes_note, write_json
+    from crfasrnn.pictures.colours import coloured
 
+    options.use_gpu(arguments)
     if arguments.archive is not None and arguments.voc is None:
-        raise CaffeError("--archive is for VOC's evaluation server: it needs --voc")
-    dataset = dataset_options.dataset_of(arguments, "val" if arguments.images is None else None)
+        raise options.UsageError("--archive is for VOC's evaluation server: it needs --voc")
+    dataset = dataset_options.dataset_of(arguments)
     if arguments.archive is None or any(example.label_path.is_file() for example in dataset):
         dataset.require_files()
+    if arguments.save_labels is not None:
+        _check_saved(arguments.save_labels, dataset, arguments.predictions)
     label, dataset, classes = _subject(arguments, dataset)
+    if arguments.colours is not None:
+        classes = coloured(classes, arguments.colours)
     with _keepers(arguments, classes) as keep:
         if not any(example.label_path.is_file() for example in dataset):
             for example in dataset:
@@ -72,22 +80,29 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_saved(folder: Path, dataset: Dataset, predictions: Path | None) -> None:
+    """Raise CaffeError if a label map to be saved would overwrite a photograph, the truth, or a prediction."""
+    saved = [folder / f"{example.name}.png" for example in dataset]
+    given = [] if predictions is None else [predictions / path.name for path in saved]
+    refuse_to_overwrite(saved, [*given, *(p for example in dataset for p in (example.image_path, example.label_path))])
+
+
 @contextmanager
 def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callable[[str, np.ndarray], None]]:
     """What takes each image's name and labels: it writes what --archive and --save-labels ask for."""
     from crfasrnn.evaluation.voc_archive import voc_archive
-    from crfasrnn.pictures.label_maps import label_palette, write_labels
+    from crfasrnn.pictures.label_maps import class_palette, write_labels
 
-    numbers, folder = arguments.classes or classes.voc_ids, arguments.save_labels
+    folder = arguments.save_labels
     if folder is not None:
         make_folder(folder)
-    with nullcontext() if arguments.archive is None else voc_archive(arguments.archive, numbers) as add:
+    with nullcontext() if arguments.archive is None else voc_archive(arguments.archive, classes.voc_ids) as add:
 
         def keep(name: str, labels: np.ndarray) -> None:
             if add is not None:
                 add(name, labels)
             if folder is not None:
-                write_labels(folder / f"{name}.png", labels, label_palette(numbers))
+                write_labels(folder / f"{name}.png", labels, class_palette(classes))
 
         yield keep
 
@@ -107,7 +122,7 @@ def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller,
             )
         chosen = for_model(chosen, classes)
         if chosen.names and classes == unnamed_classes(len(classes)):  # the model does not know their names
-            classes = Classes(chosen.names, tuple(arguments.classes or classes.voc_ids))
-        return model_labels(segmenter), chosen, classes
+            classes = replace(classes, names=chosen.names)
+        return model_labels(segmenter), chosen, replace(classes, voc_ids=tuple(arguments.classes or classes.voc_ids))
     classes = saved_classes(chosen, arguments.classes)
     return saved_labels(arguments.predictions, classes), chosen, classes

@@ -65,19 +65,31 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C."""
+    """Run one command; returns its exit status: 0, 1 after an error (one line on stderr), 130 after Ctrl-C.
+
+    A wrong command line ends the process with status 2.
+    """
     # A name of a file need not be text that the terminal can show.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     return ended(lambda: _run(argv), lambda sentence: print(f"error: {sentence}", file=sys.stderr))
 
 
+# As `caffe` spells them.
+_CAFFES = {"-help": "--help", "-version": "--version"}
+
+
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = command_line().parse_args(argv)
+    line = sys.argv[1:] if argv is None else argv
+    arguments = command_line().parse_args([_CAFFES.get(word, word) for word in line])
     init_log(min_level=1)  # warnings, above all: layers that got no weights
-    options.refuse_to_overwrite(arguments)
-    with mode.insisting_on_weights():
-        return int(arguments.run(arguments))
+    options.check_written(arguments)
+    try:
+        with mode.insisting_on_weights():
+            return int(arguments.run(arguments))
+    except options.UsageError as problem:
+        parser: options.Parser = arguments.parser
+        parser.error(str(problem))
 
 
 if __name__ == "__main__":

@@ -4,50 +4,117 @@ from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from pathlib import Path
 from typing import Any, NoReturn
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.files import refuse_to_overwrite
+from caffe.inputs.limits import MAX_ITERATIONS, MAX_PIXELS
 from crfasrnn.classes import VOID
 
-# Exit statuses of commands that can be gone on with: the time is spent; a signal asked to stop.
-OUT_OF_TIME, INTERRUPTED = 3, 130
+OUT_OF_TIME = 3  # exit status of a command that is gone on with when it is given again
+
+
+class UsageError(CaffeError):
+    """Options that do not go together, or one that lacks another: as wrong as an option that does not exist."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line by one line that names the help of the command that is meant, exit status 2."""
+    """Reports a wrong command line by one line that names the help of the command that is meant, exit status 2.
+
+    What it gives has `parser`, the parser of the command that is meant. The example below a help is one line, to be copied.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but for what is left over: the command that does not know it says so itself."""
         found, extra = super().parse_known_args(args, namespace)
         if extra:
             self.error(f"unrecognized arguments: {' '.join(extra)}")
+        if "parser" not in found:
+            found.parser = self
         return found, extra
+
+    def format_help(self) -> str:
+        """As argparse does, with the description in lines."""
+        self.description = self.description and textwrap.fill(self.description, 100)
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
+# ---------------------------------------------------------------------------------------------------- types of arguments
+
+
 def positive(text: str) -> int:
-    """A number of processes, iterations or other things that are few."""
-    return _counted(text, "a whole number", 1 << 16)
+    """A number of images or other things that are few."""
+    return _counted(text, "a whole number", 1, 1 << 16)
+
+
+def processes(text: str) -> int:
+    """A number of processes."""
+    return _counted(text, "a number of processes", 1, 1 << 10)
+
+
+def settings(text: str) -> int:
+    """A number of settings to try."""
+    return _counted(text, "a number of settings", 0, 1 << 16)
+
+
+def folds(text: str) -> int:
+    """A number of parts to validate across."""
+    return _counted(text, "a number of folds", 2, 1 << 16)
+
+
+def mean_field_iterations(text: str) -> int:
+    """A number of iterations of the mean field."""
+    return _counted(text, "a number of mean-field iterations", 1, MAX_ITERATIONS)
 
 
 def pixels(text: str) -> int:
     """A size in pixels."""
-    return _counted(text, "a size in pixels", 1 << 16)
+    return _counted(text, "a size in pixels", 1, 1 << 16)
+
+
+def pixel_count(text: str) -> int:
+    """A number of pixels."""
+    return _counted(text, "a number of pixels", 0, MAX_PIXELS)
 
 
 def positive_count(text: str) -> int:
     """A number of steps."""
-    return _counted(text, "a number of steps", (1 << 31) - 1)
+    return _counted(text, "a number of steps", 1, (1 << 31) - 1)
 
 
-def _counted(text: str, what: str, most: int) -> int:
-    number = int(text) if text.isdecimal() and len(text) <= 10 else 0
-    if not 0 < number <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}, 1 to {most}")
+def class_count(text: str) -> int:
+    """A number of classes."""
+    return _counted(text, "a number of classes", 2, VOID)
+
+
+def label(text: str) -> int:
+    """A value of a label map."""
+    return _counted(text, "a label", 0, VOID)
+
+
+def gpu(text: str) -> int:
+    """The number of a CUDA device."""
+    return _counted(text, "the number of a device", 0, 1 << 10)
+
+
+def seed(text: str) -> int:
+    """What a random generator may start from."""
+    return _counted(text, "a seed", 0, (1 << 63) - 1)
+
+
+def _counted(text: str, what: str, least: int, most: int) -> int:
+    number = int(text) if text.isdecimal() and len(text) <= len(str(most)) else -1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}, {least} to {most}")
     return number
 
 
@@ -62,20 +129,19 @@ def number(text: str) -> float:
     return found
 
 
-def seed(text: str) -> int:
-    """What a random generator may start from."""
-    found = int(text) if text.isdecimal() and len(text) < 20 else -1
-    if not 0 <= found < 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a seed, 0 to {(1 << 63) - 1}")
+def positive_number(text: str) -> float:
+    """A finite number above 0."""
+    if (found := number(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return found
 
 
-def class_count(text: str) -> int:
-    """A number of classes."""
-    number = int(text) if text.isdecimal() else 0
-    if not 2 <= number <= VOID:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of classes, 2 to {VOID}")
-    return number
+def fraction(text: str) -> float:
+    """A number between 0 and 1, without both."""
+    found = number(text)
+    if not 0 < found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return found
 
 
 def size(text: str) -> int | str:
@@ -88,9 +154,19 @@ def sizes(text: str) -> list[int]:
     return [pixels(part) for part in text.split(",")]
 
 
+def native_or_sizes(text: str) -> list[int | None]:
+    """Numbers of pixels between commas, None for 'native'."""
+    return [None if part == "native" else pixels(part) for part in text.split(",")]
+
+
 def counts(text: str) -> list[int]:
     """Whole numbers between commas."""
     return [positive(part) for part in text.split(",")]
+
+
+def mean_field_counts(text: str) -> list[int]:
+    """Numbers of mean-field iterations between commas."""
+    return [mean_field_iterations(part) for part in text.split(",")]
 
 
 def class_ids(text: str) -> list[int]:
@@ -110,31 +186,23 @@ def _range(text: str) -> range:
     return range(int(ends[0]), int(ends[1]) + 1)
 
 
-def label(text: str) -> int:
-    """A value of a label map."""
-    if not (text.isdecimal() and len(text) <= 3 and int(text) <= VOID):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a label, 0 to {VOID}")
-    return int(text)
-
+# --------------------------------------------------------------------------------------------- options of several commands
 
 # The arguments that name what a command writes.
 _WRITTEN = ("output", "target", "json", "per_image", "archive", "write_docs")
 
 
-def refuse_to_overwrite(arguments: argparse.Namespace) -> None:
+def check_written(arguments: argparse.Namespace) -> None:
     """Raise CaffeError where a file that the command is to write is one that it is to read, under whatever name."""
     given = [
         (name, path)
         for name, value in vars(arguments).items()
         for path in (value if isinstance(value, list) else [value])
-        if isinstance(path, Path) and path.is_file()
+        if isinstance(path, Path)
     ]
-    for name, path in given:
-        for other, read in given:
-            if name in _WRITTEN and other not in _WRITTEN and path.samefile(read):
-                raise CaffeError(
-                    f"{str(path)!r} would be overwritten, which is to be read: give another name for the result"
-                )
+    refuse_to_overwrite(
+        (path for name, path in given if name in _WRITTEN), (path for name, path in given if name not in _WRITTEN)
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -142,16 +210,53 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="voc-animals-slim",
-        help="a bundled model's name, a network's such as voc21/crfrnn, a training's folder or a deploy prototxt",
+        help="a bundled model's name, a network's such as voc21/crfrnn, a training's folder or a deploy prototxt "
+        "(voc-animals-slim)",
     )
-    parser.add_argument("--weights", type=Path, help=".caffemodel or .caffemodel.h5 (a bundled model has its own)")
+    parser.add_argument("--weights", type=Path, help=".caffemodel or .caffemodel.h5 (the model's own)")
     parser.add_argument(
-        "--size", type=size, help="'native', or the largest side in pixels to which larger images are reduced"
+        "--size",
+        type=size,
+        help="'native', or the largest side in pixels to which larger images are reduced (what the model was made for)",
     )
     parser.add_argument("--pad", action="store_true", help="pad to a square of --size (500), as the released demo")
     parser.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the net's convolutions (float32)"
     )
+    add_gpu(parser)
+
+
+def add_colours(parser: argparse._ActionsContainer) -> None:
+    """The option that gives classes colours of their own."""
+    parser.add_argument(
+        "--colours",
+        type=Path,
+        metavar="FILE",
+        help="of the classes in pictures, one a line: label or name, then 0 128 255 or #0080ff (VOC's colours)",
+    )
+
+
+def add_gpu(parser: argparse._ActionsContainer) -> None:
+    """The option that says where it is computed."""
+    parser.add_argument(
+        "--gpu", type=gpu, metavar="ID", help="compute on this CUDA device, 0 is the first (on the CPU)"
+    )
+
+
+def use_gpu(arguments: argparse.Namespace) -> None:
+    """Let this process compute where add_gpu's option says. Raises CaffeError for a device that PyTorch does not find."""
+    if arguments.gpu is None:
+        return
+    import torch
+
+    found = torch.cuda.device_count()
+    if arguments.gpu >= found:
+        raise CaffeError(
+            f"--gpu {arguments.gpu}: this PyTorch finds {found or 'no'} CUDA device{'s' * (found != 1)}"
+            f"{', 0 is the first' if found else ': leave --gpu out, or install a CUDA build'}"
+        )
+    mode.set_device(arguments.gpu)
+    mode.set_mode_gpu()
 
 
 def add_exif(parser: argparse._ActionsContainer) -> None:

@@ -15,8 +15,6 @@ from crfasrnn.commands import options
 if TYPE_CHECKING:
     from crfasrnn.reproduction.settings import Settings
 
-STOPPED = 3  # exit status when the time was over before the table was done
-
 
 def _counts(text: str) -> tuple[int, int]:
     """Two numbers of settings between a comma."""
@@ -37,6 +35,9 @@ def add_arguments(parser: options.Parser) -> None:
         "The same command again goes on where it was. Once given, --voc, --weights and the options about data and "
         "length are remembered in --output."
     )
+    parser.epilog = (
+        "example: crfasrnn reproduce table1 --voc VOC2012 --weights VGG_ILSVRC_16_layers.caffemodel --dry-run"
+    )
     parser.add_argument("table", choices=("table1", "ablations", "iterations"))
     parser.add_argument("--output", type=Path, default=Path("work/reproduce"), help="folder (work/reproduce)")
     parser.add_argument("--seeds", type=options.counts, default=[1, 2], help="one training each (1,2)")
@@ -48,7 +49,7 @@ def add_arguments(parser: options.Parser) -> None:
         help="stop after so long, with snapshots; exit status 3 (searches end first)",
     )
     parser.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
-    parser.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    options.add_gpu(parser)
     parser.add_argument(
         "--write-docs", type=Path, metavar="FILE", help="also write all tables and pictures so far as one page"
     )
@@ -67,10 +68,10 @@ def add_arguments(parser: options.Parser) -> None:
     data.add_argument("--val-list", help="of the images for the reported figures (val)")
     data.add_argument("--masks", help="folder of the label maps (SegmentationClass)")
     data.add_argument("--held-out", type=options.positive, help="images held out of the first list (60)")
-    data.add_argument("--scales", type=options.sizes, help="largest sides in training (256,384)")
+    data.add_argument("--train-size", dest="scales", type=options.sizes, help="largest sides in training (256,384)")
     data.add_argument("--size", type=options.pixels, help="and in testing (384)")
-    data.add_argument("--fcn-iterations", type=options.positive_count, help="steps of each FCN (3500)")
-    data.add_argument("--crf-iterations", type=options.positive_count, help="steps of all that starts from it (1000)")
+    data.add_argument("--fcn-steps", type=options.positive_count, help="steps of each FCN (3500)")
+    data.add_argument("--crf-steps", type=options.positive_count, help="steps of all that starts from it (1000)")
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
     data.add_argument("--width", type=options.number, help="factor of the channels (1)")
     data.add_argument("--precision", choices=mode.PRECISIONS, help="of wide convolutions (float32)")
@@ -105,9 +106,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         for line in schedule.lines(arguments.output, settings, arguments.table, arguments.seeds, arguments.variants):
             print(line)
         return 0
-    if arguments.gpu is not None:
-        mode.set_mode_gpu()
-        mode.set_device(arguments.gpu)
+    options.use_gpu(arguments)
     with threads(arguments.threads):
         reproduction = Reproduction(
             arguments.output,
@@ -121,7 +120,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             path = getattr(reproduction, arguments.table)()
         except StoppedError:
             print("stopped before the table is done; the same command goes on from here")
-            return STOPPED
+            return options.OUT_OF_TIME
     print(path.read_text(encoding="utf-8"), end="")
     if arguments.write_docs is not None:
         report.write_docs(arguments.output, arguments.write_docs)

@@ -16,12 +16,14 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument("--output", type=Path, default=Path("segmented"), help="folder for the results (segmented)")
     parser.add_argument("--probabilities", action="store_true", help="also write <image>_probabilities.npy, C x H x W")
     options.add_exif(parser)
+    options.add_colours(parser)
     parser.set_defaults(run=_segment)
 
 
 def _segment(arguments: argparse.Namespace) -> int:
     from crfasrnn.segmentation.files import segment_files
 
+    options.use_gpu(arguments)
     return segment_files(
         arguments.images,
         arguments.output,
@@ -29,5 +31,6 @@ def _segment(arguments: argparse.Namespace) -> int:
         weights=arguments.weights,
         probabilities=arguments.probabilities,
         upright=arguments.exif == "apply",
+        colours=arguments.colours,
         **options.preparation(arguments),
     )

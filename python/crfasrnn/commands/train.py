@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe import mode
 from caffe.errors import CaffeError
-from crfasrnn.classes import Classes, numbered_classes, read_classes
+from crfasrnn.classes import Classes, read_classes, unnamed_classes
 from crfasrnn.commands import options
 from crfasrnn.crf import options as words
 
 if TYPE_CHECKING:
     from crfasrnn.networks.recipes import Recipe, RecipeOptions
+    from crfasrnn.training.job import Job
 
 
 def add_arguments(parser: options.Parser) -> None:
@@ -23,6 +25,7 @@ def add_arguments(parser: options.Parser) -> None:
         "Recipes: fcn32s, fcn16s, fcn8s, fcn8s-longer, crfrnn, crf-only (the papers', a GPU's work), and slim-fcn8s, "
         "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it."
     )
+    parser.epilog = "example: crfasrnn train slim-fcn8s --data own --weights VGG_ILSVRC_16_layers.caffemodel"
     parser.add_argument("recipe", metavar="RECIPE", help="e.g. slim-fcn8s, then slim-crfrnn")
     parser.add_argument(
         "--data",
@@ -40,7 +43,7 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
     classes = parser.add_argument_group("classes (found in the data)").add_mutually_exclusive_group()
     classes.add_argument("--num-classes", type=options.class_count, help="how many, background included")
-    classes.add_argument("--classes-file", type=Path, metavar="FILE", help="a classes.txt: number and name, one a line")
+    classes.add_argument("--names", type=Path, metavar="FILE", help="their names, one a line")
     parser.add_argument(
         "--from-classes",
         type=options.class_ids,
@@ -48,11 +51,25 @@ def add_arguments(parser: options.Parser) -> None:
         help="of --weights with other classes: its number of each of ours, e.g. 0,8,12 (by name)",
     )
     run = parser.add_argument_group("how long, and where")
-    run.add_argument("--iterations", type=options.positive_count, help="steps (the recipe's)")
-    run.add_argument("--test-interval", type=options.positive_count, help="steps between tests (a tenth of all)")
+    run.add_argument(
+        "--steps", type=options.positive_count, help="one image each (the recipe's); more lengthen what is done"
+    )
+    run.add_argument("--learning-rate", type=options.positive_number, metavar="LR", help="base_lr (the recipe's)")
+    run.add_argument(
+        "--test-interval", type=options.positive_count, metavar="STEPS", help="between tests (a tenth of all)"
+    )
+    run.add_argument(
+        "--test-images",
+        type=options.positive_count,
+        metavar="N",
+        help="of val/ in tests on the way (so many that tests take at most a quarter of the time; the last one takes all)",
+    )
+    run.add_argument(
+        "--snapshot-interval", type=options.positive_count, metavar="STEPS", help="between snapshots (the recipe's)"
+    )
     run.add_argument("--seed", type=options.seed, default=1, help="of dropout and random weights (1)")
     run.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
-    run.add_argument("--gpu", type=int, metavar="ID", help="compute on this CUDA device")
+    options.add_gpu(run)
     run.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
@@ -66,7 +83,13 @@ def add_arguments(parser: options.Parser) -> None:
 def add_variant(parser: argparse.ArgumentParser) -> None:
     """The options of section 7.1, and the network's width."""
     crf = parser.add_argument_group("what the paper's section 7.1 varies")
-    crf.add_argument("--mean-field", type=options.positive, default=5, metavar="T", help="iterations in training (5)")
+    crf.add_argument(
+        "--mean-field-iterations",
+        type=options.mean_field_iterations,
+        default=5,
+        metavar="T",
+        help="in training (5); in testing 10",
+    )
     crf.add_argument(
         "--kernel-weights",
         choices=words.on_command_line(words.WEIGHTS),
@@ -98,18 +121,17 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
         untied=arguments.untied,
         activation="relu" if arguments.relu else "softmax",
     )
-    return RecipeOptions(arguments.width, arguments.mean_field, None, variant, arguments.robust_loss)
+    return RecipeOptions(arguments.width, arguments.mean_field_iterations, None, variant, arguments.robust_loss)
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from crfasrnn.networks.recipes import recipe
-    from crfasrnn.training.job import NOTE, Job
-    from crfasrnn.training.limits import budget, threads
+    from crfasrnn.training.job import Job
+    from crfasrnn.training.limits import StoppedError, budget, threads
+    from crfasrnn.training.note import NOTE
     from crfasrnn.training.train import train
 
-    if arguments.gpu is not None:
-        mode.set_mode_gpu()
-        mode.set_device(arguments.gpu)
+    options.use_gpu(arguments)
     output = arguments.output or arguments.data / arguments.recipe
     resumed = arguments.weights is None and not arguments.scratch and (output / NOTE).is_file()
     job = Job(
@@ -120,19 +142,38 @@ def _train(arguments: argparse.Namespace) -> int:
         resumed=resumed,
         classes=_classes(arguments),
         from_classes=tuple(arguments.from_classes) if arguments.from_classes else None,
-        iterations=arguments.iterations,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        snapshot_interval=arguments.snapshot_interval,
         test_interval=arguments.test_interval,
+        test_images=arguments.test_images,
         seed=arguments.seed,
         options=options_of(arguments),
         precision=arguments.precision,
     )
-    over = budget(arguments.budget_minutes)
-    with threads(arguments.threads):
-        done = train(job, over)
-    if not done:
-        return options.OUT_OF_TIME if over() else options.INTERRUPTED
-    print(f"crfasrnn segment IMAGE --model {shlex.quote(str(job.deploy))} --weights {shlex.quote(str(job.final))}")
+    try:
+        with threads(arguments.threads):
+            train(job, budget(arguments.budget_minutes))
+    except StoppedError:
+        return options.OUT_OF_TIME
+    for line in _next(job):
+        print(line)
     return 0
+
+
+def _next(job: Job) -> Iterator[str]:
+    """Commands that go on from a training that is done."""
+    from crfasrnn.networks.recipes import RECIPES
+    from crfasrnn.training.note import planned_steps
+
+    model, data = shlex.quote(str(job.output)), shlex.quote(str(job.data))
+    yield f"segment:     crfasrnn segment IMAGES --model {model}"
+    yield f"evaluate:    crfasrnn evaluate --model {model} --images IMAGES --masks MASKS"
+    yield f"train more:  the same command with --steps {2 * planned_steps(job)}"
+    after = [name for name, recipe in RECIPES.items() if recipe.start == job.recipe]
+    crf = [name for name in after if RECIPES[name].crf_rates and not RECIPES[name].frozen]
+    if after and job.output == job.data / job.recipe:
+        yield f"next recipe: crfasrnn train {(crf or after)[0]} --data {data}"
 
 
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
@@ -140,7 +181,7 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     from crfasrnn.segmentation.models import FINAL
 
     if arguments.scratch and arguments.weights is not None:
-        raise CaffeError("give --weights or --scratch, not both")
+        raise options.UsageError("give --weights or --scratch, not both")
     if arguments.scratch or arguments.weights is not None:
         return arguments.weights
     if recipe.start is None:
@@ -158,7 +199,6 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
 
 
 def _classes(arguments: argparse.Namespace) -> Classes | None:
-
-    if arguments.classes_file is not None:
-        return read_classes(arguments.classes_file)
-    return None if arguments.num_classes is None else numbered_classes(arguments.num_classes)
+    if arguments.names is not None:
+        return read_classes(arguments.names)
+    return None if arguments.num_classes is None else unnamed_classes(arguments.num_classes)

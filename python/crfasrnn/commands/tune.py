@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caffe import mode
 from caffe.files import make_folder
 from crfasrnn.claims import claim, digest
 from crfasrnn.commands import dataset_options, options
@@ -27,7 +28,7 @@ def add_arguments(parser: options.Parser) -> None:
         "--probabilities",
         type=Path,
         metavar="DIR",
-        help="<name>.npy or .npz, C x H x W, or as segment writes them, instead of a model's",
+        help="<name>.npy, .npz, or _probabilities.npy as segment writes them, C x H x W (those of --model)",
     )
     parser.add_argument(
         "--cache-limit",
@@ -36,13 +37,23 @@ def add_arguments(parser: options.Parser) -> None:
         metavar="MIB",
         help="for a model's probabilities (8192)",
     )
-    parser.add_argument("--coarse", type=options.positive, default=50, help="settings to draw at random (50)")
-    parser.add_argument("--fine", type=int, default=50, help="settings to try around the best, at most (50)")
-    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation (5)")
-    parser.add_argument("--iterations", type=options.counts, default=[5, 10], help="of mean field, to draw from (5,10)")
+    parser.add_argument("--coarse", type=options.settings, default=50, help="settings to draw at random (50)")
+    parser.add_argument(
+        "--fine", type=options.settings, default=50, help="settings to try around the best, at most (50)"
+    )
+    parser.add_argument("--folds", type=options.folds, default=5, help="of the cross-validation (5)")
+    parser.add_argument(
+        "--mean-field-iterations",
+        type=options.mean_field_counts,
+        default=[5, 10],
+        metavar="T,T",
+        help="to draw from (5,10)",
+    )
     parser.add_argument("--seed", type=options.seed, default=1, help="of the draws and folds (1)")
     parser.add_argument(
-        "--processes", type=options.positive, default=os.cpu_count() or 1, help="to share the images among (all CPUs)"
+        "--processes",
+        type=options.processes,
+        help="to share the images among (as many as there are CPUs; with --gpu 1)",
     )
     parser.set_defaults(run=_tune)
 
@@ -50,6 +61,7 @@ def add_arguments(parser: options.Parser) -> None:
 def _tune(arguments: argparse.Namespace) -> int:
     from crfasrnn.postprocessing.search import search
 
+    options.use_gpu(arguments)
     samples = _samples(arguments)
     result = search(
         samples,
@@ -57,9 +69,9 @@ def _tune(arguments: argparse.Namespace) -> int:
         coarse=arguments.coarse,
         fine=arguments.fine,
         folds=arguments.folds,
-        iterations=arguments.iterations,
+        iterations=arguments.mean_field_iterations,
         seed=arguments.seed,
-        processes=arguments.processes,
+        processes=arguments.processes or (1 if mode.uses_gpu() else os.cpu_count() or 1),
     )
     best = arguments.output / "best.json"
     result.save(best)
@@ -97,7 +109,10 @@ def _print(result: Result, folds: int) -> None:
     """The settings as options of `densecrf`, and their scores."""
     settings = result.settings
     spatial, bilateral = (" ".join(f"{v:g}" for v in values) for values in (settings.spatial, settings.bilateral))
-    print(f"--spatial {spatial} --bilateral {bilateral} --iterations {settings.iterations}")
+    if settings.iterations:
+        print(f"--spatial {spatial} --bilateral {bilateral} --mean-field-iterations {settings.iterations}")
+    else:
+        print("no CRF that was tried is better than the most probable labels as they are")
     for title, value in (
         ("mean IU without CRF", result.without_crf),
         ("mean IU with it, chosen on the same images", result.mean_iu),

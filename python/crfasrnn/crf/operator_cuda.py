@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caffe.errors import CaffeError
 from crfasrnn.crf import operator
 from crfasrnn.crf.call import DIFFERENTIABLE, Call, GradientCall
 
@@ -38,12 +39,12 @@ def load_core() -> Any:
     """The compiled module for CUDA devices.
 
     Raises:
-        RuntimeError: this installation was built without CUDA.
+        CaffeError: this installation was built without CUDA.
     """
     try:
         return importlib.import_module("crfasrnn._cuda")
     except ImportError as error:
-        raise RuntimeError(
+        raise CaffeError(
             f"crfasrnn was built without CUDA ({error}): install the CUDA toolkit (nvcc 11.8 or newer on PATH) and run "
             "pip install --force-reinstall --no-deps --config-settings=cmake.define.CRFRNN_CUDA=ON . in the source folder, "
             "or move the tensors to the CPU"

@@ -46,7 +46,7 @@ def coco(
     With train2014 and 200 these are the paper's 66,099 (section 7). Other classes count as background, crowds as void. Where
     instances overlap, the smaller one is seen. Every image is painted once to count; a progress bar tells how far it is.
 
-    Raises CaffeError if the file is damaged, or pycocotools is not installed.
+    Raises CaffeError if the file is damaged, no image has as many, or pycocotools is not installed.
     """
     if find_spec("pycocotools") is None:
         raise FileError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
@@ -63,6 +63,11 @@ def coco(
         painted = example.labels()
         if ((painted > 0) & (painted != VOID)).sum() >= min_labelled:
             found.append(example)
+    if not found:
+        raise FileError(
+            f"annotations {str(path)!r}: none of its {len(content['images'])} images has {min_labelled} pixels of VOC's classes "
+            "(--min-labelled takes fewer)"
+        )
     return Dataset(f"annotations {str(path)!r}", tuple(found), VOC_CLASSES)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import numpy as np
 from caffe.data.datum import array_to_datum, datum_to_array
 from caffe.data.db import Cursor, new_database, open_database
 from caffe.errors import CaffeError, FileError
-from caffe.files import make_folder
+from caffe.files import make_folder, unfinished_folder
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
 from crfasrnn.claims import alone_in
@@ -28,7 +26,6 @@ from crfasrnn.pictures.photographs import resized
 
 # The two databases of a folder.
 IMAGES, LABELS = "image_lmdb", "label_lmdb"
-_WORK = ".databases."  # while they are made
 
 
 @dataclass(frozen=True)
@@ -90,11 +87,8 @@ def _write_databases(target: Path, entries: Sequence[Entry], names: Sequence[str
     for name in (IMAGES, LABELS):
         if (target / name).exists():
             raise CaffeError(f"{str(target / name)!r} exists already; remove it or choose another folder")
-    for left_over in target.glob(f"{_WORK}*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=_WORK, dir=target))
     counts = Counts()
-    try:
+    with unfinished_folder(target / "databases") as work:
         with new_database(work / IMAGES) as put_image, new_database(work / LABELS) as put_label:
             for index, entry in enumerate(progress(entries, what=str(target), unit="image")):
                 image, label = entry.image_and_labels()
@@ -105,9 +99,7 @@ def _write_databases(target: Path, entries: Sequence[Entry], names: Sequence[str
             write_classes(target / "classes.txt", names)
         for name in (IMAGES, LABELS):
             os.replace(work / name, target / name)
-        return counts
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    return counts
 
 
 def read_database(path: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe.errors import CaffeError, FileError
-from crfasrnn.classes import VOID
+from crfasrnn.classes import VOID, numbers_of, read_classes
 from crfasrnn.datasets.example import Dataset, Example
-from crfasrnn.datasets.lists import read_lines, read_names
+from crfasrnn.datasets.lists import read_names
 from crfasrnn.pictures.photographs import SUFFIXES, photographs_in
 
 
@@ -24,7 +24,7 @@ def folder(
     """The photographs of a folder, sorted by name; the mask of x.jpg is x.png in `masks`.
 
     lists: text files with the names (x) of the images that are meant, one a line; none means all.
-    names: text file with the name of every label, in order; labels without a name are then errors.
+    names: file with the name of every label, in order (see classes.read_classes); labels without a name are then errors.
     void: a label that counts nowhere, beside 255; if it is the last that has a name, the name goes.
     Raises CaffeError if a folder or list is missing, empty or ambiguous.
     """
@@ -69,14 +69,8 @@ def split(names: Sequence[str], share: float, seed: int) -> tuple[list[str], lis
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
-    """The lines of a file; a number before the name (as in classes.txt) must be the line's own, from 0."""
-    lines = read_lines(path)
-    parts = [line.partition(" ") for line in lines]
-    if lines and all(first.isdecimal() and rest.strip() for first, _, rest in parts):
-        numbers = [int(first) for first, _, _ in parts]
-        if numbers != list(range(len(numbers))):
-            raise FileError(f"{str(path)!r}: the numbers before the names are not 0, 1, 2, ... in order")
-        lines = [rest.strip() for _, _, rest in parts]
-    if not 1 <= len(lines) <= VOID:
-        raise FileError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; found {len(lines)}")
-    return tuple(lines)
+    """The names of the labels 0, 1, ...; the numbers before them must be these, or VOC's as write_classes has them."""
+    classes = read_classes(path)
+    if classes.voc_ids not in (tuple(range(len(classes))), numbers_of(classes.names)):
+        raise FileError(f"{str(path)!r}: the numbers before the names are not 0, 1, 2, ... in order")
+    return classes.names

@@ -16,7 +16,7 @@ def read_lines(path: Path) -> list[str]:
     except OSError as problem:
         raise FileError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
-        raise FileError(f"list {str(path)!r} is not UTF-8 text: {problem}") from problem
+        raise FileError(f"list {str(path)!r} is not UTF-8 text: {problem.reason}") from problem
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import VOID
+from crfasrnn.classes import VOID, Classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.labellers import Labeller
 from crfasrnn.figures.canvas import colour_patch, new_figure, save_figure
-from crfasrnn.pictures.label_maps import label_palette
+from crfasrnn.pictures.label_maps import class_palette
 
 KINDS = ("largest gain", "median", "largest loss")
 
@@ -63,14 +63,10 @@ def draw_cases(
     path: str | os.PathLike[str],
     cases: Sequence[Case],
     methods: Sequence[tuple[str, Labeller]],
-    names: Sequence[str],
-    class_ids: Sequence[int],
+    classes: Classes,
 ) -> None:
-    """Write the cases as rows: photograph, one column for each method, truth (void white); below, the classes' colours.
-
-    names, class_ids: of the labels 0, 1, ...; the numbers are VOC's, which give the colours.
-    """
-    colours = label_palette(class_ids)
+    """Write the cases as rows: photograph, one column for each method, truth (void white); below, the classes' colours."""
+    colours = class_palette(classes)
     colours[VOID] = 255
     columns = ["input", *(title for title, _ in methods), "ground truth"]
     figure, axes = new_figure(len(cases), len(columns), 2.2 * len(columns), 1.75 * len(cases) + 0.6)
@@ -87,6 +83,10 @@ def draw_cases(
     shown = sorted(present - {VOID})
     patches = [colour_patch(colours[label] / 255) for label in shown]
     figure.legend(
-        patches, [names[label] for label in shown], loc="outside lower center", ncols=min(8, len(shown)), fontsize=8
+        patches,
+        [classes.names[label] for label in shown],
+        loc="outside lower center",
+        ncols=min(8, len(shown)),
+        fontsize=8,
     )
     save_figure(figure, path)

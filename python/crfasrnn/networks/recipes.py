@@ -38,6 +38,11 @@ class Recipe:
     crf_start: crfrnn.Kernels = crfrnn.PUBLISHED
     frozen: bool = False
 
+    @property
+    def steps(self) -> int:
+        """How many steps it trains."""
+        return int(self.solver("", "", self.base_lr).max_iter)
+
 
 @dataclass(frozen=True)
 class RecipeOptions:

@@ -15,7 +15,7 @@ from caffe.inputs.arguments import byte_array, integer
 from caffe.inputs.images import MASKS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
-from crfasrnn.classes import VOC_CLASSES, VOID
+from crfasrnn.classes import VOC_CLASSES, VOID, Classes
 
 
 def voc_palette() -> np.ndarray:
@@ -35,6 +35,21 @@ def label_palette(class_ids: Sequence[int]) -> np.ndarray:
     colours = voc_palette()
     numbers = [integer("class_ids", number, 0, VOID) for number in class_ids]
     colours[: len(numbers)] = voc_palette()[numbers]
+    return colours
+
+
+def class_palette(classes: Classes) -> np.ndarray:
+    """256 x 3 RGB colours for label maps of these classes: their own, or VOC's by their numbers.
+
+    Black, the colour of number 0, is for the background: another class of that number has the first colour that is free.
+    """
+    colours = label_palette(classes.voc_ids)
+    for label, (number, background) in enumerate(zip(classes.voc_ids, classes.backgrounds)):
+        if number == 0 and not background:
+            colours[label] = voc_palette()[next(free for free in range(1, 256) if free not in classes.voc_ids)]
+    for label, colour in enumerate(classes.colours):
+        if colour is not None:
+            colours[label] = colour
     return colours
 
 

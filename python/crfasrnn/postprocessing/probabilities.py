@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import atomic_path
-from caffe.inputs.arguments import array
-from caffe.inputs.arrays import read_npy, read_npz
+from caffe.inputs.arguments import array as numbers
+from caffe.inputs.arrays import read_npy, read_npz, write_npy
 
 MAX_CLASSES = 254
+
+# How a file of an image's probabilities may go on behind the image's name; the last is as `crfasrnn segment` writes it.
+ENDINGS = (".npy", ".npz", "_probabilities.npy")
 
 
 def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
@@ -41,9 +43,7 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
 
 def write_probabilities(path: str | os.PathLike[str], probabilities: np.ndarray) -> None:
     """Write C x H x W probabilities as float16 (.npy): three digits, at half the size."""
-    halves = array("probabilities", probabilities, np.float16)
-    with atomic_path(path) as temporary:
-        np.save(temporary, halves)
+    write_npy(path, numbers("probabilities", probabilities, np.float16))
 
 
 def _only_array(name: str) -> np.ndarray:

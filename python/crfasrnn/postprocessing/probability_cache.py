@@ -10,7 +10,7 @@ from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
 from crfasrnn.claims import claim
-from crfasrnn.postprocessing.probabilities import write_probabilities
+from crfasrnn.postprocessing.probabilities import ENDINGS, write_probabilities
 from crfasrnn.postprocessing.search import LabelledImage, Sample
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def given(examples: Sequence[LabelledImage], folder: Path) -> list[Sample]:
     """
     samples = []
     for example in examples:
-        files = [folder / f"{example.name}{end}" for end in (".npy", ".npz", "_probabilities.npy")]
+        files = [folder / f"{example.name}{end}" for end in ENDINGS]
         found = next((file for file in files if file.is_file()), None)
         if found is None:
             raise FileError(

@@ -25,6 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
+from caffe import mode
 from caffe.errors import CaffeError
 from caffe.files import write_text
 from caffe.logs.progress_bar import progress
@@ -208,15 +209,19 @@ def _mapper(processes: int) -> Iterator[Spread]:
         yield map
         return
     # A forked copy of a process with threads may hang: new ones.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)
+    device = mode.device().index if mode.uses_gpu() else None
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _one_thread, (device,))
     try:
         yield partial(pool.map, chunksize=_CHUNK)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _one_thread(gpu: int | None) -> None:
     import torch
 
     torch.set_num_threads(1)
+    if gpu is not None:
+        mode.set_device(gpu)
+        mode.set_mode_gpu()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

@@ -6,15 +6,19 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caffe import mode
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_ITERATIONS
 from caffe.inputs.reading import read_text
 from crfasrnn.crf.options import are_thetas
 from crfasrnn.densecrf import DenseCRF2D
+
+if TYPE_CHECKING:
+    import torch
 
 _LIMIT = 1 << 20  # bytes of a settings file
 
@@ -46,9 +50,14 @@ class CrfSettings:
             raise CaffeError(f"iterations must be 0 to {MAX_ITERATIONS}, not {self.iterations!r}")
 
     def labels(self, photograph: np.ndarray, energies: np.ndarray) -> np.ndarray:
-        """The most probable labels, H x W, for H x W x 3 uint8 BGR and unary energies (C, H W). Raises CaffeError."""
+        """The most probable labels, H x W, for H x W x 3 uint8 BGR and unary energies (C, H W). Raises CaffeError.
+
+        They are computed on the CUDA device that caffe.mode says, or on the CPU.
+        """
         height, width = photograph.shape[:2]
         try:
+            if mode.uses_gpu():
+                return self.labels_on(mode.device(), photograph, energies)
             crf = DenseCRF2D(width, height, len(energies))
             crf.setUnaryEnergy(energies)
             crf.addPairwiseGaussian(sxy=self.spatial[0], compat=self.spatial[1])
@@ -57,6 +66,27 @@ class CrfSettings:
             labels: np.ndarray = crf.inference(self.iterations).argmax(axis=0).reshape(height, width)
         except ValueError as problem:
             raise CaffeError(str(problem)) from problem
+        return labels
+
+    def labels_on(self, device: torch.device, photograph: np.ndarray, energies: np.ndarray) -> np.ndarray:
+        """The same by crfasrnn.crf on a device of torch's. Raises ValueError and CaffeError."""
+        import torch
+
+        from crfasrnn.crf.functional import Kernel, mean_field_kernels
+
+        height, width = photograph.shape[:2]
+        unary = torch.from_numpy(-energies).reshape(1, -1, height, width).to(device)
+        if self.iterations:
+            colours = np.ascontiguousarray(photograph[:, :, ::-1].transpose(2, 0, 1), np.float32)
+            image = torch.from_numpy(colours)[None].to(device)
+            kernels = [
+                Kernel(self.spatial[0], normalization="symmetric"),
+                Kernel(self.bilateral[0], image, self.bilateral[1], normalization="symmetric"),
+            ]
+            eye = torch.eye(unary.shape[1], device=device)
+            weights = [self.spatial[1] * eye, self.bilateral[2] * eye]
+            unary = mean_field_kernels(unary, unary, kernels, weights, -eye, iterations=self.iterations)
+        labels: np.ndarray = unary[0].argmax(0).cpu().numpy()
         return labels
 
     def to_json(self) -> dict[str, Any]:

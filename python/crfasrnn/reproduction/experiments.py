@@ -77,7 +77,7 @@ def folder_of(output: Path, name: str, seed: int) -> Path:
 def job(output: Path, settings: Settings, experiment: Experiment, seed: int) -> Job:
     """The training of an experiment."""
     prefix = "slim-" if settings.family == "slim" else ""
-    iterations = settings.fcn_iterations if experiment.start in (None, "fcn32s", "fcn16s") else settings.crf_iterations
+    steps = settings.fcn_steps if experiment.start in (None, "fcn32s", "fcn16s") else settings.crf_steps
     weights = (
         None
         if experiment.start is None and settings.weights is None
@@ -91,8 +91,8 @@ def job(output: Path, settings: Settings, experiment: Experiment, seed: int) -> 
         folder_of(output, experiment.name, seed),
         weights=weights,
         train_data=output / "data" / f"train-seed{seed}",
-        iterations=iterations,
-        test_interval=max(1, iterations // 5),
+        steps=steps,
+        test_interval=max(1, steps // 5),
         seed=seed,
         options=replace(experiment.options, width=settings.width),
         precision=settings.precision,

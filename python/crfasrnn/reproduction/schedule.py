@@ -24,13 +24,13 @@ def lines(
             if planned.final.is_file():
                 yield f"{planned.output}: done"
                 continue
-            assert planned.iterations is not None
+            assert planned.steps is not None
             measured = speed(planned.log) or _neighbours_speed(output, settings, experiment)
             rate = measured or _ASSUMED_SPEED[settings.family]
-            minutes = planned.iterations / rate / 60
+            minutes = planned.steps / rate / 60
             total += minutes
             yield (
-                f"{planned.output}: {planned.recipe}, {planned.iterations} steps, {minutes:.0f} minutes at {rate:.2g} steps/s "
+                f"{planned.output}: {planned.recipe}, {planned.steps} steps, {minutes:.0f} minutes at {rate:.2g} steps/s "
                 f"({'measured' if measured else 'assumed'})"
             )
     yield f"about {total:.0f} minutes of training in all, without tests, dense CRF search and scoring"

@@ -20,7 +20,7 @@ from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.evaluation.evaluate import evaluate
 from crfasrnn.evaluation.labellers import Labeller, model_labels
 from crfasrnn.evaluation.scores import write_json
-from crfasrnn.pictures.label_maps import label_palette, write_labels
+from crfasrnn.pictures.label_maps import class_palette, write_labels
 from crfasrnn.postprocessing.probability_cache import cached
 from crfasrnn.postprocessing.search import search
 from crfasrnn.postprocessing.settings import CrfSettings
@@ -71,7 +71,7 @@ class Scorer:
         if not figures.is_file():
             classes = read_classes(job.output / "classes.txt")
             make_folder(labels)
-            palette = label_palette(classes.voc_ids)
+            palette = class_palette(classes)
 
             def keep(image: str, result: np.ndarray) -> None:
                 write_labels(labels / f"{image}.png", result, palette)

@@ -24,7 +24,7 @@ class Settings:
     voc: folder like VOC2012. weights: VGG-16's, None for random weights. family: "slim" or "voc21" (the papers').
     classes: VOC's numbers. train_lists, val_list: of ImageSets/Segmentation. held_out: number of images of the first train list
     that are left out of training, for the settings of the dense CRF and the curves. scales: largest sides in training.
-    size: and in testing. fcn_iterations, crf_iterations: steps. width: factor of the channels. tune_settings: how many
+    size: and in testing. fcn_steps, crf_steps: steps. width: factor of the channels. tune_settings: how many
     settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in `voc`.
     precision: of the wide convolutions.
     """
@@ -39,8 +39,8 @@ class Settings:
     held_out: int = 60
     scales: tuple[int, ...] = (256, 384)
     size: int = 384
-    fcn_iterations: int = 3500
-    crf_iterations: int = 1000
+    fcn_steps: int = 3500
+    crf_steps: int = 1000
     width: float = 1
     tune_settings: tuple[int, int] = (40, 40)
     masks: str = MASKS

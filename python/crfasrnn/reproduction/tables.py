@@ -97,7 +97,7 @@ class Reproduction:
         if len(dataset) >= len(sheets.KINDS):
             cases = sheets.choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), 1)
             path = self._output / "table1_cases.png"
-            sheets.draw_cases(path, cases, methods, classes.names, classes.voc_ids)
+            sheets.draw_cases(path, cases, methods, classes)
         crf.draw_crf(self._output / "table1_crf.png", crf.read_crf(job.final), classes.names)
 
     def _network_row(self, name: str, title: str, experiment: Experiment) -> Row:
@@ -201,7 +201,7 @@ class Reproduction:
             "size": settings.size,
             "width": settings.width,
             "precision": settings.precision,
-            "iterations": {"fcn": settings.fcn_iterations, "crf": settings.crf_iterations},
+            "iterations": {"fcn": settings.fcn_steps, "crf": settings.crf_steps},
             "start": "VGG-16's trunk" if settings.weights else "random weights",
             "seeds": self._seeds,
             "training_seconds": seconds,

@@ -12,8 +12,8 @@ from crfasrnn.figures import curves
 from crfasrnn.reproduction.experiments import END_TO_END, Experiment, experiments, job
 from crfasrnn.reproduction.settings import Settings
 from crfasrnn.training.job import Job
-from crfasrnn.training.limits import StoppedError
 from crfasrnn.training.monitors import DivergedError
+from crfasrnn.training.progress import say
 from crfasrnn.training.train import train
 
 _DIVERGED = "diverged.txt"
@@ -34,7 +34,7 @@ class Trainings:
         settings: Settings,
         seeds: Sequence[int],
         stop: Callable[[], bool] = lambda: False,
-        show: Callable[[str], object] = print,
+        show: Callable[[str], object] = say,
     ) -> None:
         self.output, self.settings, self.seeds = output, settings, list(seeds)
         self._stop, self._show = stop, show
@@ -56,10 +56,9 @@ class Trainings:
                 training = self.job(experiment, seed)
                 if training.final.is_file() or _divergence(training):
                     continue
-                self._show(f"{training.output}: training by {training.recipe}, {training.iterations} steps")
+                self._show(f"{training.output}: training by {training.recipe}, {training.steps} steps")
                 try:
-                    if not train(training, self._stop, self._show):
-                        raise StoppedError
+                    train(training, self._stop, self._show)
                 except DivergedError as problem:
                     if table != "ablations" or experiment.name in _NEEDED:
                         raise

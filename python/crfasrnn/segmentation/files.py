@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import atomic_path, make_folder
+from caffe.files import make_folder, refuse_to_overwrite
+from caffe.inputs.arrays import write_npy
 from caffe.logs.progress_bar import progress
+from crfasrnn.pictures.colours import coloured
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import SUFFIXES, photographs_in, read_image, write_image
 from crfasrnn.segmentation.overlay import overlay
@@ -28,17 +30,21 @@ def segment_files(
     probabilities: bool = False,
     precision: str = "float32",
     upright: bool = True,
+    colours: Path | None = None,
 ) -> int:
     """Write <image>_labels.png and <image>_overlay.png (and <image>_probabilities.npy) to `output` for every image.
 
     images: files, and folders whose photographs are meant.
     upright: turn photographs as their EXIF data asks; False takes them as stored.
+    colours: a file of crfasrnn.pictures.colours; None takes VOC's.
     A damaged image is reported on stderr and the others are still segmented. Returns the exit status: 1 if any failed.
     Raises CaffeError, before anything is written, if a file is missing or the model does not load.
     """
     images = [file for path in images for file in _files(path)]
     _check_names(images, output)
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
+    if colours is not None:
+        segmenter.classes = coloured(segmenter.classes, colours)
     make_folder(output)
     status = 0
     with progress(images, unit="image") as bar:
@@ -74,12 +80,7 @@ def _check_names(images: Sequence[Path], output: Path) -> None:
         if path.stem in seen:
             raise CaffeError(f"{str(seen[path.stem])!r} and {str(path)!r} would write results of the same name")
         seen[path.stem] = path
-    for path in images:
-        written = next((r for r in _results(output, path.stem) if r.is_file() and any(map(r.samefile, images))), None)
-        if written is not None:
-            raise CaffeError(
-                f"{str(written)!r} would be overwritten by the result for {str(path)!r}: give another --output"
-            )
+    refuse_to_overwrite((result for path in images for result in _results(output, path.stem)), images)
 
 
 def _results(output: Path, stem: str) -> list[Path]:
@@ -94,6 +95,5 @@ def write_results(output: Path, stem: str, image: np.ndarray, result: Segmentati
     write_image(picture, overlay(image, result))
     if result.probabilities is None:
         return [labels, picture]
-    with atomic_path(planes) as temporary:
-        np.save(temporary, result.probabilities)
+    write_npy(planes, result.probabilities)
     return [labels, picture, planes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
     if model in network_names():
         return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
     if model not in model_names() and Path(model).is_dir():
-        return _from_prototxt(Path(model) / DEPLOY, weights or Path(model) / FINAL)
+        return _from_prototxt(Path(model) / DEPLOY, weights or final_weights(Path(model)))
     if model not in model_names():
         known, networks = ", ".join(model_names()) or "none", ", ".join(network_names())
         raise CaffeError(
@@ -87,6 +88,17 @@ def _from_prototxt(prototxt: Path, weights: Path | None) -> ModelFiles:
     beside = [folder / "classes.txt" for folder in (weights.parent, prototxt.parent)]
     known = next((read_classes(path) for path in beside if path.is_file()), None)
     return ModelFiles(prototxt, weights, known)
+
+
+def final_weights(folder: Path) -> Path:
+    """The weights that a training left. Raises CaffeError, which names its newest snapshot, if it has not ended."""
+    snapshots = sorted(folder.glob("*_iter_*.caffemodel"), key=lambda path: path.stat().st_mtime)
+    if snapshots and not (folder / FINAL).is_file():
+        raise FileError(
+            f"no {FINAL!r} in {str(folder)!r}, since the training has not ended: go on with it, or take its newest snapshot, "
+            f"--weights {shlex.quote(str(snapshots[-1]))}"
+        )
+    return folder / FINAL
 
 
 def _require(path: Path, what: str) -> None:

@@ -17,7 +17,7 @@ from caffe.inputs.arguments import integer
 from caffe.inputs.limits import MAX_PIXELS
 from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
-from crfasrnn.pictures.label_maps import label_palette
+from crfasrnn.pictures.label_maps import class_palette
 from crfasrnn.pictures.photographs import check_image, resized
 from crfasrnn.segmentation.models import find_model
 
@@ -40,11 +40,7 @@ class Segmentation:
     @property
     def palette(self) -> np.ndarray:
         """256 x 3 uint8 RGB, the colour of every label."""
-        colours = label_palette(self.classes.voc_ids)
-        for label, (number, background) in enumerate(zip(self.classes.voc_ids, self.classes.backgrounds)):
-            if number == 0 and not background:  # black is for the background
-                colours[label] = label_palette(())[max(self.classes.voc_ids) + 1]
-        return colours
+        return class_palette(self.classes)
 
     def present(self) -> list[int]:
         """The labels that occur, the most frequent first."""

@@ -15,9 +15,9 @@ from caffe.net.net import Net
 from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import LayerBlobs
-from crfasrnn.classes import Classes, numbered_classes, read_classes
+from crfasrnn.classes import VOC_CLASSES, Classes, read_classes, unnamed_classes
 from crfasrnn.networks.weight_files import read_weights
-from crfasrnn.training.job import Job
+from crfasrnn.training.job import NAMES, Job
 
 logger = signed("crfasrnn.py")
 
@@ -207,18 +207,45 @@ def _kept(
     """Which of the `known` classes of the weights each of ours is; None if they are the same or the weights know none."""
     if known is None:
         return None
-    if from_classes is not None:
-        if len(from_classes) != len(classes) or max(from_classes) >= known:
-            raise CaffeError(
-                f"--from-classes needs {len(classes)} numbers below {known}, one for each of {', '.join(classes.names)}"
-            )
-        return list(from_classes)
+    if from_classes is not None and (len(from_classes) != len(classes) or max(from_classes) >= known):
+        raise CaffeError(
+            f"--from-classes needs {len(classes)} numbers below {known}, one for each of {', '.join(classes.names)}"
+        )
+    names = _names(weights, known)
     if known == len(classes):
+        _check_order(weights, from_classes, names, classes.names)
         return None
-    beside = weights.parent / "classes.txt"
-    names = (read_classes(beside) if beside.is_file() else numbered_classes(known)).names
-    kept = class_choice(classes.names, names)
+    if from_classes is not None:
+        return list(from_classes)
+    kept = class_choice(classes.names, names or unnamed_classes(known).names)
     new = [name for name, source in zip(classes.names, kept) if source is None]
     if new:
         logger.warning("%s does not know %s: these classes start anew.", weights, ", ".join(new))
     return kept
+
+
+def _check_order(
+    weights: Path, from_classes: Sequence[int] | None, names: Sequence[str] | None, wanted: Sequence[str]
+) -> None:
+    """Weights of as many classes as ours are taken one for one: raise CaffeError where that is known to be wrong."""
+    reordered = names is not None and tuple(names) != tuple(wanted) and sorted(names) == sorted(wanted)
+    if reordered or (from_classes is not None and list(from_classes) != list(range(len(wanted)))):
+        raise CaffeError(
+            f"{weights} has as many classes as the data, but in another order ({', '.join(names or wanted)}), which cannot "
+            "be changed in weights. Give the data's classes that order (`crfasrnn data lmdb --classes`)"
+        )
+    if names is not None and tuple(names) != tuple(wanted) and tuple(wanted) != unnamed_classes(len(wanted)).names:
+        logger.warning(
+            "%s knows %s, here they are %s: taken one for one.", weights, ", ".join(names), ", ".join(wanted)
+        )
+
+
+def _names(weights: Path, known: int) -> tuple[str, ...] | None:
+    """What the classes of the weights are called: by the file beside them, or as VOC's, whose number they have; None if unknown."""
+    beside = weights.parent / NAMES
+    if beside.is_file():
+        return read_classes(beside).names
+    if known != len(VOC_CLASSES):
+        return None
+    logger.info("No %s beside %s: its %d classes are taken for VOC's.", NAMES, weights, known)
+    return VOC_CLASSES

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from caffe.errors import CaffeError
-from crfasrnn.claims import digest, remembered
-from crfasrnn.classes import Classes, numbered_classes, read_classes
-from crfasrnn.datasets.databases import largest_label
+from crfasrnn.classes import Classes, read_classes, unnamed_classes
+from crfasrnn.datasets.databases import LABELS, largest_label
 from crfasrnn.networks import recipes
 from crfasrnn.segmentation.models import DEPLOY, FINAL
 
-NOTE = "job.json"  # what an output folder remembers of the training in it
+NAMES = "classes.txt"
 
 
 @dataclass(frozen=True)
 class Job:
     """What is trained.
 
-    data: folder with train/ and, for mean IU on the way, val/, each with the databases and perhaps classes.txt.
+    data: folder with train/ and, for mean IU on the way, val/, each with the databases; classes.txt in it, or in both of them.
     output: folder for everything that the training writes.
     weights: to start from: any file of networks.weight_files.read_weights; None for random ones.
     resumed: go on with what is in `output`, whatever weights that began with.
     train_data: folder of the training databases, if it is not data/train.
     classes: of the labels, None to find them in the data.
     from_classes: for every class its number in a `weights` with other classes, None to go by names.
-    iterations, test_interval, seed: None and 1 for the recipe's.
+    steps: None for the recipe's, or for as many as the training in `output` has; more than it has lengthen it.
+    learning_rate: base_lr, None for the recipe's. snapshot_interval: in steps, None for the recipe's. seed: of dropout and of
+        random weights.
+    test_interval, test_images: steps between tests on the way, and how many of the val images these take; None for a tenth of
+        all steps, and for so many that they cost at most a quarter of what the steps between cost.
     precision: of the wide convolutions in training, "float32" or "bf16" (see caffe.mode.precision).
     """
 
@@ -40,16 +42,14 @@ class Job:
     train_data: Path | None = None
     classes: Classes | None = None
     from_classes: tuple[int, ...] | None = None
-    iterations: int | None = None
+    steps: int | None = None
+    learning_rate: float | None = None
+    snapshot_interval: int | None = None
     test_interval: int | None = None
+    test_images: int | None = None
     seed: int = 1
     options: recipes.RecipeOptions = field(default_factory=recipes.RecipeOptions)
     precision: str = "float32"
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether it starts, or if `resumed` started, from random weights. Raises CaffeError for a damaged note of that."""
-        return (_remembered(self)["weights"] if self.resumed else self.weights) is None
 
     @property
     def train_folder(self) -> Path:
@@ -60,6 +60,11 @@ class Job:
     def val_folder(self) -> Path:
         """Where the databases of the test net would be."""
         return self.data / "val"
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those of the two that there are, or must be."""
+        return [self.train_folder, *([self.val_folder] if self.val_folder.is_dir() else [])]
 
     @property
     def log(self) -> Path:
@@ -77,52 +82,23 @@ class Job:
         return self.output / DEPLOY
 
 
-def find_classes(folder: Path) -> Classes:
-    """The classes of training databases: their classes.txt, else as many as the largest label says.
+def find_classes(job: Job) -> Classes:
+    """The classes of a job's databases: those that classes.txt names, else as many as the largest label of all lists says.
 
-    Raises CaffeError if there is neither a classes.txt nor a database.
+    The file is beside the databases, or for both lists in the folder above. Raises CaffeError if two of them differ, where nothing
+    is to be told apart, and if there is neither such a file nor a database.
     """
-    if (folder / "classes.txt").is_file():
-        return read_classes(folder / "classes.txt")
-    return numbered_classes(largest_label(folder) + 1)
-
-
-def facts(job: Job, classes: Classes) -> dict[str, Any]:
-    """What the output folder remembers: all that decides the weights at the end, but the images' content.
-
-    Raises CaffeError if there is no such recipe or no file with the weights.
-    """
-    return {
-        "recipe": job.recipe,
-        "train": str(job.train_folder),
-        "classes": list(classes.names),
-        "weights": _remembered(job)["weights"] if job.resumed else _content(job.weights),
-        "iterations": job.iterations,
-        "seed": job.seed,
-        "options": asdict(job.options),
-        "precision": job.precision,
-        "rates": _rates(recipes.recipe(job.recipe)),
-    }
-
-
-def _rates(recipe: recipes.Recipe) -> dict[str, Any]:
-    """The recipe's own numbers, which may change from one version to the next."""
-    crf = {"crf_rates": list(recipe.crf_rates), "crf_start": asdict(recipe.crf_start)} if recipe.crf_rates else {}
-    return {"base_lr": recipe.base_lr, **crf}
-
-
-def _remembered(job: Job) -> dict[str, Any]:
-    found = remembered(job.output / NOTE)
-    if not isinstance(found, dict) or "weights" not in found:
+    beside = [folder / NAMES if (folder / NAMES).is_file() else job.data / NAMES for folder in job.folders]
+    files = [path for path in beside if path.is_file()]
+    named = [read_classes(path) for path in files]
+    for path, classes in zip(files, named):
+        if classes.names != named[0].names:
+            raise CaffeError(f"{path} names other classes than {files[0]}: one list of classes for both")
+    if named:
+        return named[0]
+    count = 1 + max(largest_label(folder) for folder in job.folders)
+    if count < 2:
         raise CaffeError(
-            f"{job.output / NOTE} is no note of a training: give --weights or --scratch, and another --output"
+            f"all labels of {str(job.train_folder / LABELS)!r} are 0 or void: there is nothing to tell apart"
         )
-    return found
-
-
-def _content(weights: Path | None) -> str | None:
-    if weights is None:
-        return None
-    if not weights.is_file():
-        raise CaffeError(f"weights {str(weights)!r} not found")
-    return digest(files=[weights])
+    return unnamed_classes(count)

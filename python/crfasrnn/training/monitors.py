@@ -27,21 +27,41 @@ class DivergedError(CaffeError):
 
 
 class Validation:
-    """Counts what the solver's test net labels, and tells `listener` the scores after each test.
+    """Counts what the solver's test net labels, and tells a listener the scores after each test; each takes the same images.
 
-    names: of the classes. The event is {"event": "validation", "iteration", "mean_iu", "pixel_accuracy", "per_class_iu"}.
+    names: of the classes. The event is {"event": "validation", "iteration", "images", "mean_iu", "pixel_accuracy",
+    "per_class_iu"}. Made before a snapshot is restored: the images are those from where the test net starts to read.
     """
 
-    def __init__(self, solver: Solver, names: Sequence[str], listener: Callable[[Event], None]) -> None:
-        self._solver, self._names, self._listener = solver, names, listener
+    def __init__(self, solver: Solver, names: Sequence[str]) -> None:
+        self._solver, self._names = solver, names
+        self._listener: Callable[[Event], None] = lambda event: None
         self._net = solver.test_nets[0]
         self._scores = scores_blob(self._net)
         self._confusion = np.zeros((len(names), len(names)), np.int64)
         self._warned = False
+        self._start = [layer.snapshot_state() for layer in self._net.layers]
+        self._last: tuple[int, int] | None = None
         # The net lets go of the scores once they are read, see Solver.save_memory.
         self._scored = max(i for i, tops in enumerate(self._net.top_names.values()) if self._scores in tops)
         self._net.after_forward(self._count)
         solver.add_listener(self._finish)
+
+    def begin(self, listener: Callable[[Event], None]) -> None:
+        """From now on tell the listener; the first test begins where all do, wherever a snapshot's was."""
+        self._listener = listener
+        self._rewind()
+
+    def _rewind(self) -> None:
+        for layer, state in zip(self._net.layers, self._start):
+            if state is not None:
+                layer.restore_state(state)
+
+    def on_all(self, images: int) -> None:
+        """Test on all of the `images`, when the training is done, unless the last test did."""
+        if self._last != (self._solver.iter, images):
+            self._solver.param.test_iter[0] = images
+            self._solver.test()
 
     def _count(self, layer: int) -> None:
         if layer != self._scored:
@@ -60,15 +80,17 @@ class Validation:
         for name, value in zip(self._names, per_class):
             logger.info("    IU of %s = %.4f", name, value)
         self._warned = self._warned or warn_if_one_class(confusion, self._names)
-        self._listener(
-            {
-                "event": "validation",
-                "iteration": event["iteration"],
-                "mean_iu": mean_iu,
-                "pixel_accuracy": metrics.pixel_accuracy(confusion),
-                "per_class_iu": per_class.tolist(),
-            }
-        )
+        self._last = (event["iteration"], self._solver.param.test_iter[0])
+        found = {
+            "event": "validation",
+            "iteration": event["iteration"],
+            "images": self._last[1],
+            "mean_iu": mean_iu,
+            "pixel_accuracy": metrics.pixel_accuracy(confusion),
+            "per_class_iu": per_class.tolist(),
+        }
+        self._rewind()
+        self._listener(found)
 
 
 def scores_blob(net: Net) -> str:
@@ -120,10 +142,10 @@ class FlatLoss:
 
 
 class NumberCheck:
-    """Stops a training at the first value that is not a number, and says in which layer it arose."""
+    """Stops a training at the first value that is not a number, and says in which layer it arose; `good` gets every loss."""
 
-    def __init__(self, solver: Solver, flat: FlatLoss) -> None:
-        self._solver, self._flat = solver, flat
+    def __init__(self, solver: Solver, good: Callable[[float], object]) -> None:
+        self._solver, self._good = solver, good
         solver.add_callback(lambda: None, self._check)
 
     def _check(self) -> None:
@@ -138,7 +160,7 @@ class NumberCheck:
                         f"iteration {self._solver.iter}: the gradient of layer {name!r}, blob {index}, is not a finite number; "
                         "lower the learning rate (the last snapshot is good)."
                     )
-        self._flat.add(loss)
+        self._good(loss)
 
 
 def _origin(net: Net) -> str:

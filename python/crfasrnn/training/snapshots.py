@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -48,8 +49,19 @@ def prune(folder: Path, kept: int = KEPT) -> None:
 
 
 def finish(solver: Solver, final: Path) -> None:
-    """Name the last snapshot's weights as the result, `final`; the snapshots beside it are needed no more."""
+    """Name the last snapshot's weights as the result, `final`; that snapshot stays, for a training that is lengthened later."""
     last = f"{solver.param.snapshot_prefix}_iter_{solver.iter}.caffemodel"
     with atomic_path(final) as temporary:
-        shutil.copyfile(last, temporary)
-    prune(final.parent, kept=0)
+        temporary.unlink()
+        try:
+            os.link(last, temporary)  # weights may be large, and snapshots are never changed
+        except OSError:
+            shutil.copyfile(last, temporary)
+    prune(final.parent, kept=1)
+
+
+def set_aside(final: Path, step: int) -> Path:
+    """Give the result of a training that is to be lengthened the number of its step; returns its new path."""
+    kept = final.with_stem(f"{final.stem}_iter_{step}")
+    os.replace(final, kept)
+    return kept

@@ -16,125 +16,138 @@ from caffe.logs.glog import GlogFormatter, signed
 from caffe.logs.glog import logger as caffe_log
 from caffe.logs.json_log import json_log
 from caffe.logs.log_files import TroubleOnce
-from caffe.logs.progress_bar import progress_bar
 from caffe.solver.signals import STOP, Signals
 from caffe.solver.solver import Event, Solver, get_solver
-from crfasrnn.claims import alone_in, check_claim, claim
-from crfasrnn.classes import Classes, read_classes
-from crfasrnn.datasets.databases import check_labels, require_databases
+from crfasrnn.claims import alone_in
+from crfasrnn.classes import Classes
+from crfasrnn.datasets.databases import check_labels, count_entries, require_databases
 from crfasrnn.figures.curves import draw_training, read_curves
 from crfasrnn.networks import recipes
 from crfasrnn.training import initial_weights, monitors, snapshots
 from crfasrnn.training.definitions import write_definitions
-from crfasrnn.training.job import NOTE, Job, facts, find_classes
+from crfasrnn.training.job import Job, find_classes
+from crfasrnn.training.limits import StoppedError
+from crfasrnn.training.note import check_note, lengthens, planned_steps, require_weights, write_note
+from crfasrnn.training.progress import Progress, say
+from crfasrnn.training.summary import opening
 
 logger = signed("crfasrnn.py")
 
-_REFUSAL = (
-    "{where} holds another training: {fact} {there} there, {now} now. Give another --output, or remove that folder"
-)
 
+def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str], object] = say) -> None:
+    """Train as the job says, or go on with it, or lengthen it, to its end.
 
-def say(line: str) -> None:
-    """Print a line at once, also into a pipe that somebody watches."""
-    print(line, flush=True)
-
-
-def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str], object] = say) -> bool:
-    """Train as the job says, or go on with it; returns whether it is done (False: stopped, the same call goes on).
-
-    stop: asked after every iteration whether to take a snapshot and stop. show: gets one line now and then.
-    Raises CaffeError if something is missing or does not fit, the folder holds another training, or another process trains there.
+    stop: asked after every step whether to take a snapshot and stop. show: gets one line now and then.
+    Raises StoppedError when `stop` said so and KeyboardInterrupt after SIGINT, SIGHUP or SIGTERM: the same call goes on from the
+    snapshot that was taken. Raises CaffeError if something is missing or does not fit, the folder holds another training, or
+    another process trains there.
     """
     recipes.recipe(job.recipe)  # a mistyped name is told before the data are read
+    if job.weights is not None:
+        require_weights(job.weights)
     require_databases(job.train_folder)
-    classes = job.classes or find_classes(job.train_folder)
+    classes = job.classes or find_classes(job)
     make_folder(job.output)
     with alone_in(job.output):
-        return _train(job, classes, stop, show)
+        _train(job, classes, stop, show)
 
 
-def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Callable[[str], object]) -> bool:
-    note, trained = job.output / NOTE, facts(job, classes)
-    check_claim(note, trained, _REFUSAL)
-    if job.final.is_file():
-        show(f"{job.final} is there already")
-        return True
-    _check_labels(job, classes)
+def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Callable[[str], object]) -> None:
+    checked = check_note(job, classes)
+    longer = lengthens(job)
+    if job.final.is_file() and not longer:
+        show(f"{job.final} is there already, of {planned_steps(job)} steps")
+        return
+    for folder in job.folders:
+        check_labels(folder, classes.names)
     solver_file = write_definitions(job, classes)
     with mode.precision(job.precision), _log_file(job.output / "train.log"), json_log(str(job.log)) as write:
         solver = get_solver(str(solver_file))
         solver.save_memory()
-        if not snapshots.resume(solver, job.output):
-            if job.resumed:
+        validation = monitors.Validation(solver, classes.names) if solver.test_nets else None
+        resumed = snapshots.resume(solver, job.output)
+        if not resumed:
+            if job.resumed or longer:
                 raise CaffeError(
                     f"{job.output} holds no whole snapshot to go on from: give --weights or --scratch to begin again"
                 )
             initial_weights.load(solver.net, job, classes)
-        claim(note, trained, _REFUSAL)  # not before there is something to go on with
-        done = _solve(solver, job, classes, write, stop, show)
-    if done:
-        snapshots.finish(solver, job.final)
-        show(f"{job.final}")
-    del solver
+        if longer and job.final.is_file():
+            show(f"the result so far is kept as {snapshots.set_aside(job.final, solver.iter)}")
+        write_note(job, checked, solver.iter)  # not before there is something to go on with
+        _solve(solver, validation, job, list(opening(job, classes, solver, resumed)), write, stop, show)
+    snapshots.finish(solver, job.final)
+    show(f"{job.final}")
+    del solver, validation
     gc.collect()  # nets are rings of references: hundreds of megabytes that the next training needs
-    return done
-
-
-def _check_labels(job: Job, classes: Classes) -> None:
-    """All that the labels could end the training with later, before its first step."""
-    folders = [job.train_folder] + ([job.val_folder] if job.val_folder.is_dir() else [])
-    for folder in folders:
-        named = folder / "classes.txt"
-        if named.is_file() and job.classes is None and read_classes(named).names != classes.names:
-            raise CaffeError(
-                f"{named} names other classes than {job.train_folder / named.name}: one list of classes for both"
-            )
-        check_labels(folder, classes.names)
 
 
 def _solve(
     solver: Solver,
+    validation: monitors.Validation | None,
     job: Job,
-    classes: Classes,
+    opening_lines: list[str],
     write: Callable[[Event], None],
     stop: Callable[[], bool] | None,
     show: Callable[[str], object],
-) -> bool:
-    def note(event: Event) -> None:
+) -> None:
+    actions: set[str] = set()
+    flat = monitors.FlatLoss()
+
+    def asked() -> str:
+        actions.add(action := signalled())
+        return STOP if stop is not None and stop() else action
+
+    def tested(event: Event) -> None:
         write(event)
-        _plot(job)
-        show(f"iteration {event['iteration']}: mean IU {100 * event['mean_iu']:.1f} % on {job.val_folder}")
+        bar.tested(event["mean_iu"])
+        where = f"{event['images']} images of {job.val_folder}"
+        show(f"step {event['iteration']}: mean IU {100 * event['mean_iu']:.1f} % on {where}")
 
     def told(event: Event) -> None:
+        write(event)
         if event["event"] == "snapshot":
             snapshots.prune(job.output)
 
-    with Signals({"SIGINT": STOP, "SIGHUP": STOP, "SIGTERM": STOP}) as signalled:
-        if solver.iter:
-            show(f"going on from iteration {solver.iter} of {solver.param.max_iter}")
-        solver.requested_action = lambda: STOP if (stop is not None and stop()) else signalled()
-        solver.add_listener(write)
+    def stepped(loss: float) -> None:
+        flat.add(loss)
+        bar.step(solver.iter + 1, loss)
+
+    with (
+        Signals({"SIGINT": STOP, "SIGHUP": STOP, "SIGTERM": STOP}) as signalled,
+        Progress(solver.param.max_iter, solver.iter, show, _Picture(job).draw) as bar,
+    ):
+        for line in opening_lines:
+            show(line)
+        solver.requested_action = asked
         solver.add_listener(told)
-        if solver.test_nets:
-            monitors.Validation(solver, classes.names, note)
-        monitors.NumberCheck(solver, monitors.FlatLoss())
-        with progress_bar(solver.param.max_iter, solver.iter) as bar:
-            solver.add_callback(lambda: bar(solver.iter), lambda: None)
-            began = time.monotonic()
-            solver.solve()
-            write({"event": "session", "iteration": solver.iter, "seconds": time.monotonic() - began})
+        if validation is not None:
+            validation.begin(tested)
+        monitors.NumberCheck(solver, stepped)
+        began = time.monotonic()
+        solver.solve()
+        if validation is not None and not solver.stopped_early:
+            validation.on_all(count_entries(job.val_folder))
+        write({"event": "session", "iteration": solver.iter, "seconds": time.monotonic() - began})
+        bar.draw()
     if solver.stopped_early:
-        show(f"stopped at iteration {solver.iter} of {solver.param.max_iter}; the same command goes on from there")
-    return not solver.stopped_early
+        show(f"stopped at step {solver.iter} of {solver.param.max_iter}; the same command goes on from there")
+        raise KeyboardInterrupt if STOP in actions else StoppedError
 
 
-def _plot(job: Job) -> None:
-    """Draw the curves so far; a training does not end because that fails."""
-    try:
-        draw_training(job.output / "training.png", [(job.recipe, read_curves(job.log))])
-    except CaffeError as problem:
-        logger.warning("No picture of the curves: %s", problem)
+class _Picture:
+    """The curves so far, drawn; a training does not end because that fails, and says it once."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._failed = job, False
+
+    def draw(self) -> None:
+        try:
+            draw_training(self._job.output / "training.png", [(self._job.recipe, read_curves(self._job.log))])
+        except CaffeError as problem:
+            if not self._failed:
+                logger.warning("No picture of the curves: %s", problem)
+            self._failed = True
 
 
 class _LogFile(TroubleOnce, logging.FileHandler):

@@ -10,7 +10,9 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from support.disk import files_end_at
 
+from caffe.data import db
 from caffe.data.db import Cursor, check_backend, new_database
 from caffe.errors import CaffeError
 
@@ -158,11 +160,35 @@ def test_a_database_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     write(tmp_path / "old")
     for path, message in (
         (tmp_path / "old", "exists already. Remove it first"),
-        (tmp_path / "a" / "b", "cannot create"),
+        (tmp_path / "a" / "b", "cannot be written"),
     ):
         with pytest.raises(CaffeError, match=message), new_database(path):
             raise AssertionError("nothing was to be written")
     assert read(tmp_path / "old") == ENTRIES
+
+
+def test_a_full_disk_is_the_reason_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LMDB calls it an input/output error, as it would if the disk were broken."""
+
+    def fill() -> None:
+        with files_end_at(10_000), new_database(tmp_path / "full") as put:
+            for number in range(10):
+                put(b"%d" % number, bytes(3000))
+
+    for room, message in ((0, "Input/output error"), (1 << 60, "No space left on device")):
+        monkeypatch.setattr(db, "_LEAST_ROOM", room)
+        with pytest.raises(CaffeError, match=rf"^cannot write database '.*/full': .*{message}"):
+            fill()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".db.unfinished-ab12cd_9"
+    left.mkdir()
+    (left / "data.mdb").write_bytes(b"half")
+    with new_database(tmp_path / "db") as put:
+        put(b"key", b"value")
+    assert list(tmp_path.iterdir()) == [tmp_path / "db"]
 
 
 def test_other_backends_are_refused() -> None:

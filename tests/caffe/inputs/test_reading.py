@@ -75,10 +75,12 @@ def test_text_of_windows_editors_is_read_or_named(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes("a\r\nü\r\n".encode("utf-8-sig"))
     assert read_text(path, 99) == "a\nü\n"
-    for order in ("utf-16", "utf-16-be"):
-        path.write_bytes("\ufeff".encode(order) * (order != "utf-16") + "a\r\n".encode(order))
-        with pytest.raises(CaffeError, match="it is UTF-16, save it as UTF-8"):
-            read_lines(path)
+    lists = ["prototxt", "image list", "list of names", "WindowData", "HDF5Data"]
+    for order, mark in (("utf-16", ""), ("utf-16-be", "\ufeff"), ("utf-16-le", ""), ("utf-16-be", "")):
+        path.write_bytes(f"{mark}abc\r\n".encode(order))
+        for name in lists:
+            with pytest.raises(CaffeError, match="is not UTF-8 text: it is UTF-16, save it as UTF-8"):
+                READERS[name](str(path))
 
 
 def test_the_number_of_an_open_file_is_no_path() -> None:

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from support.caffe.data_layers import EXTRAS, build
+from support.disk import files_end_at
 from support.reference_data import shared_path
 
 import caffe.layers  # noqa: F401  # registers the built-in types
@@ -82,3 +83,5 @@ def test_hdf5output_appends_what_hdf5data_reads(tmp_path: Path) -> None:
     with h5py.File(target) as file:
         np.testing.assert_array_equal(file["data"], np.arange(4)[:, None] * [1, 10])
         np.testing.assert_array_equal(file["label"], np.arange(4))
+    with files_end_at(1000), pytest.raises(CaffeError, match=r"layer 'o'.*out.h5' cannot be written: File too large"):
+        net.forward()

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
 from support.commands import caffe
+from support.terminal import on_a_terminal
 
 from caffe.logs.progress_bar import progress, progress_bar
 
@@ -34,31 +28,30 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def on_a_terminal(arguments: list[str], cwd: Path) -> str:
-    """What a Python program writes to stderr where that is a terminal."""
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
-    with subprocess.Popen([sys.executable, *arguments], cwd=cwd, stderr=child) as process:
-        os.close(child)
-        shown = b""
-        while True:
-            try:
-                part = os.read(parent, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            shown += part
-        os.close(parent)
-        assert process.wait(timeout=60) == 0
-    return shown.decode()
-
-
 def test_a_terminal_gets_a_bar_and_a_file_none(workplace: Path) -> None:
     shown = on_a_terminal(["-m", "caffe", "train", "-solver", "solver.prototxt"], workplace)
     assert re.search(r"6/6 \[.*iteration", shown)
     assert re.search(r"I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ solver\.cpp:\d+\] Iteration 4 \(", shown)
     assert "6/6" not in caffe("train", "-solver", "solver.prototxt", cwd=workplace)
+
+
+def test_lines_that_the_terminal_would_not_get_are_not_above_the_bar(tmp_path: Path) -> None:
+    program = """
+import logging
+from caffe.logs.glog import init_log, logger
+from caffe.logs.progress_bar import progress_bar
+init_log(min_level=1)
+for handler in logger.handlers:
+    handler.setLevel(logging.WARNING)
+logger.setLevel(logging.INFO)
+with progress_bar(3) as show:
+    logger.info("unwanted")
+    logger.warning("wanted")
+    show(3)
+"""
+    shown = on_a_terminal(["-c", program], tmp_path)
+    assert "wanted" in shown.replace("unwanted", "")
+    assert "unwanted" not in shown
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 from support.caffe.model_files import all_files, same, same_layers
+from support.disk import files_end_at
 from support.reference_data import FILES
 
 from caffe.errors import CaffeError
 from caffe.proto import hdf5_file, model_file
+from caffe.proto.solver_state import SolverState, write_solver_state
 
 
 @pytest.mark.parametrize("path", all_files("*.caffemodel.h5"))
@@ -144,3 +146,19 @@ def test_a_missing_file_is_not_called_damaged(tmp_path: Path) -> None:
     words = r"none\.h5: cannot be read: No such file or directory$"
     with pytest.raises(CaffeError, match=words), hdf5_file.opened(tmp_path / "none.h5"):
         pass
+
+
+def test_a_disk_that_is_full_at_any_moment_ends_in_an_error(tmp_path: Path) -> None:
+    """HDF5's library would end the process."""
+    content = np.random.default_rng(0).normal(size=3000).astype(np.float32)
+    path = tmp_path / "m.caffemodel.h5"
+    model_file.write_model_hdf5(path, ["a", "b"], [[content], [content[:9]]])
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 97):
+        with files_end_at(size), pytest.raises(CaffeError, match=r"m.caffemodel.h5: cannot be written: File too large"):
+            model_file.write_model_hdf5(path, ["a", "b"], [[content], [content[:9]]])
+    assert path.read_bytes() == whole
+    state = SolverState(1, "m", 0, [content])
+    with files_end_at(8000), pytest.raises(CaffeError, match=r"s.solverstate.h5: cannot be written: File too large"):
+        write_solver_state(tmp_path / "s.solverstate.h5", state)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -234,18 +234,19 @@ def test_what_killed_snapshots_left_is_removed_by_the_next(workplace: Path) -> N
         assert process.stdout.readline()
         return process
 
-    killed = [write(target) for target in ("state_iter_7.caffemodel", "state_iter_7.solverstate.h5", "other.npy")]
-    for process in killed:
-        process.kill()
-        process.communicate()
     solver = caffe.get_solver(write_solver("state"))
     with write("state_iter_8.caffemodel") as living:
+        killed = [write(target) for target in ("state_iter_7.caffemodel", "state_iter_7.solverstate.h5", "other.npy")]
+        for process in killed:
+            process.kill()
+            process.communicate()
         Path(".state_iter_notes").touch()
         hidden = set(Path().glob(".*"))
         assert len(hidden) == 5
         solver.snapshot()
         left = set(Path().glob(".*"))
         assert sorted(path.name.partition(".unfinished")[0] for path in hidden - left) == [
+            ".other",
             ".state_iter_7",
             ".state_iter_7.solverstate",
         ]

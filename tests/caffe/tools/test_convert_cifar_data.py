@@ -42,7 +42,7 @@ def test_of_two_databases_none_is_left_where_one_cannot_be_made(
     ("words", "message"),
     [
         (["cifar", ".", "bdb"], "it is lmdb or leveldb"),
-        (["cifar", "no folder", "lmdb"], "cannot create database"),
+        (["cifar", "no folder", "lmdb"], "cannot be written"),
         (["cifar", "."], "usage: convert_cifar_data"),
     ],
 )

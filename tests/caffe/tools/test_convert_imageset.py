@@ -83,7 +83,7 @@ def test_the_installed_commands_run(tmp_path: Path) -> None:
         (["-check_size", "images/", "list.txt", "out"], "Incorrect data field size"),
         (["-encode_type=exe", "images/", "list.txt", "out"], "none of the 4 images"),
         (["images/", "list.txt", "images"], "exists already"),
-        (["images/", "list.txt", "nowhere/out"], "cannot create database"),
+        (["images/", "list.txt", "nowhere/out"], "cannot be written"),
         (["-backend=bdb", "images/", "list.txt", "out"], "it is lmdb or leveldb"),
         (["-shufle", "images/", "list.txt", "out"], "unknown command line flag 'shufle'"),
         (["-gray=maybe", "images/", "list.txt", "out"], "illegal value 'maybe'"),

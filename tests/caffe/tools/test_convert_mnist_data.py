@@ -32,7 +32,7 @@ def test_the_database_holds_the_digits(flags: list[str], tmp_path: Path, monkeyp
     [
         ([WORDS[1], WORDS[0], "out"], "Incorrect images file magic"),
         (["nowhere", WORDS[1], "out"], "nowhere: cannot be read"),
-        ([*WORDS[:2], "no folder/out"], "cannot create database"),
+        ([*WORDS[:2], "no folder/out"], "cannot be written"),
         ([*WORDS[:2], "out", "-backend=bdb"], "it is lmdb or leveldb"),
         (WORDS[:2], "usage: convert_mnist_data"),
     ],

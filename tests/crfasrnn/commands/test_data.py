@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import crfasrnn, failure, run
+from support.commands import crfasrnn, failure, refusal, run
 from support.crfasrnn.datasets import (
     labels_of,
     photograph,
@@ -32,7 +32,10 @@ def test_own_pictures_become_two_pairs_of_databases(own: tuple[Path, Path], tmp_
     source = ("--images", own[0], "--masks", own[1])
     assert "10 images, 0 problems" in run(capsys, "data", "check", *source)
     assert "val.txt: 3 images" in run(capsys, "data", "split", *source, "--share", 0.3, "--output", tmp_path)
+    assert not (tmp_path / "classes.txt").exists()
     (tmp_path / "names.txt").write_text("ground\nline\nshore\n")
+    run(capsys, "data", "split", *source, "--share", 0.3, "--output", tmp_path, "--names", tmp_path / "names.txt")
+    assert read_classes(tmp_path / "classes.txt").names == ("ground", "line", "shore")
     lists = {name: (tmp_path / f"{name}.txt").read_text().split() for name in ("train", "val")}
     assert sorted(lists["train"] + lists["val"]) == [f"p{index}" for index in range(10)]
     for name, stems in lists.items():
@@ -56,6 +59,9 @@ def test_check_lists_all_problems_and_fails(own: tuple[Path, Path], capsys) -> N
     assert [line.split()[0] for line in err.splitlines()] == ["error:", "error:"]
     assert "p3.png' is missing" in err
     assert "p5.jpg" in err
+    (own[0].parent / "none.txt").touch()
+    options = ("--images", own[0], "--masks", own[1], "--list", own[0].parent / "none.txt")
+    assert "none.txt' is empty" in refusal(capsys, "data", "check", *options)
 
 
 def test_sources_name_addresses_sizes_and_checksums(capsys) -> None:
@@ -71,7 +77,7 @@ def test_sources_name_addresses_sizes_and_checksums(capsys) -> None:
 
 def test_data_lmdb_says_what_it_wrote(tmp_path: Path, voc: Path) -> None:
     output = tmp_path / "data"
-    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8", "--max-side", "64", "--mirror", "--output", output]
+    arguments = ["--voc", voc, "--list", "val", "--classes", "0,8", "--size", "64", "--mirror", "--output", output]
     done = crfasrnn("data", "lmdb", *arguments)
     assert done.returncode == 0, done.stderr
     assert "4 entries from 2 images" in done.stdout

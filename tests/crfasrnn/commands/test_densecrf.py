@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.commands import crfasrnn, refusal
 
 from crfasrnn.commands.main import main
@@ -36,7 +37,7 @@ def test_command_cleans_labels_and_probabilities(noisy: tuple[Path, Path, np.nda
     known = np.where(given == 255, 0, given)
     one = np.where(given == 255, 0.5, np.where(known == 1, 0.7, 0.3))
     np.save(tmp_path / "probabilities.npy", np.stack([1 - one, one]).astype(np.float32))
-    options = ["--iterations", "5", "--bilateral", "40", "10", "8", "--spatial", "2", "3"]
+    options = ["--mean-field-iterations", "5", "--bilateral", "40", "10", "8", "--spatial", "2", "3"]
     done = crfasrnn("densecrf", picture, tmp_path / "probabilities.npy", "-o", tmp_path / "two.png", *options)
     assert done.returncode == 0, done.stderr
     assert np.array_equal(read_labels(tmp_path / "two.png"), truth)
@@ -63,11 +64,35 @@ def test_command_reports_errors(
     assert "cannot read " in complaint("densecrf", picture, text, "-o", out)
     assert "cannot read image" in complaint("densecrf", tmp_path / "none.jpg", labels, "-o", out)
     assert "cannot read label map" in complaint("densecrf", picture, tmp_path / "none.png", "-o", out)
-    assert "gt_prob" in complaint("densecrf", picture, labels, "-o", out, "--certainty", "2")
-    assert "bilateral needs 2 positive standard" in complaint(
-        "densecrf", picture, labels, "-o", out, "--bilateral", "3", "0", "1"
-    )
-    assert "not a number of classes" in refusal(capsys, "densecrf", picture, labels, "-o", out, "--classes", "1")
+    wrong = {
+        "'2' is not a number between 0 and 1": ("--certainty", "2"),
+        "bilateral needs 2 positive standard": ("--bilateral", "3", "0", "1"),
+        "not a number of classes": ("--num-classes", "1"),
+        "'0' is not a number of mean-field iterations, 1 to 10000": ("--mean-field-iterations", "0"),
+        "two files or two folders": ("--output", out.parent),
+    }
+    for words, given in wrong.items():
+        prediction = picture.parent if "folders" in words else labels
+        message = refusal(capsys, "densecrf", picture, prediction, "-o", out, *given)
+        assert words in message
+        assert "(see crfasrnn densecrf --help)" in message
     assert not out.exists()
-    message = refusal(capsys, "densecrf", picture, labels, "-o", out, "--iterations", "0")
-    assert "--iterations: '0' is not a whole number, 1 to 65536" in message
+
+
+def test_folders_names_and_colours(noisy: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    picture, labels, truth = noisy
+    for folder, path in (("photos", picture), ("segmented", labels)):
+        (tmp_path / folder).mkdir()
+        path.rename(tmp_path / folder / path.name)
+    (tmp_path / "segmented" / "labels.png").rename(tmp_path / "segmented" / "picture_labels.png")
+    (tmp_path / "names.txt").write_text("sky\ntree\n")
+    (tmp_path / "colours.txt").write_text("tree #0080ff\n")
+    done = crfasrnn(
+        "densecrf",
+        *(tmp_path / "photos", tmp_path / "segmented", "-o", tmp_path / "out"),
+        *("--names", tmp_path / "names.txt", "--colours", tmp_path / "colours.txt"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(read_labels(tmp_path / "out" / "picture.png"), truth)
+    colours = np.array(Image.open(tmp_path / "out" / "picture.png").convert("RGB"))
+    assert {tuple(colours[truth == label][0].tolist()) for label in (0, 1)} == {(0, 128, 0), (0, 128, 255)}

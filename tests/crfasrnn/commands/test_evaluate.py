@@ -15,6 +15,7 @@ from support.crfasrnn.datasets import (
     HEIGHT,
     WIDTH,
     labels_of,
+    make_folder,
     make_voc,
 )
 from support.crfasrnn.models import save_net, scores
@@ -179,3 +180,27 @@ def test_labels_of_fewer_classes_do_not_score_in_silence(
         out = run(capsys, *given, tmp_path / folder, "--classes", "0,8,12")
         assert "100.0" in out
         assert "note:" not in out
+
+
+def test_what_is_scored_is_not_overwritten(scored: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    root, first, _ = scored
+    before = {path: path.read_bytes() for path in (*first.iterdir(), *(root / "SegmentationClass").iterdir())}
+    for folder in (first, root / "SegmentationClass"):
+        message = refusal(capsys, "evaluate", "--voc", root, "--predictions", first, "--save-labels", folder)
+        assert f"{str(folder / 'i0.png')!r} would be overwritten, which is to be read" in message
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_saved_labels_have_the_colours_of_their_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Black is for the background, and colours of one's own count."""
+    truth = labels_of({0: 1, 1: 2})
+    images, masks = make_folder(tmp_path, {"a": truth})
+    (tmp_path / "names.txt").write_text("sky\ntree\nroad\n")
+    (tmp_path / "colours.txt").write_text("road 128 64 128\n")
+    data = ("--images", images, "--masks", masks, "--names", tmp_path / "names.txt", "--predictions", masks)
+    for options, colours in (((), (3, 1, 2)), (("--colours", tmp_path / "colours.txt"), (3, 1, [128, 64, 128]))):
+        run(capsys, "evaluate", *data, "--save-labels", tmp_path / "saved", *options)
+        picture = Image.open(tmp_path / "saved" / "a.png")
+        np.testing.assert_array_equal(np.array(picture), truth)
+        expected = [voc_palette()[colour].tolist() if isinstance(colour, int) else colour for colour in colours]
+        assert [np.array(picture.convert("RGB"))[truth == label][0].tolist() for label in range(3)] == expected

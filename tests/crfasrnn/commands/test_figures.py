@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib.image
@@ -36,9 +37,15 @@ def test_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_crf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     CrfRnn(3).save_caffemodel(tmp_path / "x.caffemodel")
     (tmp_path / "classes.txt").write_text("0 background\n8 cat\n12 dog\n")
-    arguments = [tmp_path / "x.caffemodel", "--classes-file", tmp_path / "classes.txt", "-o", tmp_path / "crf.png"]
+    arguments = [tmp_path / "x.caffemodel", "--names", tmp_path / "classes.txt", "-o", tmp_path / "crf.png"]
     assert status("figures", "crf", *arguments) == 0
     assert matplotlib.image.imread(tmp_path / "crf.png").std() > 0.05
+    (tmp_path / "x.caffemodel").rename(tmp_path / "final.caffemodel")
+    assert status("figures", "crf", tmp_path, "-o", tmp_path / "folder.svg") == 0  # with the names beside
+    assert status("figures", "crf", tmp_path, *arguments[1:3], "-o", tmp_path / "file.svg") == 0
+    pictures = [(tmp_path / f"{name}.svg").read_text() for name in ("folder", "file")]
+    assert len(re.findall("<use", pictures[0])) == len(re.findall("<use", pictures[1]))
+    (tmp_path / "final.caffemodel").rename(tmp_path / "x.caffemodel")
     (tmp_path / "classes.txt").write_text("0 background\n")
     assert status("figures", "crf", *arguments) == 1
     assert "1 class names for 3 classes" in capsys.readouterr().err
@@ -55,7 +62,7 @@ def test_curves_of_text_and_json_logs(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "net.log").write_text(text_log())
     lines = [f'{{"event": "train", "iteration": {iteration}, "loss": {9 - iteration}}}' for iteration in range(5)]
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
-    logs = (tmp_path / "net.log", tmp_path / "log.jsonl")
+    logs = (tmp_path / "net.log", tmp_path)
     assert status("figures", "curves", *logs, "-o", tmp_path / "loss.png") == 0
     assert capsys.readouterr().out == f"{tmp_path / 'loss.png'}\n"
     picture = read_image(tmp_path / "loss.png")
@@ -82,3 +89,16 @@ def test_help_and_wrong_command_lines(kind: str, capsys: pytest.CaptureFixture[s
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.endswith(f"(see crfasrnn figures {kind} --help)\n")
+
+
+def test_a_class_0_that_is_no_background_is_drawn(tmp_path: Path) -> None:
+    _, first, last = two_methods(tmp_path)
+    (tmp_path / "names.txt").write_text("sky\ntree\n")
+    (tmp_path / "colours.txt").write_text("tree #0080ff\n")
+    options = ["--images", tmp_path / "images", "--masks", tmp_path / "masks", "--names", tmp_path / "names.txt"]
+    predictions = ["--predictions", f"FCN={first}", "--predictions", f"CRF={last}", "--count", 1]
+    given = [*options, *predictions, "--colours", tmp_path / "colours.txt", "-o", tmp_path / "sheet.png"]
+    assert status("figures", "cases", *given) == 0
+    picture = (255 * matplotlib.image.imread(tmp_path / "sheet.png")[..., :3]).round().astype(np.uint8)
+    for colour in (voc_palette()[2], [0, 128, 255]):
+        assert (picture == colour).all(-1).mean() > 0.02

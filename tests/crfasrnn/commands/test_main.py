@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
-from importlib import metadata
+from collections.abc import Iterator
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from support.commands import refusal, status
 
 import crfasrnn.commands
 from caffe.errors import CaffeError
-from crfasrnn.commands import compare
+from crfasrnn.commands import compare, options
 from crfasrnn.commands import main as program
 
 
@@ -25,9 +27,11 @@ def test_every_module_of_a_command_is_one() -> None:
 
 def test_help_lists_the_commands_and_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("--help") == 0
-    words = " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
     for name, does in program.COMMANDS.items():
-        assert f"{name} {does}" in words
+        assert f"{name} {does}" in " ".join(out.split())
+    assert status("-help") == 0  # as caffe spells it
+    assert capsys.readouterr().out == out
 
 
 HELP = """
@@ -68,7 +72,7 @@ def test_the_version_is_that_of_the_installed_package(
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", unknown)
-    assert status("--version") == 0
+    assert status("-version") == 0
     assert capsys.readouterr().out == "crfasrnn of a checkout that is not installed\n"
 
 
@@ -83,7 +87,7 @@ def test_the_version_is_that_of_the_installed_package(
         (["data", "check", "--voc", "v", "--lisp", "l"], "arguments: --lisp l (see crfasrnn data check --help)"),
         (["segment", "x.png", "--gpus", "0"], "arguments: --gpus 0 (see crfasrnn segment --help)"),
         (["evaluate", "--voc", "nowhere", "--classes", "0,cat"], "'0,cat' is not a list of different class numbers"),
-        (["data", "lmdb", "--voc", "v", "--list", "l", "--output", "x", "--scales", "9,x"], "'x' is not a size"),
+        (["data", "lmdb", "--voc", "v", "--list", "l", "--output", "x", "--size", "9,x"], "'x' is not a size"),
     ],
 )
 def test_wrong_command_lines_give_one_line(
@@ -111,9 +115,28 @@ def test_how_it_ends(
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("command", ["segment", "densecrf", "evaluate", "tune"])
-def test_the_example_of_a_help_is_a_command_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        program.main([command, "--help"])
-    example = " ".join(capsys.readouterr().out.partition("example: crfasrnn ")[2].split())
-    assert program.command_line().parse_args(example.split()).run
+def parsers() -> Iterator[options.Parser]:
+    """The parsers of all commands, or of their kinds where they have some."""
+    for name in program.COMMANDS:
+        parser = options.Parser(prog=f"crfasrnn {name}")
+        import_module(f"crfasrnn.commands.{name}").add_arguments(parser)
+        kinds = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        yield from kinds[0].choices.values() if kinds else [parser]
+
+
+@pytest.mark.parametrize("parser", list(parsers()), ids=lambda parser: parser.prog)
+def test_every_help_has_an_example_that_is_a_command_line(parser: options.Parser) -> None:
+    example = re.findall(r"^example: (crfasrnn .*)$", parser.format_help(), re.MULTILINE)
+    assert len(example) == 1
+    assert example[0].startswith(parser.prog)
+    assert program.command_line().parse_args(example[0].split()[1:]).parser.prog == parser.prog
+
+
+@pytest.mark.parametrize("parser", list(parsers()), ids=lambda parser: parser.prog)
+def test_every_help_says_what_holds_without_an_option(parser: options.Parser) -> None:
+    """In brackets at its end, or at the end of a part of it; switches say by what they are that they are off."""
+    for action in parser._actions:
+        if action.default in (None, False, argparse.SUPPRESS, [None]):
+            continue
+        default = ",".join(map(str, action.default)) if isinstance(action.default, list) else str(action.default)
+        assert re.search(rf"\({re.escape(default)}[:)]", action.help or ""), f"{action.option_strings}: {action.help}"

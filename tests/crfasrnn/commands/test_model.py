@@ -29,6 +29,10 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{tmp_path / 'half.caffemodel.h5'}: 0.0 MB\n"
     (layer,) = read_model(tmp_path / "half.caffemodel.h5")
     np.testing.assert_array_equal(layer.blobs[0], np.ones((4, 3, 5, 5)))
+    (tmp_path / "full.caffemodel.h5").rename(tmp_path / "final.caffemodel")
+    assert status("model", "export", tmp_path, tmp_path / "again.caffemodel.h5") == 0  # a training's folder
+    assert (tmp_path / "again.caffemodel.h5").read_bytes() == (tmp_path / "half.caffemodel.h5").read_bytes()
+    capsys.readouterr()
     assert "none.caffemodel" in refusal(
         capsys, "model", "export", tmp_path / "none.caffemodel", tmp_path / "x.caffemodel.h5"
     )

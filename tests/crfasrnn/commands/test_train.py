@@ -25,18 +25,25 @@ def test_own_pictures_in_five_commands(tmp_path: Path, monkeypatch: pytest.Monke
     assert status("data", "split", *source, "--output", "own", "--share", "0.25") == 0
     for name in ("train", "val"):
         assert status("data", "lmdb", *source, "--list", f"own/{name}.txt", "--output", f"own/{name}") == 0
-    tiny = ("--data", "own", "--width", WIDTH, "--iterations", 10)
+    tiny = ("--data", "own", "--width", WIDTH, "--steps", 20)
     assert status("train", "slim-fcn8s", *tiny, "--scratch") == 0
     assert status("train", "slim-crfrnn", *tiny) == 0
-    assert "--model own/slim-crfrnn/deploy.prototxt" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "slim-crfrnn (FCN-8s slim + CRF-RNN): 3 classes, class 0, class 1, class 2\n" in said
+    assert "training on 6 images of own/train, one a step\ntesting on all 2 images of own/val every 2 steps" in said
+    assert "20 steps from random weights, learning rate 0.0002\n" in said
+    assert "20 steps from own/slim-fcn8s/final.caffemodel, learning rate 5e-05\n" in said
+    assert "\nsegment:     crfasrnn segment IMAGES --model own/slim-crfrnn\n" in said
+    assert "\nnext recipe: crfasrnn train slim-crfrnn --data own\n" in said
     for recipe in ("slim-fcn8s", "slim-crfrnn"):
         assert {path.name for path in Path("own", recipe).iterdir()} == {
             *("train.prototxt", "val.prototxt", "deploy.prototxt", "solver.prototxt", "classes.txt", "job.json"),
             *("final.caffemodel", "log.jsonl", "train.log", "training.png"),
+            *("snapshot_iter_20.caffemodel", "snapshot_iter_20.solverstate"),
         }
         curves = read_curves(Path("own", recipe, "log.jsonl"))
-        assert list(curves.mean_iu) == list(range(1, 11))
-    model = ("--model", "own/slim-crfrnn/deploy.prototxt", "--weights", "own/slim-crfrnn/final.caffemodel")
+        assert list(curves.mean_iu) == list(range(2, 21, 2))
+    model = ("--model", "own/slim-crfrnn")
     assert status("segment", "photos/p1.png", *model, "--output", "out") == 0
     assert read_labels("out/p1_labels.png").max() <= 2
 
@@ -46,7 +53,7 @@ def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None
         (("slim-crfrnn", "--data", tmp_path), "starts from the result of slim-fcn8s"),
         (("slim-fcn8s", "--data", tmp_path), "starts from VGG-16: give it with --weights"),
         (("fcn16s", "--data", tmp_path, "--scratch", "--weights", "x"), "--weights or --scratch, not both"),
-        (("slim-fcn8s", "--data", tmp_path, "--iterations", "0"), "'0' is not a number of steps"),
+        (("slim-fcn8s", "--data", tmp_path, "--steps", "0"), "'0' is not a number of steps"),
     ):
         assert message in refusal(capsys, "train", *arguments)
 
@@ -57,17 +64,19 @@ def test_a_stopped_training_goes_on_without_its_weights(
     """SIGTERM is told from a spent budget by the status; both leave what the same command goes on with."""
     monkeypatch.chdir(tmp_path)
     data = databases(tmp_path)
-    command = ("train", "slim-fcn8s", "--data", data, "--width", WIDTH, "--iterations", 150, "--output", "out")
+    command = ("train", "slim-fcn8s", "--data", data, "--width", WIDTH, "--steps", 150, "--output", "out")
     assert status(*command, "--scratch", "--budget-minutes", "1e-6") == 3
     assert "--weights or --scratch" not in capsys.readouterr().err
     process = subprocess.Popen(
         [sys.executable, "-m", "crfasrnn", *map(str, command)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "going on from iteration 1 of 150\n"
+    for line in process.stdout:
+        if line.startswith("going on from step 1 of 150, learning rate "):
+            break
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=100)
-    assert (process.returncode, rest) == (130, "stopped at iteration 2 of 150; the same command goes on from there\n")
+    assert (process.returncode, rest) == (130, "stopped at step 2 of 150; the same command goes on from there\n")
     assert status(*command) == 0
     assert Path("out/final.caffemodel").is_file()
 

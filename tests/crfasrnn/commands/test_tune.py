@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.commands import run
 
 from crfasrnn.commands.main import main
 from crfasrnn.pictures.label_maps import read_labels
@@ -35,3 +36,30 @@ def test_command(samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFi
     samples[2].probabilities.unlink()
     assert main([str(part) for part in ("tune", *folders, *given, *options)]) == 1
     assert "no probabilities for 'disc2'" in capsys.readouterr().err
+
+
+def test_labels_that_are_right_need_no_crf(
+    samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sure").mkdir()
+    for sample in samples:
+        labels = sample.example.labels()
+        np.save(
+            tmp_path / "sure" / f"{sample.example.name}.npy", np.stack([labels != 1, labels == 1]).astype(np.float32)
+        )
+    folders = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--probabilities", tmp_path / "sure")
+    options = (
+        "--classes",
+        "0,1",
+        "--coarse",
+        0,
+        "--fine",
+        0,
+        "--folds",
+        2,
+        "--processes",
+        1,
+        "--output",
+        tmp_path / "out",
+    )
+    assert "no CRF that was tried is better than the most probable labels" in run(capsys, "tune", *folders, *options)

@@ -86,6 +86,8 @@ def test_coco_keeps_images_with_200_pixels_of_vocs_classes(tmp_path: Path) -> No
     path, folder_ = make_coco(tmp_path / "2", instances(images, annotations))
     assert [example.name for example in coco(path, folder_)] == ["1", "3"]
     assert [example.name for example in coco(path, folder_, min_labelled=201)] == ["3"]
+    with pytest.raises(CaffeError, match=r"none of its \d images has 5000 pixels of VOC's classes \(--min-labelled"):
+        coco(path, folder_, min_labelled=5000)
 
 
 def _json() -> bytes:

@@ -12,6 +12,7 @@ from support.crfasrnn.datasets import (
 )
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import write_classes
 from crfasrnn.datasets import folder
 from crfasrnn.datasets.folder import split
 
@@ -61,6 +62,12 @@ def test_names_of_labels_that_are_none(tmp_path: Path, content: str, words: str)
     (tmp_path / "names.txt").write_text(content)
     with pytest.raises(CaffeError, match=words):
         folder(*paths, names=tmp_path / "names.txt")
+
+
+def test_names_may_stand_as_a_data_set_has_them(tmp_path: Path) -> None:
+    paths = make_folder(tmp_path, {"a": labels_of({})})
+    write_classes(tmp_path / "classes.txt", ("background", "cat"))
+    assert folder(*paths, names=tmp_path / "classes.txt").names == ("background", "cat")
 
 
 def test_another_label_may_be_void(tmp_path: Path) -> None:

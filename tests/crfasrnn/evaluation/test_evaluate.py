@@ -10,7 +10,7 @@ from support.crfasrnn.datasets import two_pictures
 from support.crfasrnn.models import Threshold
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import numbered_classes
+from crfasrnn.classes import unnamed_classes
 from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
 from crfasrnn.evaluation.evaluate import evaluate
 from crfasrnn.evaluation.labellers import for_model, model_labels
@@ -49,4 +49,4 @@ def test_borders_are_counted_over_all_images(tmp_path: Path) -> None:
 )
 def test_labels_that_do_not_fit_are_named(tmp_path: Path, labels: np.ndarray, words: str) -> None:
     with pytest.raises(CaffeError, match=words):
-        evaluate(lambda example: labels, two_pictures(tmp_path), numbered_classes(21))
+        evaluate(lambda example: labels, two_pictures(tmp_path), unnamed_classes(21))

@@ -10,7 +10,7 @@ import pytest
 from support.crfasrnn.figures import RIGHT, two_methods
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import unnamed_classes
+from crfasrnn.classes import Classes, unnamed_classes
 from crfasrnn.evaluation.labellers import saved_labels
 from crfasrnn.figures.cases import KINDS, choose_cases, draw_cases
 from crfasrnn.pictures.label_maps import voc_palette
@@ -37,7 +37,7 @@ def test_a_sheet_shows_the_classes_colours(tmp_path: Path) -> None:
     cases = choose_cases(dataset, methods[0][1], methods[1][1], 2, 1)
     shares = []
     for ids in ((0, 1), (0, 8)):
-        draw_cases(tmp_path / "sheet.png", cases, methods, ("background", "thing"), ids)
+        draw_cases(tmp_path / "sheet.png", cases, methods, Classes(("background", "thing"), ids))
         picture = (255 * matplotlib.image.imread(tmp_path / "sheet.png")[..., :3]).round().astype(np.uint8)
         shares.append([(picture == voc_palette()[label]).all(-1).mean() for label in (1, 8)])
     assert shares[0][0] > 0.1

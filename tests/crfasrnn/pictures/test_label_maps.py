@@ -18,7 +18,15 @@ from support.crfasrnn.datasets import labels_of
 from support.fuzz import SETTINGS, damaged, one_error_or_a_result
 
 from caffe.errors import CaffeError
-from crfasrnn.pictures.label_maps import encode_labels, label_palette, read_labels, voc_palette, write_labels
+from crfasrnn.classes import Classes, unnamed_classes
+from crfasrnn.pictures.label_maps import (
+    class_palette,
+    encode_labels,
+    label_palette,
+    read_labels,
+    voc_palette,
+    write_labels,
+)
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")
 
@@ -107,6 +115,13 @@ def test_sixteen_bits_are_not_called_colours(tmp_path: Path) -> None:
     Image.fromarray(labels_of({0: 8}).astype(np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(CaffeError, match=r"has more than 8 bits a pixel \(I;16\): .* 8-bit grey PNG"):
         read_labels(tmp_path / "deep.png")
+
+
+def test_black_is_for_the_background() -> None:
+    named = class_palette(Classes(("sky", "cat", "marked"), (0, 1, 255)))
+    assert named[:3].tolist() == voc_palette()[[2, 1, 255]].tolist()
+    assert class_palette(Classes(("background", "cat"), (0, 8)))[:2].tolist() == voc_palette()[[0, 8]].tolist()
+    assert class_palette(unnamed_classes(3)).tolist() == voc_palette().tolist()
 
 
 @pytest.mark.parametrize("labels", [[[256]], [[-1]], [[1.5]], [[np.inf]], [1, 2], [[[1]]], [[]]])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.disk import files_end_at
 
 from caffe.errors import CaffeError
 from crfasrnn.evaluation import metrics
@@ -68,13 +68,11 @@ def test_a_line_that_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path) -> No
     record = Record(path, {"seed": 1}, (2, 2, 2))
     record.add(CrfSettings(), COUNTS)
     whole = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 40, hard))
-    try:
-        with pytest.raises(CaffeError, match=r"record.jsonl: cannot be written: No space left"):
-            record.add(CrfSettings(iterations=3), COUNTS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        files_end_at(len(whole) + 40),
+        pytest.raises(CaffeError, match=r"record.jsonl: cannot be written: No space left"),
+    ):
+        record.add(CrfSettings(iterations=3), COUNTS)
     assert path.read_bytes() == whole
     record.add(CrfSettings(iterations=3), COUNTS)
     assert len(Record(path, {"seed": 1}, (2, 2, 2))) == 2

@@ -11,7 +11,7 @@ from PIL import Image
 from caffe.errors import CaffeError
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.postprocessing.probabilities import read_probabilities
-from crfasrnn.postprocessing.refine import refine_file
+from crfasrnn.postprocessing.refine import Refinement, pairs, refine_folder
 from crfasrnn.postprocessing.search import Sample
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_softmax
@@ -20,7 +20,7 @@ from crfasrnn.utils import unary_from_softmax
 def test_probabilities_are_refined_with_the_settings_given(samples: list[Sample], tmp_path: Path) -> None:
     example, probabilities = samples[0].example, samples[0].probabilities
     for settings in (CrfSettings(), CrfSettings((2.0, 1.0), (20.0, 30.0, 4.0), 5)):
-        refine_file(tmp_path / "images" / f"{example.name}.png", probabilities, tmp_path / "o.png", settings=settings)
+        Refinement(settings).refine(tmp_path / "images" / f"{example.name}.png", probabilities, tmp_path / "o.png")
         expected = settings.labels(example.image(), unary_from_softmax(read_probabilities(probabilities)))
         np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), expected)
 
@@ -30,9 +30,9 @@ def test_labels_are_right_with_the_certainty_given(samples: list[Sample], tmp_pa
     picture = tmp_path / "images" / "disc0.png"
     labels = samples[0].example.labels()
     settings = CrfSettings(iterations=0)
-    refine_file(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png", settings=settings)
+    Refinement(settings).refine(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), np.where(labels == 255, 0, labels))
-    refine_file(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png", certainty=0.1, settings=settings)
+    Refinement(settings, certainty=0.1).refine(picture, tmp_path / "masks" / "disc0.png", tmp_path / "o.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), np.where(labels == 255, 0, 1 - labels))
 
 
@@ -41,22 +41,24 @@ def test_the_photograph_is_turned_as_segment_turns_it(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(tmp_path / "p.jpg", exif=exif)
     write_labels(tmp_path / "upright.png", np.ones((32, 24), np.uint8))
-    refine_file(tmp_path / "p.jpg", tmp_path / "upright.png", tmp_path / "o.png")
+    Refinement().refine(tmp_path / "p.jpg", tmp_path / "upright.png", tmp_path / "o.png")
     assert read_labels(tmp_path / "o.png").shape == (32, 24)
     with pytest.raises(CaffeError, match="as stored; --exif apply turns it"):
-        refine_file(tmp_path / "p.jpg", tmp_path / "upright.png", tmp_path / "o.png", upright=False)
+        Refinement(upright=False).refine(tmp_path / "p.jpg", tmp_path / "upright.png", tmp_path / "o.png")
 
 
 def test_what_does_not_fit_is_refused(samples: list[Sample], tmp_path: Path) -> None:
     picture, mask, output = tmp_path / "images" / "disc0.png", tmp_path / "masks" / "disc0.png", tmp_path / "o.png"
     write_labels(tmp_path / "small.png", np.zeros((4, 6), np.uint8))
     with pytest.raises(CaffeError, match=r"small.png' is 4 x 6, but the photograph .* is 24 x 32"):
-        refine_file(picture, tmp_path / "small.png", output)
+        Refinement().refine(picture, tmp_path / "small.png", output)
     write_labels(tmp_path / "three.png", np.full((24, 32), 3, np.uint8))
     with pytest.raises(CaffeError, match="has the label 3, but there are 2 classes"):
-        refine_file(picture, tmp_path / "three.png", output, classes=2)
+        Refinement(classes=2).refine(picture, tmp_path / "three.png", output)
     with pytest.raises(CaffeError, match="gt_prob must be in"):
-        refine_file(picture, mask, output, certainty=1.0)
+        Refinement(certainty=1.0).refine(picture, mask, output)
+    with pytest.raises(CaffeError, match=r"has probabilities of 2 classes, but there are 3"):
+        Refinement(classes=3).refine(picture, samples[0].probabilities, output)
     assert not output.exists()
 
 
@@ -70,7 +72,7 @@ def test_label_maps_whose_result_would_be_one_label_are_refused(
     mask = np.where(np.arange(32) < 10, *values)[None].repeat(24, 0).astype(np.uint8)
     write_labels(tmp_path / "mask.png", mask)
     with pytest.raises(CaffeError, match=words):
-        refine_file(picture, tmp_path / "mask.png", output)
+        Refinement().refine(picture, tmp_path / "mask.png", output)
     assert not output.exists()
 
 
@@ -79,6 +81,59 @@ def test_a_label_map_of_background_alone_stays_so(samples: list[Sample], tmp_pat
     picture, mask = tmp_path / "images" / "disc0.png", np.zeros((24, 32), np.uint8)
     for classes in (None, 3):
         write_labels(tmp_path / "mask.png", mask)
-        refine_file(picture, tmp_path / "mask.png", tmp_path / "o.png", classes=classes)
+        Refinement(classes=classes).refine(picture, tmp_path / "mask.png", tmp_path / "o.png")
         assert not read_labels(tmp_path / "o.png").any()
         mask[:3] = 255
+
+
+def test_a_void_of_ones_own_is_unknown_and_never_given(samples: list[Sample], tmp_path: Path) -> None:
+    picture = tmp_path / "images" / "disc0.png"
+    labels = samples[0].example.labels()
+    own = np.where(labels == 255, 1, np.where(labels == 1, 2, 0)).astype(np.uint8)
+    own[:4] = 1
+    write_labels(tmp_path / "own.png", own)
+    Refinement(void=1).refine(picture, tmp_path / "own.png", tmp_path / "o.png")
+    standard = np.where(own == 1, 255, own // 2).astype(np.uint8)
+    write_labels(tmp_path / "standard.png", standard)
+    Refinement(certainty=0.7).refine(picture, tmp_path / "standard.png", tmp_path / "s.png")
+    found = read_labels(tmp_path / "o.png")
+    assert set(np.unique(found)) == {0, 2}
+    assert (found // 2 == read_labels(tmp_path / "s.png")).mean() > 0.99
+    write_labels(tmp_path / "own.png", own // 2 * 2)
+    with pytest.raises(CaffeError, match="holds nothing but 0 and 2 and 255, and 2 and 255 means"):
+        Refinement(void=2).refine(picture, tmp_path / "own.png", tmp_path / "x.png")
+
+
+def test_folders_are_refined_file_by_file(
+    samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, masks, output = tmp_path / "images", tmp_path / "masks", tmp_path / "out"
+    (masks / "disc1.png").rename(masks / "disc1_labels.png")
+    np.save(masks / "disc2_probabilities.npy", read_probabilities(samples[2].probabilities))
+    write_labels(masks / "disc3.png", np.zeros((3, 3), np.uint8))
+    (masks / "disc5.png").unlink()
+    assert refine_folder(Refinement(), images, masks, output) == 1
+    out, err = capsys.readouterr()
+    assert sorted(path.name for path in output.iterdir()) == ["disc0.png", "disc1.png", "disc2.png", "disc4.png"]
+    assert out.count(" -> ") == 4
+    assert "disc3.png' is 3 x 3, but the photograph" in err
+    assert "note: nothing in " in err
+    assert "for 1 photographs, e.g. " in err
+    Refinement().refine(images / "disc2.png", samples[2].probabilities, tmp_path / "o.png")
+    np.testing.assert_array_equal(read_labels(output / "disc2.png"), read_labels(tmp_path / "o.png"))
+    with pytest.raises(CaffeError, match=r"disc0.png' would be overwritten, which is to be read"):
+        refine_folder(Refinement(), images, masks, masks)
+
+
+def test_what_belongs_together_has_one_name(tmp_path: Path) -> None:
+    with pytest.raises(CaffeError, match="belongs to a photograph in"):
+        pairs(tmp_path, tmp_path)
+    for name in ("a.jpg", "a.png"):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / "predictions").mkdir()
+    for name in ("a.npy", "a.png", "a_overlay.png"):
+        (tmp_path / "predictions" / name).touch()
+    with pytest.raises(CaffeError, match=r"a.jpg' and '.*a.png' would write results of the same name"):
+        pairs(tmp_path, tmp_path / "predictions")
+    (tmp_path / "a.png").unlink()
+    assert pairs(tmp_path, tmp_path / "predictions") == ([(tmp_path / "a.jpg", tmp_path / "predictions" / "a.npy")], [])

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from caffe.errors import CaffeError
+from crfasrnn.postprocessing.probabilities import read_probabilities
+from crfasrnn.postprocessing.search import Sample
 from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.utils import unary_from_softmax
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,21 @@ def test_without_iterations_the_most_probable_labels_stay() -> None:
     np.testing.assert_array_equal(labels, energies.argmin(0).reshape(4, 5))
     with pytest.raises(CaffeError):
         CrfSettings().labels(np.zeros((4, 6, 3), np.uint8), energies)
+
+
+@pytest.mark.parametrize(
+    "settings", [CrfSettings(iterations=0), CrfSettings(), CrfSettings((2.0, 4.0), (20.0, 9.0, 3.0), 5)]
+)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_torch_labels_as_the_dense_crf_does(settings: CrfSettings, device: str, samples: list[Sample]) -> None:
+    """But for single pixels, where both kinds of arithmetic round to another label."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    wrong = []
+    for sample in samples:
+        energies = unary_from_softmax(read_probabilities(sample.probabilities))
+        image = sample.example.image()
+        wrong.append(
+            (settings.labels_on(torch.device(device), image, energies) != settings.labels(image, energies)).mean()
+        )
+    assert np.mean(wrong) < 0.002

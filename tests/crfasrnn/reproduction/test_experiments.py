@@ -33,13 +33,13 @@ def test_the_comparison_is_fair(output: Path) -> None:
 @pytest.mark.parametrize("table", ["table1", "ablations", "iterations"])
 @pytest.mark.parametrize("family", ["slim", "voc21"])
 def test_each_comes_after_what_it_starts_from(tmp_path: Path, table: str, family: str) -> None:
-    settings = replace(settings_of(tmp_path), family=family, weights="trunk.npz", fcn_iterations=7, crf_iterations=3)
+    settings = replace(settings_of(tmp_path), family=family, weights="trunk.npz", fcn_steps=7, crf_steps=3)
     done = {"trunk.npz"}
     for experiment in experiments(table, family):
         planned = job(tmp_path, settings, experiment, 4)
         assert planned.recipe in RECIPES
         assert str(planned.weights) in done
-        assert planned.iterations == (7 if experiment.name in FCN_CHAIN[family] else 3)
+        assert planned.steps == (7 if experiment.name in FCN_CHAIN[family] else 3)
         assert (planned.seed, planned.train_folder) == (4, tmp_path / "data" / "train-seed4")
         done.add(str(planned.final))
 

@@ -51,7 +51,7 @@ def test_trainings_are_stopped_when_the_time_is_over(voc: Path, tmp_path: Path) 
     trainings = Trainings(tmp_path, settings_of(voc), [1], lambda: True, shown.append)
     with pytest.raises(StoppedError):
         trainings.run("iterations")
-    assert shown[-1].startswith("stopped at iteration 1 of 3500")
+    assert shown[-1].startswith("stopped at step 1 of 3500")
     assert not list(tmp_path.rglob("final.caffemodel"))
 
 

@@ -90,6 +90,12 @@ def test_a_trainings_folder_is_a_model(tmp_path: Path) -> None:
     (tmp_path / "deploy.prototxt").touch()
     with pytest.raises(CaffeError, match=r"weights file .*final\.caffemodel' not found"):
         find_model(str(tmp_path))
+    for number, time in ((500, 9), (1000, 10), (750, 8)):
+        (tmp_path / f"net_iter_{number}.caffemodel").touch()
+        os.utime(tmp_path / f"net_iter_{number}.caffemodel", (time, time))
+    message = r"no 'final\.caffemodel' in .*: go on with it, or take .*--weights \S*net_iter_1000\.caffemodel$"
+    with pytest.raises(CaffeError, match=message):
+        find_model(str(tmp_path))
     (tmp_path / "final.caffemodel").touch()
     (tmp_path / "classes.txt").write_text("0 ground\n1 tree\n")
     found = ModelFiles(tmp_path / "deploy.prototxt", tmp_path / "final.caffemodel", Classes(("ground", "tree"), (0, 1)))

@@ -22,8 +22,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fcn(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of a tiny FCN-8s slim; beside them lies everything that its training wrote."""
-    job = slim(data, tmp_path_factory.mktemp("fcn") / "fcn", iterations=30, test_interval=30)
-    assert train(job, show=quiet)
+    job = slim(data, tmp_path_factory.mktemp("fcn") / "fcn", steps=30, test_interval=30)
+    train(job, show=quiet)
     return job.final
 
 

@@ -63,12 +63,12 @@ def test_choosing_classes_is_slicing(tmp_path: Path, recipe: str) -> None:
 
 def test_a_model_of_other_classes_starts_a_training(data: Path, fcn: Path, tmp_path: Path, warnings: list[str]) -> None:
     classes = Classes(("class 2", "class 0"), (2, 0))
-    job = slim(data, tmp_path / "out", weights=fcn, classes=classes, iterations=1)
+    job = slim(data, tmp_path / "out", weights=fcn, classes=classes, steps=1)
     with pytest.raises(CaffeError, match="label"):  # the data have three
         train(job, show=quiet)
     more = Classes(("class 2", "new", "class 0", "class 1"), (2, 3, 0, 1))
-    job = slim(data, tmp_path / "more", weights=fcn, classes=more, iterations=1)
-    assert train(job, show=quiet)
+    job = slim(data, tmp_path / "more", weights=fcn, classes=more, steps=1)
+    train(job, show=quiet)
     assert any("does not know new: these classes start anew" in line for line in warnings)
 
 
@@ -151,8 +151,8 @@ def test_a_training_from_torchvisions_vgg16(data: Path, tmp_path: Path) -> None:
     blocks = tuple(tuple(narrowed(channels, TRAINED_WIDTH) for channels in widths) for widths in BLOCKS)
     model = VGG(blocks, HIDDEN, 5)
     torch.save(model.state_dict(), tmp_path / "vgg16.pth")
-    job = slim(data, tmp_path / "out", weights=tmp_path / "vgg16.pth", iterations=2)
-    assert train(job, show=quiet)
+    job = slim(data, tmp_path / "out", weights=tmp_path / "vgg16.pth", steps=2)
+    train(job, show=quiet)
     trained = weights_of(job.final)
     np.testing.assert_array_equal(trained["conv3_3"][0], model.features[14].weight.detach())
     assert not np.array_equal(trained["conv5_3"][0], model.features[28].weight.detach())

@@ -66,4 +66,10 @@ def test_the_result_is_the_last_ones_weights(trained: caffe.SGDSolver, tmp_path:
     expected = (tmp_path / "snapshot_iter_10.caffemodel").read_bytes()
     snapshots.finish(trained, tmp_path / "final.caffemodel")
     assert (tmp_path / "final.caffemodel").read_bytes() == expected
-    assert not list(tmp_path.glob("snapshot*"))
+    assert numbers(tmp_path) == [10]
+    kept = snapshots.set_aside(tmp_path / "final.caffemodel", 10)
+    assert kept == tmp_path / "final_iter_10.caffemodel"
+    assert kept.read_bytes() == expected
+    again = solver(tmp_path)
+    assert snapshots.resume(again, tmp_path)
+    assert again.iter == 10

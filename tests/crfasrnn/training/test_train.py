@@ -15,6 +15,7 @@ import pytest
 from google.protobuf import text_format
 from support.crfasrnn.training import databases, piece, quiet, same, slim, weights_of
 
+import caffe
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from crfasrnn.classes import write_classes
@@ -26,46 +27,76 @@ from crfasrnn.networks.recipes import RecipeOptions
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.training.job import Job
+from crfasrnn.training.limits import StoppedError
 from crfasrnn.training.train import train
 
 
-def stop_after(checks: int) -> Callable[[], bool]:
+def stopped(job: Job, checks: int, show: Callable[[str], object] = quiet) -> None:
+    """Train until it was asked so often whether to stop."""
     left = [checks]
 
     def stop() -> bool:
         left[0] -= 1
         return left[0] <= 0
 
-    return stop
+    with pytest.raises(StoppedError):
+        train(job, stop, show)
 
 
 def test_an_interrupted_training_ends_where_the_other_does(data: Path, fcn: Path, tmp_path: Path) -> None:
     jobs = [slim(data, tmp_path / name, "slim-crfrnn", weights=fcn) for name in ("whole", "parts")]
-    assert train(jobs[0], show=quiet)
+    train(jobs[0], show=quiet)
     lines: list[str] = []
-    assert not train(jobs[1], stop_after(3), lines.append)
+    stopped(jobs[1], 3, lines.append)
     assert not jobs[1].final.exists()
     assert any("the same command goes on" in line for line in lines)
-    assert not train(jobs[1], stop_after(3), quiet)
+    stopped(jobs[1], 3)
     newest = max(jobs[1].output.glob("*.solverstate"), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:100])  # the one before is good
-    assert train(jobs[1], show=quiet)
+    train(jobs[1], show=quiet)
     first, second = (weights_of(job.final) for job in jobs)
     assert same(first, second) == set(first)
     assert same(first, {**first, **weights_of(fcn)}) != set(first)  # it did learn
-    assert train(jobs[1], show=quiet)  # done: nothing more to do
+    train(jobs[1], show=quiet)  # done: nothing more to do
+
+
+def test_a_finished_training_is_lengthened(data: Path, fcn: Path, tmp_path: Path) -> None:
+    """By what genuine Caffe does with a solver state and a larger max_iter; the result so far stays."""
+    job = slim(data, tmp_path / "out", "slim-crfrnn", weights=fcn)
+    train(job, show=quiet)
+    first = job.final.read_bytes()
+    state, model = (next(job.output.glob(f"snapshot_iter_6.{kind}")) for kind in ("solverstate", "caffemodel"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in (state, model):
+        shutil.copy(path, elsewhere)
+    lines: list[str] = []
+    train(replace(job, weights=None, resumed=True, steps=9), show=lines.append)
+    assert "going on from step 6 of 9" in "\n".join(lines)
+    assert (job.output / "final_iter_6.caffemodel").read_bytes() == first
+    text = (
+        (job.output / "solver.prototxt").read_text().replace(str(job.output / "snapshot"), str(elsewhere / "snapshot"))
+    )
+    (elsewhere / "solver.prototxt").write_text(text)
+    solver = caffe.get_solver(str(elsewhere / "solver.prototxt"))
+    solver.restore(str(elsewhere / state.name))
+    solver.step(3)
+    solver.net.save(str(elsewhere / "final.caffemodel"))
+    expected = weights_of(elsewhere / "final.caffemodel")
+    assert same(expected, weights_of(job.final)) == set(expected)
+    assert same(expected, weights_of(job.output / "final_iter_6.caffemodel")) != set(expected)
 
 
 def test_another_training_in_the_folder_is_refused(data: Path, fcn: Path) -> None:
     with pytest.raises(CaffeError, match="holds another training: seed 1 there, 2 now"):
-        train(slim(data, fcn.parent, iterations=30, seed=2))
+        train(slim(data, fcn.parent, steps=30, seed=2))
 
 
 def test_a_training_by_other_rates_is_not_gone_on_with(data: Path, fcn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = replace(recipes.RECIPES["slim-fcn8s"], base_lr=0.5)
     monkeypatch.setitem(recipes.RECIPES, "slim-fcn8s", changed)
     with pytest.raises(CaffeError, match=r"holds another training: rates .*0\.0002.* there, .*0\.5.* now"):
-        train(slim(data, fcn.parent, iterations=30))
+        train(slim(data, fcn.parent, steps=30))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +118,7 @@ def test_what_is_missing_is_named(data: Path, fcn: Path, tmp_path: Path, changes
 
 def test_the_crf_alone_is_learned(data: Path, fcn: Path, tmp_path: Path) -> None:
     job = slim(data, tmp_path / "out", "slim-crf-only", weights=fcn)
-    assert train(job, show=quiet)
+    train(job, show=quiet)
     after, before = weights_of(job.final), weights_of(fcn)
     assert set(after) - set(before) == {"inference1"}
     crf = after.pop("inference1")
@@ -111,8 +142,8 @@ def test_variants_of_the_crf(
     data: Path, fcn: Path, tmp_path: Path, variant: dict[str, Any], iterations: int, shape: tuple[int, ...]
 ) -> None:
     options = {"variant": Variant(**variant), "iterations": iterations, "robust": iterations == 4}
-    job = slim(data, tmp_path / "out", "slim-crfrnn", weights=fcn, iterations=3, options=options)
-    assert train(job, show=quiet)
+    job = slim(data, tmp_path / "out", "slim-crfrnn", weights=fcn, steps=3, options=options)
+    train(job, show=quiet)
     spatial, bilateral, compatibility = weights_of(job.final)["inference1"]
     assert spatial.shape == bilateral.shape == compatibility.shape == shape
     off = ~np.eye(3, dtype=bool)
@@ -137,10 +168,8 @@ def test_variants_of_the_crf(
 def test_the_papers_chain(data: Path, tmp_path: Path, warnings: list[str]) -> None:
     weights = None
     for recipe in ("fcn32s", "fcn16s", "fcn8s", "crfrnn"):
-        job = Job(
-            recipe, data, tmp_path / recipe, weights, iterations=2, test_interval=2, options=RecipeOptions(width=0.01)
-        )
-        assert train(job, show=quiet)
+        job = Job(recipe, data, tmp_path / recipe, weights, steps=2, test_interval=2, options=RecipeOptions(width=0.01))
+        train(job, show=quiet)
         weights = job.final
         text = [line for line in warnings if "Deconvolution" in line]
         if recipe == "fcn32s":
@@ -175,19 +204,16 @@ def test_labels_of_both_lists_are_checked_before_the_first_step(fcn: Path, tmp_p
     write_labels(tmp_path / "masks" / "stray.png", labels)
     strays = folder(tmp_path / "photos", tmp_path / "masks").examples[-1:]
     write_databases(data / "val", variants(strays, [None], False, 1))
+    write_classes(data / "classes.txt", ["a", "b", "c"])
     job = slim(data, tmp_path / "out", weights=fcn)
     with pytest.raises(CaffeError, match=r"val/label_lmdb': entry '00000000' holds label 7, but there are 3 classes"):
         train(job, show=quiet)
     assert not list(job.output.glob("*.solverstate"))
-    write_classes(data / "train" / "classes.txt", ["a", "b", "c"])
-    write_classes(data / "val" / "classes.txt", ["a", "c", "b"])
-    with pytest.raises(CaffeError, match=r"val/classes.txt names other classes than .*train/classes.txt"):
-        train(job, show=quiet)
 
 
 def test_a_resumed_training_needs_a_snapshot(data: Path, fcn: Path, tmp_path: Path) -> None:
     job = slim(data, tmp_path / "out", weights=fcn)
-    assert not train(job, stop_after(1), quiet)
+    stopped(job, 1)
     for path in job.output.glob("*.solverstate"):
         path.unlink()
     with pytest.raises(CaffeError, match="holds no whole snapshot to go on from: give --weights or --scratch"):
@@ -198,9 +224,9 @@ def test_a_resumed_training_needs_a_snapshot(data: Path, fcn: Path, tmp_path: Pa
 def test_a_resumed_training_keeps_what_was_frozen(data: Path, fcn: Path, tmp_path: Path, recipe: str) -> None:
     """Without being told the weights again, it trains the same layers to the same end."""
     jobs = [slim(data, tmp_path / name, recipe, weights=fcn) for name in ("whole", "parts")]
-    assert train(jobs[0], show=quiet)
-    assert not train(jobs[1], stop_after(3), quiet)
-    assert train(replace(jobs[1], weights=None, resumed=True), show=quiet)
+    train(jobs[0], show=quiet)
+    stopped(jobs[1], 3)
+    train(replace(jobs[1], weights=None, resumed=True), show=quiet)
     whole, parts = ((job.output / "train.prototxt").read_text() for job in jobs)
     assert whole == parts
     first, second = (weights_of(job.final) for job in jobs)
@@ -209,9 +235,9 @@ def test_a_resumed_training_keeps_what_was_frozen(data: Path, fcn: Path, tmp_pat
 
 def test_a_resumed_training_from_scratch_stays_one(data: Path, tmp_path: Path) -> None:
     job = slim(data, tmp_path / "out")
-    assert not train(job, stop_after(2), quiet)
+    stopped(job, 2)
     before = (job.output / "train.prototxt").read_text()
-    assert not train(replace(job, resumed=True), stop_after(1), quiet)
+    stopped(replace(job, resumed=True), 1)
     assert (job.output / "train.prototxt").read_text() == before
     (job.output / "job.json").write_text("[1]")
     with pytest.raises(CaffeError, match=r"job.json is no note of a training"):

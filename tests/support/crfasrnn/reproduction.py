@@ -68,10 +68,10 @@ def first_call(voc: Path, output: Path) -> list[object]:
             "0,8,15",
             "--held-out",
             2,
-            "--scales",
+            "--train-size",
             "40,56",
         ),
-        *("--size", 56, "--fcn-iterations", 1, "--crf-iterations", 2, "--tune-settings", "2,2", "--width", WIDTH),
+        *("--size", 56, "--fcn-steps", 1, "--crf-steps", 2, "--tune-settings", "2,2", "--width", WIDTH),
         *("--threads", 1),
     ]
 

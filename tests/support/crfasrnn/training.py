@@ -58,7 +58,7 @@ def databases(root: Path) -> Path:
 def slim(data: Path, output: Path, recipe: str = "slim-fcn8s", **more: Any) -> Job:
     """A short training of a narrow slim network; more: fields of Job, and options: those of recipes.RecipeOptions."""
     options = RecipeOptions(width=WIDTH, **more.pop("options", {}))
-    return Job(recipe, data, output, **{"iterations": 6, "test_interval": 3, "options": options, **more})
+    return Job(recipe, data, output, **{"steps": 6, "test_interval": 3, "options": options, **more})
 
 
 def quiet(_: str) -> None:

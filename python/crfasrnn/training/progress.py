@@ -1,0 +1,103 @@
+"""What a training shows while it runs: a bar on a terminal, elsewhere a line now and then, and a picture of its curves."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from caffe.logs.progress_bar import log_above_bars, progress
+
+_ESTIMATE_AFTER = 10.0  # seconds, when speed is known well enough
+_LINE_EVERY = 60.0  # seconds
+_DRAW_FIRST, _DRAW_EVERY = 30.0, 60.0  # seconds
+_DRAW_SHARE = 30  # of the time at most one in so many goes to drawing
+_MEAN_OF = 20  # steps, whose mean loss is shown
+
+
+def say(line: str) -> None:
+    """Print a line at once, above a bar and also into a pipe that somebody watches."""
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+class Progress:
+    """Told of every step and test, it shows how far a training is.
+
+    total, done: steps in all and before. show: gets lines. draw: draws the curves; called now and then by the clock, and after each
+    test. A context manager, which has the bar.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        show: Callable[[str], object],
+        draw: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total, self._first, self._show, self._draw, self._clock = total, done, show, draw, clock
+        self._losses: deque[float] = deque(maxlen=_MEAN_OF)
+        self._mean_iu: float | None = None
+        self._began = clock()
+        self._estimated = False
+        self._line_due = self._began + _ESTIMATE_AFTER
+        self._drawing_due = self._began + _DRAW_FIRST
+        self._bar = progress(unit="step", total=total, done=done)
+        self._above_bar = log_above_bars()
+
+    def __enter__(self) -> Progress:
+        if not self._bar.disable:
+            self._above_bar.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._bar.disable:
+            self._above_bar.__exit__(None, None, None)
+        self._bar.close()
+
+    def step(self, done: int, loss: float) -> None:
+        """So many steps are done; the last one had this loss."""
+        self._losses.append(loss)
+        now = self._clock()
+        self._bar.set_postfix_str(self._state(), refresh=False)
+        self._bar.update(done - self._bar.n)
+        if now >= self._line_due:
+            self._line(done, (now - self._began) * (self._total - done) / (done - self._first))
+            self._line_due = now + _LINE_EVERY
+        if now >= self._drawing_due:
+            self.draw()
+
+    def tested(self, mean_iu: float) -> None:
+        """A test gave this mean IU, a fraction."""
+        self._mean_iu = mean_iu
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the curves so far, and again after a while."""
+        before = self._clock()
+        self._draw()
+        after = self._clock()
+        self._drawing_due = after + max(_DRAW_EVERY, _DRAW_SHARE * (after - before))
+
+    def _line(self, done: int, seconds: float) -> None:
+        if not self._estimated:
+            self._show(f"about {duration(seconds)} for the other {self._total - done} steps")
+        elif self._bar.disable:
+            self._show(f"step {done} of {self._total}: {self._state()}, {duration(seconds)} left")
+        self._estimated = True
+
+    def _state(self) -> str:
+        loss = f"loss {sum(self._losses) / len(self._losses):.4g}"
+        return loss if self._mean_iu is None else f"{loss}, mean IU {100 * self._mean_iu:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """So many seconds in the two units that say enough: "45 s", "12 min", "3 h 20 min"."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
