@@ -33,6 +33,8 @@ def voc_palette() -> np.ndarray:
 def label_palette(class_ids: Sequence[int]) -> np.ndarray:
     """256 x 3 RGB colours for label maps whose value i stands for VOC's class class_ids[i]; the rest keep VOC's."""
     colours = voc_palette()
+    if len(class_ids) > VOID:
+        raise ValueError(f"labels stand for at most {VOID} classes, not {len(class_ids)}")
     numbers = [integer("class_ids", number, 0, VOID) for number in class_ids]
     colours[: len(numbers)] = voc_palette()[numbers]
     return colours
