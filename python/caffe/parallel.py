@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -136,6 +137,19 @@ def timeout() -> float:
 
 
 @contextmanager
+def _dying_of_interrupts() -> Iterator[None]:
+    """Let SIGINT end the process at once: torch waits for the others, who may be gone, without looking at signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def group(backend: str, meeting: str = "env://") -> Iterator[None]:
     """Join the other processes ("gloo" on the CPU, "nccl" on CUDA), and leave them at the end.
 
@@ -149,9 +163,10 @@ def group(backend: str, meeting: str = "env://") -> Iterator[None]:
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     try:
         own, all_of_them = (-1, -1) if meeting == "env://" else (rank(), count())
-        dist.init_process_group(
-            backend, init_method=meeting, timeout=timedelta(seconds=limit), rank=own, world_size=all_of_them
-        )
+        with _dying_of_interrupts():
+            dist.init_process_group(
+                backend, init_method=meeting, timeout=timedelta(seconds=limit), rank=own, world_size=all_of_them
+            )
         if rank():
             logger.setLevel(logging.ERROR)
         yield
