@@ -105,7 +105,7 @@ class Detector(Net):
 
 
 def _box(window: Any) -> np.ndarray:
-    """A window as whole pixels: what follows a decimal point is left out. Raises ValueError unless it is four numbers of 32 bits."""
+    """A window as whole pixels, what follows a decimal point left out. Raises ValueError unless it is four numbers of 32 bits."""
     found = array("window", window, np.float64)
     if found.shape != (4,) or not (np.abs(found) < 2**31).all():
         raise ValueError(f"a window is (ymin, xmin, ymax, xmax) in pixels, not {found.tolist()}")
