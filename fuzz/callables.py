@@ -16,6 +16,7 @@ from google.protobuf import text_format
 import caffe
 import caffe.draw
 import crfasrnn
+from caffe.net_spec import assign_proto
 from caffe.proto import caffe_pb2
 from caffe.solver.signals import CONTINUE, STOP
 from crfasrnn import densecrf, utils
@@ -32,9 +33,10 @@ from crfasrnn.crf import (
     permutohedral_filter,
     robust_log_likelihood,
 )
-from crfasrnn.datasets import rle, select_classes
+from crfasrnn.datasets import folder, rle, select_classes, voc
 from crfasrnn.evaluation import boundaries, metrics
 from crfasrnn.pictures import label_maps, photographs
+from crfasrnn.postprocessing.probabilities import write_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.segmentation.overlay import overlay
 
@@ -81,6 +83,15 @@ def files() -> Path:
     CrfRnn(3).save_caffemodel("crf.caffemodel")
     photographs.write_image("picture.png", np.full((12, 9, 3), 100, np.uint8))
     label_maps.write_labels("mask.png", np.ones((12, 9), np.uint8))
+    for name in ("images", "masks", "VOC/JPEGImages", "VOC/SegmentationClass", "VOC/ImageSets/Segmentation"):
+        Path(name).mkdir(parents=True)
+    for name in ("images/a.png", "VOC/JPEGImages/a.jpg"):
+        photographs.write_image(name, np.full((12, 9, 3), 100, np.uint8))
+    for name in ("masks/a.png", "VOC/SegmentationClass/a.png"):
+        label_maps.write_labels(name, np.ones((12, 9), np.uint8))
+    Path("list.txt").write_text("a\n")
+    Path("VOC/ImageSets/Segmentation/list.txt").write_text("a\n")
+    Path("names").write_text("background\ncat\n")
     return Path.cwd()
 
 
@@ -195,6 +206,7 @@ def _crf_calls() -> dict[str, Callable[[], Call]]:
         "create_pairwise_gaussian": lambda: Call(utils.create_pairwise_gaussian, [(2, 3), (4, 5)]),
         "create_pairwise_bilateral": lambda: Call(utils.create_pairwise_bilateral, [(2, 3), (3, 3, 3), image(4, 5)],
             {"chdim": 2}),
+        "save_caffemodel": lambda: Call(CrfRnn(3).save_caffemodel, ["out.caffemodel"], {"layer": "crf"}),
         "CrfSettings": lambda: Call(CrfSettings, [], {"spatial": (3.0, 2.0), "bilateral": (3.0, 4.0, 5.0), "iterations": 3}),
     }  # fmt: skip
 
@@ -215,6 +227,11 @@ def _picture_calls() -> dict[str, Callable[[], Call]]:
         "label_palette": lambda: Call(label_maps.label_palette, [[0, 3, 8]]),
         "read_image": lambda: Call(photographs.read_image, [str(files() / "picture.png")], {"upright": True}),
         "write_image": lambda: Call(photographs.write_image, ["out.png", image()]),
+        "folder": lambda: Call(folder, [str(files() / "images"), str(files() / "masks")], {"lists": ["list.txt"], "names": "names",
+                               "void": 255}),
+        "folder-labels": lambda: Call(lambda which: folder("images", "masks").select(which).examples[0].labels(), [[0, 1]]),
+        "voc": lambda: Call(voc, [str(files() / "VOC"), ["list"]], {"masks": "SegmentationClass"}),
+        "write_probabilities": lambda: Call(write_probabilities, ["out.npy", np.ones((2, 3, 4), np.float32)]),
         "select_classes": lambda: Call(select_classes, [labels, [0, 2]]),
         "confusion_matrix": lambda: Call(metrics.confusion_matrix, [labels, labels, 3]),
         "mean_iu": lambda: Call(metrics.mean_iu, [confusion]),
@@ -351,6 +368,9 @@ def _io_calls() -> dict[str, Callable[[], Call]]:
         "coord_map_from_to": lambda: Call(lambda a, b: caffe.coord_map.coord_map_from_to(a, b), list(_two_tops())),
         "net_to_dot": lambda: Call(caffe.draw.net_to_dot, [spec().to_proto()], {"rankdir": "TB", "label_edges": True, "phase": 0,
                                                                                "display_lrm": True}),
+        "draw_net_to_file": lambda: Call(caffe.draw.draw_net_to_file, [spec().to_proto(), "out.dot"],
+                                         {"rankdir": "TB", "phase": 0}),
+        "assign_proto": lambda: Call(assign_proto, [caffe_pb2.LayerParameter(), "convolution_param", {"kernel_size": [3]}]),
         "get_layer_label": lambda: Call(caffe.draw.get_layer_label, [spec().to_proto().layer[1]], {"rankdir": "TB",
             "display_lrm": True}),
         "register_layer": lambda: Call(lambda name, base: caffe.register_layer(name)(base), ["Fuzzed", caffe.Layer]),

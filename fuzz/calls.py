@@ -68,14 +68,14 @@ def _is_huge(value: Any, depth: int = 3) -> bool:
 def is_clear(error: BaseException, changed: list[Any]) -> bool:
     """Whether an exception tells the caller what is wrong, rather than what a library stumbled over."""
     text = str(error)
+    if isinstance(error, MemoryError) or "allocate" in text or "bad_alloc" in text:
+        return any(_is_huge(value) for value in changed)
     if "incompatible function arguments" in text or not text:
         return False
     if any(words in text for words in _TORCHS):
         return True
     if text == "hostile" or any(isinstance(value, Hostile) for value in changed):
         return isinstance(error, Exception)
-    if isinstance(error, MemoryError) or "allocate" in text or "bad_alloc" in text:
-        return any(_is_huge(value) for value in changed)
     if isinstance(error, AttributeError):  # a name that is none, or another message of protobuf's
         return raised_by_us(error) or any(isinstance(value, Message) for value in changed)
     return isinstance(error, _CLEAR)

@@ -109,7 +109,7 @@ class Blob:
         self._shape: tuple[int, ...] = ()
         self._data = Memory(1)
         self._diff = Memory(1)
-        self.reshape(*shape)
+        self.reshape(shape)
 
     @property
     def shape(self) -> tuple[int, ...]:

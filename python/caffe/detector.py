@@ -50,7 +50,7 @@ class Detector(Net):
         for filename, windows in images_windows:
             image = io.load_image(filename)
             for window in windows:
-                box = np.asarray(window).astype(int)
+                box = _box(window)
                 found.append({"window": box, "filename": os.fspath(filename)})
                 data.append(self.transformer.preprocess(name, self.crop(image, box)))
         if not data:
@@ -68,7 +68,7 @@ class Detector(Net):
         of the net's input; what lies outside of the image there holds the mean. Raises ValueError for an empty window.
         """
         im = array("im", im, None)
-        ymin, xmin, ymax, xmax = (int(v) for v in window)
+        ymin, xmin, ymax, xmax = _box(window).tolist()
         crop = im[max(ymin, 0) : max(ymax, 0), max(xmin, 0) : max(xmax, 0)]
         if not crop.size:
             raise ValueError(
@@ -102,6 +102,14 @@ class Detector(Net):
             if name in self.transformer.channel_swap:
                 crop_mean = crop_mean[:, :, np.argsort(self.transformer.channel_swap[name])]
             self.crop_mean = crop_mean / self.transformer.raw_scale.get(name, 1.0)
+
+
+def _box(window: Any) -> np.ndarray:
+    """A window as whole pixels, what follows a decimal point left out. Raises ValueError unless it is four numbers of 32 bits."""
+    found = array("window", window, np.float64)
+    if found.shape != (4,) or not (np.abs(found) < 2**31).all():
+        raise ValueError(f"a window is (ymin, xmin, ymax, xmax) in pixels, not {found.tolist()}")
+    return found.astype(int)
 
 
 def _with_context(low: int, high: int, length: int, size: int, pad: int) -> tuple[slice, slice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -18,6 +19,18 @@ _MARK = "unfinished-"
 _UNFINISHED = re.compile(rf"\.{_MARK}[a-z0-9_]{{8}}(\.[^.]*)?$")
 
 
+def file_name(path: str | os.PathLike[str]) -> str:
+    """The path as a string. Raises TypeError if it is none, and OSError if no file can have that name."""
+    name = os.fspath(path)
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from None
+    if b"\0" in encoded:
+        raise OSError(errno.EINVAL, "a file name holds no null byte")
+    return name
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; if the block succeeds, sync it, rename it to `path` and sync the folder,
@@ -31,7 +44,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises CaffeError, which names `path`, for what the system refuses.
     """
-    target = Path(os.path.realpath(path))
+    with _named(path, Path(path).parent):
+        target = Path(os.path.realpath(file_name(path)))
     through = target.exists() and not (target.is_file() or target.is_dir())
     # Beside a device there may be no room for files.
     folder = Path(tempfile.gettempdir()) if through else target.parent
@@ -97,13 +111,16 @@ def _locked(folder: Path, target: Path, is_folder: bool = False) -> tuple[int, P
     while True:
         if is_folder:
             name = tempfile.mkdtemp(prefix=prefix, suffix=target.suffix, dir=folder)
-            handle = os.open(name, os.O_RDONLY)
+            try:
+                handle = os.open(name, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
         else:
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=folder)
         # Shared, so that HDF5 does not mind when it opens the target. Some file systems know no locks; what is left on them stays.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_SH)
-        # Before it had the lock, somebody may have taken it for what a killed process left.
+        # As long as it had no lock, somebody may have taken it for what a killed process left.
         if os.path.exists(name):
             return handle, Path(name)
         os.close(handle)

@@ -27,6 +27,7 @@ from caffe.inputs.reading import read_bytes
 from caffe.proto import caffe_pb2
 
 _MOST_VALUES = 2**29 - 1  # of 4 bytes in a message of protobuf
+_MOST_ARRAYS = 2**20
 _MOST_PIXELS = 2**31 - 1  # on a side
 
 # scikit-image makes a film of a GIF, and as much memory of it as its author likes.
@@ -98,6 +99,8 @@ def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 
     height, width = (integer("new_dims", d, 1, _MOST_PIXELS) for d in new_dims)
     interp_order = integer("interp_order", interp_order, 0, 5)
     if im.shape[-1] not in (1, 3):
+        if im.dtype in (np.float16, np.bool_):  # scipy takes none
+            im = im.astype(np.float32)
         zoom = (height / im.shape[0], width / im.shape[1], 1)
         return ndimage.zoom(im, zoom, order=interp_order).astype(np.float32)
     low, high = im.min(), im.max()
@@ -155,8 +158,8 @@ def arraylist_to_blobprotovector_str(arraylist: Sequence[np.ndarray]) -> bytes:
     >>> caffe.io.blobprotovector_str_to_arraylist(message)
     [array([1., 1.]), array([[0., 0.]])]
     """
-    if sum(np.size(arr) for arr in arraylist) > _MOST_VALUES:
-        raise ValueError(f"a message holds at most {_MOST_VALUES} numbers")
+    if len(arraylist) > _MOST_ARRAYS or sum(np.size(arr) for arr in arraylist) > _MOST_VALUES:
+        raise ValueError(f"a message holds at most {_MOST_VALUES} numbers in {_MOST_ARRAYS} arrays")
     return bytes(caffe_pb2.BlobProtoVector(blobs=[array_to_blobproto(arr) for arr in arraylist]).SerializeToString())
 
 
@@ -228,6 +231,7 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     def _check(self, in_: str) -> None:
+        instance("in_", in_, str)
         if in_ not in self.inputs:
             raise CaffeError(f"{in_} is not one of the net inputs: {', '.join(self.inputs)}")
 

@@ -63,6 +63,8 @@ def assign_proto(proto: Message, name: str, value: Any) -> None:
 
     Raises CaffeError if the message has no such field or the value does not fit it.
     """
+    instance("proto", proto, Message)
+    instance("name", name, str)
     field = layer_messages.field(proto.DESCRIPTOR, name)
     if field is None:
         raise CaffeError(_unknown_field(name, [proto.DESCRIPTOR]))
@@ -164,7 +166,8 @@ class Function:
         layer_messages.load(self.type_name)
         stem = param_name_dict().get(self.type_name)
         own = None if stem is None else f"{stem}_param"
-        if own is not None and not key.endswith("param") and key in getattr(layer, own).DESCRIPTOR.fields_by_name:
+        known = None if own is None else layer_messages.field(getattr(layer, own).DESCRIPTOR, key)
+        if own is not None and not key.endswith("param") and known is not None:
             assign_proto(getattr(layer, own), key, value)
         elif layer_messages.field(layer.DESCRIPTOR, key) is not None:
             assign_proto(layer, key, value)

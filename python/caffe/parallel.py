@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -59,13 +60,19 @@ def count() -> int:
 def set_rank(rank: int) -> None:
     """Tell this process's number, where torch.distributed does not (pycaffe's set_solver_rank)."""
     global _solver_rank
-    _solver_rank = integer("rank", rank)
+    rank = integer("rank", rank, -(2**31))
+    if rank < 0:
+        raise CaffeError(f"the rank of a solver must not be negative: {rank}")
+    _solver_rank = rank
 
 
 def set_count(count: int) -> None:
     """Tell how many processes share the data, where torch.distributed does not (pycaffe's set_solver_count)."""
     global _solver_count
-    _solver_count = integer("count", count, 1)
+    count = integer("count", count, -(2**31))
+    if count < 1:
+        raise CaffeError(f"the number of solvers must be at least 1, not {count}")
+    _solver_count = count
 
 
 def set_multiprocess(several: bool) -> None:
@@ -130,6 +137,19 @@ def timeout() -> float:
 
 
 @contextmanager
+def _dying_of_interrupts() -> Iterator[None]:
+    """Let SIGINT end the process at once: torch waits for the others, who may be gone, without looking at signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def group(backend: str, meeting: str = "env://") -> Iterator[None]:
     """Join the other processes ("gloo" on the CPU, "nccl" on CUDA), and leave them at the end.
 
@@ -143,9 +163,10 @@ def group(backend: str, meeting: str = "env://") -> Iterator[None]:
     os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     try:
         own, all_of_them = (-1, -1) if meeting == "env://" else (rank(), count())
-        dist.init_process_group(
-            backend, init_method=meeting, timeout=timedelta(seconds=limit), rank=own, world_size=all_of_them
-        )
+        with _dying_of_interrupts():
+            dist.init_process_group(
+                backend, init_method=meeting, timeout=timedelta(seconds=limit), rank=own, world_size=all_of_them
+            )
         if rank():
             logger.setLevel(logging.ERROR)
         yield

@@ -51,13 +51,17 @@ def remembered(path: str | os.PathLike[str]) -> Any:
 def compare(found: Any, facts: Any, refusal: str, where: str = "") -> None:
     """Raise CaffeError, worded as `claim` says, for the first of the facts that differs from what was found."""
     now = json.loads(json.dumps(facts))
-    if isinstance(found, dict) and isinstance(now, dict):
-        pairs = {fact: (found.get(fact), now.get(fact)) for fact in (*now, *found)}
-    else:
-        pairs = {"content": (found, now)}
-    for fact, (there, here) in pairs.items():
-        if there != here:
-            raise FileError(refusal.format(where=repr(where), fact=fact, there=repr(there), now=repr(here)))
+    for fact, there, here in _differences("", found, now):
+        raise FileError(refusal.format(where=repr(where), fact=fact or "content", there=repr(there), now=repr(here)))
+
+
+def _differences(name: str, there: Any, here: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What differs, by its own name, however deep in dictionaries it is."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in dict.fromkeys((*here, *there)):
+            yield from _differences(str(key), there.get(key), here.get(key))
+    elif there != here:
+        yield name, there, here
 
 
 @contextmanager

@@ -18,13 +18,14 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from caffe.inputs.arguments import array, integer
 from caffe.inputs.limits import MAX_ITERATIONS
+from caffe.net.memory import give_back_freed_memory
 from crfasrnn import _core
 from crfasrnn.crf.options import are_thetas
 
@@ -97,10 +98,15 @@ class DenseCRF:
     [0, 0, 0, 1]
     """
 
+    _last_grid: ClassVar[tuple[int, int] | None] = None
+
     def __init__(self, nvar: int, nlabels: int) -> None:
         self._init((1, integer("nvar", nvar, 1)), nlabels)
 
     def _init(self, grid: tuple[int, int], nlabels: int) -> None:
+        if DenseCRF._last_grid != grid:
+            give_back_freed_memory()  # nothing fits what one of another size left
+            DenseCRF._last_grid = grid
         self._grid = grid
         self._labels = integer("nlabels", nlabels, 1)
         self._variables = grid[0] * grid[1]

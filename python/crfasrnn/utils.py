@@ -79,10 +79,12 @@ def unary_from_softmax(sm: npt.ArrayLike, scale: float | None = None, clip: floa
         raise ValueError(f"sm must be (labels, ...), not of shape {probabilities.shape}")
     count = probabilities.shape[0]
     if scale is not None:
+        scale = number("scale", scale)
         if not 0 < scale <= 1:
             raise ValueError(f"scale must be in (0, 1], got {scale}")
         probabilities = scale * probabilities + (1 - scale) / count
     if clip is not None:
+        clip = number("clip", clip)
         probabilities = np.clip(probabilities, clip, 1.0)
     with np.errstate(divide="ignore"):
         return (-np.log(probabilities)).reshape(count, -1).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,3 +59,10 @@ def test_context_outside_of_the_image_is_the_mean() -> None:
         assert detector.crop(white, window).shape == (32, 32, 3)
     with pytest.raises(ValueError, match="context_pad 16"):
         detector.configure_crop(16)
+
+
+@pytest.mark.parametrize("window", [[0, 0, np.inf, 5], [0, np.nan, 5, 5], [0, 0, 5], [[0, 0, 5, 5]], [0, 0, 2**40, 5]])
+def test_what_is_no_window_is_refused(window: Any) -> None:
+    net = caffe.Detector(*model())
+    with pytest.raises(ValueError, match=r"a window is \(ymin, xmin, ymax, xmax\) in pixels"):
+        net.crop(np.zeros((8, 8, 3)), window)

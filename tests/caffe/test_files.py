@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from support.disk import files_end_at
 
-from caffe.errors import CaffeError
-from caffe.files import atomic_path, make_folder, remove_unfinished
+from caffe.errors import CaffeError, FileError
+from caffe.files import atomic_path, file_name, make_folder, remove_unfinished, write_bytes
 from caffe.inputs.arrays import write_npy
+from caffe.inputs.reading import open_regular
 from caffe.proto.model_file import write_blob_proto, write_model_hdf5
 from crfasrnn.classes import Classes
 from crfasrnn.evaluation.bootstrap import ImageConfusions
@@ -163,3 +164,13 @@ def test_a_folder_that_cannot_be_made_says_why(tmp_path: Path) -> None:
         make_folder(tmp_path / "file")
     with pytest.raises(CaffeError, match=r"^folder '.*inside' cannot be made: Not a directory$"):
         make_folder(tmp_path / "file" / "inside")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileError, match="cannot be written"):
+        write_bytes(tmp_path / name, b"")
+    with pytest.raises(OSError, match=r"null byte|character"):
+        open_regular(tmp_path / name)
+    with pytest.raises(TypeError, match=r"expected str, bytes or os\.PathLike"):
+        file_name(3)  # type: ignore[arg-type]

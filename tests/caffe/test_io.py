@@ -240,3 +240,9 @@ def test_what_no_message_holds_is_refused_at_once() -> None:
     for call in (caffe.io.array_to_blobproto, caffe.io.arraylist_to_blobprotovector_str):
         with pytest.raises(ValueError, match="a message holds at most"):
             call(huge)
+
+
+@pytest.mark.parametrize("kind", [np.float16, bool, np.uint8, np.float64])
+def test_images_of_every_kind_of_number_are_resized(kind: type) -> None:
+    plane = np.ones((2, 2, 2), kind)  # two channels: through scipy
+    assert caffe.io.resize_image(plane, (3, 3)).tolist() == np.ones((3, 3, 2)).tolist()

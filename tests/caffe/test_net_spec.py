@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 
 from caffe.errors import CaffeError
-from caffe.net_spec import NetSpec, param_name_dict, to_proto
+from caffe.net_spec import NetSpec, assign_proto, param_name_dict, to_proto
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
 from caffe.proto import caffe_pb2
@@ -203,3 +203,14 @@ def test_a_copy_is_a_network_of_its_own(copied: Callable[[NetSpec], NetSpec]) ->
     again.half = L.Power(again.data, scale=0.5)
     assert "half" in again
     assert "half" not in n
+
+
+@pytest.mark.parametrize("name", ["kernel_size\0", "\udc80", "kernel size", "kernel_sizé"])
+def test_names_that_no_field_can_have_are_unknown_fields(name: str) -> None:
+    n = NetSpec()
+    n.x = L.Input(shape={"dim": [1, 1, 3, 3]})
+    n.y = L.Convolution(n.x, num_output=1, **{name: 3})
+    with pytest.raises(CaffeError, match=r"layer 'y' \(Convolution\): neither .* has a field"):
+        n.to_proto()
+    with pytest.raises(TypeError, match="proto must be a Message, not dict"):
+        assign_proto({}, "name", "x")

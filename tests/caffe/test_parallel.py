@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,6 +185,23 @@ def test_an_interrupt_ends_all_with_one_snapshot(workplace: Path, start: tuple[s
         assert "caffe/" not in said  # torchrun's own traceback is all there may be
         assert start is TORCHRUN or "Traceback" not in said
     assert len(list(workplace.glob("stopped_iter_*.solverstate"))) == 1
+
+
+def test_who_waits_for_others_can_be_interrupted(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    one_of_two = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    program = "from caffe import parallel\nprint('waiting', flush=True)\nwith parallel.group('gloo'): pass"
+    start = [sys.executable, "-c", program]
+    with subprocess.Popen(start, cwd=tmp_path, env={**environment(), **one_of_two}, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(1)  # it is to be inside of torch
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == -signal.SIGINT
+        finally:
+            process.kill()
 
 
 def test_a_process_that_hangs_ends_the_run(workplace: Path) -> None:

@@ -42,6 +42,9 @@ def main() -> None:
         unary = draw(1, 21, 40, 50, dtype=dtype)
         eye = torch.eye(21, device="cuda", dtype=dtype)
         mean_field_kernels(unary, unary, [Kernel(1e4, flat, 1.0)], [eye], -eye, iterations=1)
+        # The paper's two kernels, with pixels outside.
+        paper, mask = [Kernel(3.0), Kernel(160.0, flat, 3.0)], draw(1, 40, 50, dtype=dtype) > -0.5
+        mean_field_kernels(unary, unary, paper, [eye, eye], -eye, iterations=2, mask=mask)
     torch.cuda.synchronize()
     print("ran")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,3 +196,31 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
 def test_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+SIZES = """
+import numpy as np
+from crfasrnn.densecrf import DenseCRF2D
+
+random = np.random.default_rng(0)
+
+def run(height, width):
+    crf = DenseCRF2D(width, height, 5)
+    crf.setUnaryEnergy(random.random((5, height * width)))
+    crf.addPairwiseGaussian(3, 3)
+    crf.addPairwiseBilateral(30, 13, random.integers(0, 256, (height, width, 3)), 5)
+    crf.inference(2)
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+one_size = max(run(240, 240) for _ in range(4))
+print(max(run(*random.integers(60, 240, 2)) for _ in range(60)) / one_size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's count of resident memory")
+def test_many_sizes_need_little_more_than_the_largest() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", SIZES], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.35

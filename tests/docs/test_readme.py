@@ -50,8 +50,8 @@ SHORTENED = {
     "crfrnn_iter_1000": "crfrnn_iter_2",
     "-iterations 231": "-iterations 2",
     "-phase TEST -iterations 5": "-phase TEST -iterations 1",
-    "--data own --weights VGG_ILSVRC_16_layers.caffemodel": "--data own --scratch --width 0.05 --iterations 3",
-    "crfasrnn train slim-crfrnn --data own": "crfasrnn train slim-crfrnn --data own --width 0.05 --iterations 2",
+    "--data own --weights VGG_ILSVRC_16_layers.caffemodel": "--data own --scratch --width 0.05 --steps 3",
+    "crfasrnn train slim-crfrnn --data own": "crfasrnn train slim-crfrnn --data own --width 0.05 --steps 2",
     "--probabilities DIR --output tuned": "--probabilities DIR --output tuned --coarse 2 --fine 1 --folds 2 --processes 1",
     # Few and small images.
     "--precision bf16 --dry-run": "--precision bf16 --dry-run --held-out 1",

@@ -40,15 +40,16 @@ struct alignas(16) Piece {
   std::int32_t begin;
   std::int32_t end;
   std::int32_t vertex;
-  std::int32_t whole;  // 1 for all entries of the vertex
+  std::int32_t part;  // number of the piece, vertex after vertex; kWhole for all entries of the vertex
 };
-constexpr std::int32_t kPieceEntries = 32;
+constexpr std::int32_t kWhole = -1;
+constexpr std::int32_t kPieceEntries = 64;
 
 template <typename T>
 struct Pieces {
   const std::int32_t* count;
-  const Piece* piece;          // vertex after vertex
-  const std::int32_t* first;   // piece of each vertex, and the number of pieces
+  const Piece* piece;          // by length: those of a warp are as long as each other; partial sums come last
+  const std::int32_t* first;   // part of each vertex, and the number of pieces
   const std::int32_t* joins;   // number of vertices of several pieces
   const std::int32_t* joined;  // which these are, in any order
   const Entry<T>* entry;

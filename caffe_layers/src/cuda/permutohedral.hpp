@@ -138,6 +138,10 @@ void build_lattice(const Backend& backend, const Points<T>& points, Normalizatio
   backend.inclusive_sum(build.temporary, build.temporary_bytes, lattice.first_piece,
                         lattice.most_vertices + 1);
   backend.launch(std::vector<CutPieces<T>>{{build, lattice}}, lattice.most_vertices, CutPieces<T>::kWidth);
+  backend.launch(std::vector<PadPieces<T>>{{build, lattice}}, lattice.most_pieces);
+  backend.sort(build.temporary, build.temporary_bytes, build.keys, build.entry_of, lattice.most_pieces,
+               kPieceKeyBits);
+  backend.launch(std::vector<OrderPieces<T>>{{build, lattice}}, lattice.most_pieces);
   backend.launch(std::vector<ClearLinks<T>>{{lattice}}, lattice.most_vertices);
   backend.launch(std::vector<LinkNeighbours<T>>{{build, lattice}}, lattice.most_vertices * lattice.corners);
 

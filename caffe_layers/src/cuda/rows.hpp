@@ -14,10 +14,10 @@ namespace crfrnn {
 namespace cuda {
 
 // Terms of a sum whose rows are loaded before the first is added: the loads' latencies overlap.
-constexpr int kInFlight = 4;
+constexpr int kInFlight = 8;
 
 // Splat: per piece the sum of weight * (scale ? scale[point] : 1) * in[point], in null standing for ones.
-// The sum of a vertex's only piece goes to out[vertex], others to part[piece].
+// The sum of a vertex's only piece goes to out[vertex], others to part[piece.part].
 template <typename T, int W>
 struct Splat {
   Pieces<T> pieces;
@@ -30,8 +30,8 @@ struct Splat {
   CRFRNN_DEVICE std::int64_t size() const { return *pieces.count; }
   CRFRNN_DEVICE void operator()(const Lanes& lanes, std::int64_t item) const {
     const Piece piece = pieces.piece[item];
-    Chunk<T, W>* to =
-        piece.whole ? out + static_cast<std::int64_t>(piece.vertex) * groups : part + item * groups;
+    Chunk<T, W>* to = piece.part == kWhole ? out + static_cast<std::int64_t>(piece.vertex) * groups
+                                           : part + static_cast<std::int64_t>(piece.part) * groups;
     const std::int32_t begin = piece.begin, end = piece.end;
     for (int g = lanes.lane(); g < groups; g += lanes.width()) {
       Chunk<T, W> sum = filled<T, W>(T(0));
@@ -59,7 +59,6 @@ struct Splat {
 // thousands. Teams of lanes that hold a row share the pieces.
 template <typename T, int W>
 struct JoinPieces {
-  static constexpr int kInFlight = 8;
   Pieces<T> pieces;
   const Chunk<T, W>* part;
   Chunk<T, W>* out;
@@ -204,6 +203,10 @@ struct Update {
  private:
   CRFRNN_DEVICE Chunk<T> slice(std::int64_t point, int g) const {
     Chunk<T> sum = start ? start[point * groups + g] : filled<T, kChunk>(T(0));
+    if (terms == 2 && term[0].corners == 3 && term[1].corners == 6) {
+      add_both<3, 6>(point, g, &sum);
+      return sum;
+    }
     for (int k = 0; k < terms; ++k) {
       const SliceTerm<T>& t = term[k];
       const Corner<T>* corner = t.corner + point * t.corners;
@@ -231,6 +234,31 @@ struct Update {
     for (int j = 0; j < kCorners; ++j) x[j] = chunk_at(rows, at[j].vertex, groups, g);
     CRFRNN_UNROLL
     for (int j = 0; j < kCorners; ++j) add_scaled(sum, at[j].weight, x[j]);
+  }
+
+  // What the loop over the terms does, for the paper's two kernels: all of their rows are on their way before
+  // the first is added.
+  template <int kFirst, int kSecond>
+  CRFRNN_DEVICE void add_both(std::int64_t point, int g, Chunk<T>* sum) const {
+    constexpr int kAll = kFirst + kSecond;
+    Corner<T> at[kAll];
+    Chunk<T> x[kAll];
+    CRFRNN_UNROLL
+    for (int j = 0; j < kFirst; ++j) at[j] = term[0].corner[point * kFirst + j];
+    CRFRNN_UNROLL
+    for (int j = 0; j < kSecond; ++j) at[kFirst + j] = term[1].corner[point * kSecond + j];
+    CRFRNN_UNROLL
+    for (int j = 0; j < kAll; ++j) {
+      const Chunk<T>* rows = term[j < kFirst ? 0 : 1].rows;
+      x[j] = at[j].vertex < 0 ? filled<T, kChunk>(T(0)) : chunk_at(rows, at[j].vertex, groups, g);
+    }
+    CRFRNN_UNROLL
+    for (int k = 0; k < 2; ++k) {
+      Chunk<T> sliced = filled<T, kChunk>(T(0));
+      CRFRNN_UNROLL
+      for (int j = k ? kFirst : 0; j < (k ? kAll : kFirst); ++j) add_scaled(&sliced, at[j].weight, x[j]);
+      add_scaled(sum, term[k].scale ? term[k].scale[point] : T(1), sliced);
+    }
   }
 
   // The padding of `start` is -inf, which makes that of the result 0.

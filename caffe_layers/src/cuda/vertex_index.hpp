@@ -63,8 +63,8 @@ struct CountPieces {
   }
 };
 
-// The pieces of a vertex, and vertices of several pieces: these in an order that depends on timing, but
-// nothing that is computed depends on it.
+// What the pieces of a vertex are sorted by, and vertices of several pieces: these in an order that depends
+// on timing, but nothing that is computed depends on it. Keys, entry_of and vertex are free by now.
 template <typename T>
 struct CutPieces {
   static constexpr int kWidth = 4;
@@ -76,12 +76,46 @@ struct CutPieces {
     const std::int32_t begin = build.begin[vertex], end = build.begin[vertex + 1];
     const std::int32_t first = lattice.first_piece[vertex], count = lattice.first_piece[vertex + 1] - first;
     for (std::int32_t i = lanes.lane(); i < count; i += lanes.width()) {
-      const std::int32_t at = begin + i * kPieceEntries;
-      lattice.piece[first + i] = {at, i + 1 < count ? at + kPieceEntries : end, vertex, count == 1 ? 1 : 0};
+      const std::int32_t length = i + 1 < count ? kPieceEntries : end - begin - i * kPieceEntries;
+      build.keys[0][first + i] = static_cast<std::uint64_t>(length);
+      build.entry_of[0][first + i] = static_cast<std::uint32_t>(first + i);
+      build.vertex[first + i] = vertex;
     }
     if (lanes.lane() != 0) return;
     if (vertex + 1 == lattice.counts->vertices) lattice.counts->pieces = first + count;
     if (count > 1) lattice.joined[atomic_add(&lattice.counts->joins, 1)] = vertex;
+  }
+};
+
+// Lets all but the pieces that there are come last when they are sorted.
+template <typename T>
+struct PadPieces {
+  BuildArrays<T> build;
+  Lattice<T> lattice;
+  CRFRNN_DEVICE std::int64_t size() const { return lattice.most_pieces; }
+  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t i) const {
+    if (i < lattice.counts->pieces) return;
+    build.keys[0][i] = kPieceEntries + 1;
+    build.entry_of[0][i] = 0;
+  }
+};
+constexpr int kPieceKeyBits = 7;
+static_assert(kPieceEntries + 1 < 1 << kPieceKeyBits, "the keys of pieces");
+
+// The pieces in the order in which they were sorted.
+template <typename T>
+struct OrderPieces {
+  BuildArrays<T> build;
+  Lattice<T> lattice;
+  CRFRNN_DEVICE std::int64_t size() const { return lattice.counts->pieces; }
+  CRFRNN_DEVICE void operator()(const Lanes&, std::int64_t i) const {
+    const auto part = static_cast<std::int32_t>(build.entry_of[0][i]);
+    const std::int32_t vertex = build.vertex[part], first = lattice.first_piece[vertex];
+    const std::int32_t at = build.begin[vertex] + (part - first) * kPieceEntries;
+    const std::int32_t rest = build.begin[vertex + 1] - at;
+    const bool whole = lattice.first_piece[vertex + 1] - first == 1;
+    lattice.piece[i] = {at, at + (rest < kPieceEntries ? rest : kPieceEntries), vertex,
+                        whole ? kWhole : part};
   }
 };
 

@@ -8,13 +8,15 @@ import os
 import stat
 from typing import BinaryIO
 
+from caffe.files import file_name
+
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading, in binary. Raises OSError if it cannot be, and for a device or a pipe.
 
     These have no end, or nobody who writes into them; every file that we are told to read is opened here.
     """
-    return open(os.fspath(path), "rb", opener=_opened_regular)
+    return open(file_name(path), "rb", opener=_opened_regular)
 
 
 def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:

@@ -132,6 +132,8 @@ def _make_attribute(field: FieldDescriptor) -> None:
 
 def field(message: Any, name: str) -> Any:
     """The field of a message descriptor, extensions of LayerParameter included; None if it has none of that name."""
+    if not name.isidentifier() or not name.isascii():  # protobuf stumbles over surrogates, and stops at a null byte
+        return None
     known = message.fields_by_name.get(name)
     return _late.get(name) if known is None and message is _LAYER else known
 

@@ -45,7 +45,7 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print what would be trained, and how long it takes")
     parser.add_argument(
         "--budget-minutes",
-        type=options.number,
+        type=options.positive_number,
         help="stop after so long, with snapshots; exit status 3 (searches end first)",
     )
     parser.add_argument("--threads", type=options.positive, help="to compute with (all cores)")
@@ -73,7 +73,7 @@ def add_arguments(parser: options.Parser) -> None:
     data.add_argument("--fcn-steps", type=options.positive_count, help="steps of each FCN (3500)")
     data.add_argument("--crf-steps", type=options.positive_count, help="steps of all that starts from it (1000)")
     data.add_argument("--tune-settings", type=_counts, metavar="N,M", help="of the dense CRF to try (40,40)")
-    data.add_argument("--width", type=options.number, help="factor of the channels (1)")
+    data.add_argument("--width", type=options.positive_number, help="factor of the channels (1)")
     data.add_argument("--precision", choices=mode.PRECISIONS, help="of wide convolutions (float32)")
     parser.set_defaults(run=_reproduce)
 

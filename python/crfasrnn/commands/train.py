@@ -75,7 +75,7 @@ def add_arguments(parser: options.Parser) -> None:
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
     run.add_argument(
-        "--budget-minutes", type=options.number, help="stop after so long, with a snapshot and exit status 3"
+        "--budget-minutes", type=options.positive_number, help="stop after so long, with a snapshot and exit status 3"
     )
     add_variant(parser)
     parser.set_defaults(run=_train)
@@ -107,7 +107,10 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     crf.add_argument("--relu", action="store_true", help="scores become Q by ReLU instead of softmax (section 6)")
     crf.add_argument("--robust-loss", action="store_true", help="robust log-likelihood instead of the softmax loss")
     crf.add_argument(
-        "--width", type=options.number, default=1, help="factor of the channels (1); other networks start from scratch"
+        "--width",
+        type=options.positive_number,
+        default=1,
+        help="factor of the channels (1); other networks start from scratch",
     )
 
 
@@ -133,6 +136,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from crfasrnn.training.train import train
 
     options.use_gpu(arguments)
+    _check(arguments, recipe(arguments.recipe))
     output = arguments.output or arguments.data / arguments.recipe
     resumed = arguments.weights is None and not arguments.scratch and (output / NOTE).is_file()
     job = Job(
@@ -162,6 +166,22 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace, recipe: Recipe) -> None:
+    """Raise CaffeError for data that are not there, and for options of the CRF where there is none."""
+    if not arguments.data.is_dir():
+        raise CaffeError(
+            f"no folder {str(arguments.data)!r}: `crfasrnn data lmdb --output {arguments.data}/train` makes what it needs"
+        )
+    from crfasrnn.networks.recipes import RecipeOptions
+
+    chosen = options_of(arguments)
+    if recipe.crf_rates is None and (chosen.variant, chosen.iterations) != (
+        RecipeOptions().variant,
+        RecipeOptions().iterations,
+    ):
+        raise options.UsageError(f"{arguments.recipe} has no CRF: what section 7.1 varies has no meaning for it")
+
+
 def _next(job: Job) -> Iterator[str]:
     """Commands that go on from a training that is done."""
     from crfasrnn.networks.recipes import RECIPES
@@ -183,6 +203,8 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
 
     if arguments.scratch and arguments.weights is not None:
         raise options.UsageError("give --weights or --scratch, not both")
+    if arguments.weights is not None and arguments.weights.is_dir():
+        return Path(arguments.weights / FINAL)
     if arguments.scratch or arguments.weights is not None:
         return arguments.weights
     if recipe.start is None:

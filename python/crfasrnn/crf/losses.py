@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from caffe.inputs.arguments import number
+from caffe.inputs.arguments import integer, number
 from crfasrnn.classes import VOID
 from crfasrnn.crf.checks import check_is_tensor
 
@@ -45,6 +45,7 @@ def robust_log_likelihood(
     2.3
     """
     robustness = number("robustness", robustness)
+    ignore_label = None if ignore_label is None else integer("ignore_label", ignore_label, -(2**63), 2**63 - 1)
     check_is_tensor("scores", scores)
     check_is_tensor("labels", labels)
     if not (math.isfinite(robustness) and robustness >= 0):

@@ -18,7 +18,7 @@ from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder, unfinished_folder
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
-from crfasrnn.claims import alone_in
+from crfasrnn.claims import alone_in, digest
 from crfasrnn.classes import VOID, write_classes
 from crfasrnn.datasets import Example
 from crfasrnn.datasets.check import Counts
@@ -128,6 +128,17 @@ def count_entries(folder: Path) -> int:
     return len(open_database(folder / LABELS))
 
 
+def fingerprint(folder: Path) -> str:
+    """A digest that tells databases apart, wherever they lie: of how many entries there are, and some of the label maps."""
+    cursor = Cursor(folder / LABELS)
+    count = len(cursor.database)
+    parts = []
+    for number in {0, count // 2, count - 1}:
+        cursor.seek(b"%08d" % number)
+        parts.append(cursor.current())
+    return digest(count, sorted(parts), files=[])
+
+
 def check_labels(folder: Path, classes: Sequence[str]) -> None:
     """Raise CaffeError, naming the first entry, for a label that is neither void nor the number of a class."""
     require_databases(folder)
@@ -139,7 +150,8 @@ def check_labels(folder: Path, classes: Sequence[str]) -> None:
         if largest >= len(classes):
             raise CaffeError(
                 f"{str(folder / LABELS)!r}: entry {key!r} holds label {largest}, but there are {len(classes)} classes, "
-                f"{', '.join(classes[:4])}{' ...' if len(classes) > 4 else ''}: one classes.txt must name those of all lists"
+                f"{', '.join(classes[:4])}{' ...' if len(classes) > 4 else ''}: classes.txt, --names or --num-classes must count "
+                "those of all lists"
             )
 
 

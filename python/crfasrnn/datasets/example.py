@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.inputs.arguments import byte_array
+from caffe.inputs.arguments import byte_array, integer
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import exif_remark, read_image
@@ -127,10 +127,13 @@ class Dataset:
 
         class_ids: different labels of 0 .. 255; 255 makes a class of what is void otherwise (masks of 0 and 255).
         others: "ignore" makes them 255, "background" 0. Void stays void.
-        Raises CaffeError if a number is not one of the data set's labels.
+        Raises CaffeError if a number is not one of the data set's labels, ValueError or TypeError if it can be none.
         """
         if others not in ("ignore", "background"):
             raise CaffeError(f"other classes go to 'ignore' or 'background', not {others!r}")
+        if len(class_ids) > VOID + 1:
+            raise CaffeError(f"{len(class_ids)} classes are asked for, but labels are numbers of 0 to {VOID}")
+        class_ids = [integer("class_ids", label, 0, VOID) for label in class_ids]
         wrong = [label for label in class_ids if self.names and not (label < len(self.names) or label == VOID)]
         if wrong:
             raise CaffeError(

@@ -40,6 +40,13 @@ def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) ->
     return counts.reshape(num_classes, num_classes)
 
 
+def _checked(confusion: np.ndarray) -> np.ndarray:
+    found = array("confusion", confusion, None)
+    if found.ndim != 2 or len(found) != found.shape[1]:
+        raise ValueError(f"confusion must be a matrix C x C, not of shape {found.shape}")
+    return found
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
@@ -52,7 +59,7 @@ def per_class_iu(confusion: np.ndarray) -> np.ndarray:
     >>> per_class_iu(np.array([[3, 1, 0], [0, 1, 0], [0, 0, 0]]))
     array([0.75, 0.5 ,  nan])
     """
-    confusion = array("confusion", confusion, None)
+    confusion = _checked(confusion)
     right = np.diag(confusion)
     return _ratio(right, confusion.sum(1) + confusion.sum(0) - right)
 
@@ -76,13 +83,13 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
     >>> pixel_accuracy(np.array([[3, 1], [0, 1]]))
     0.8
     """
-    confusion = array("confusion", confusion, None)
+    confusion = _checked(confusion)
     return float(_ratio(np.trace(confusion), confusion.sum()))
 
 
 def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:
     """Fraction of each class's pixels labelled correctly, n_ii / t_i; NaN for a class without true pixels."""
-    confusion = array("confusion", confusion, None)
+    confusion = _checked(confusion)
     return _ratio(np.diag(confusion), confusion.sum(1))
 
 
@@ -93,7 +100,7 @@ def mean_accuracy(confusion: np.ndarray) -> float:
 
 def frequency_weighted_iu(confusion: np.ndarray) -> float:
     """Mean of per_class_iu weighted by each class's true pixels."""
-    confusion = array("confusion", confusion, None)
+    confusion = _checked(confusion)
     frequency = _ratio(confusion.sum(1), np.broadcast_to(confusion.sum(), len(confusion)))
     occurs = frequency > 0
     return float((frequency * per_class_iu(confusion))[occurs].sum()) if occurs.any() else float("nan")

@@ -33,6 +33,8 @@ def voc_palette() -> np.ndarray:
 def label_palette(class_ids: Sequence[int]) -> np.ndarray:
     """256 x 3 RGB colours for label maps whose value i stands for VOC's class class_ids[i]; the rest keep VOC's."""
     colours = voc_palette()
+    if len(class_ids) > VOID:
+        raise ValueError(f"labels stand for at most {VOID} classes, not {len(class_ids)}")
     numbers = [integer("class_ids", number, 0, VOID) for number in class_ids]
     colours[: len(numbers)] = voc_palette()[numbers]
     return colours
@@ -108,7 +110,7 @@ def _check_colours(labels: np.ndarray, palette: np.ndarray, class_ids: Sequence[
     known = {tuple(colour): number for number, colour in enumerate(voc_palette().tolist())}
     used = [label for label in np.unique(labels).tolist() if label < len(palette)]
     shown = {label: known.get(tuple(palette[label].tolist())) for label in used}
-    wanted = dict(enumerate(class_ids)) | {VOID: VOID}
+    wanted = dict(enumerate(class_ids[:VOID])) | {VOID: VOID}
     shown = {label: number for label, number in shown.items() if label in wanted}
     # Many programs put VOC's palette under any labels: a colour at its own number says nothing.
     wrong = [label for label, number in shown.items() if number not in (label, wanted[label])]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
+from caffe.inputs.arguments import array as numbers
 from caffe.inputs.arrays import read_npy, read_npz, write_npy
 
 MAX_CLASSES = 254
@@ -42,7 +43,7 @@ def read_probabilities(path: str | os.PathLike[str]) -> np.ndarray:
 
 def write_probabilities(path: str | os.PathLike[str], probabilities: np.ndarray) -> None:
     """Write C x H x W probabilities as float16 (.npy): three digits, at half the size."""
-    write_npy(path, probabilities.astype(np.float16))
+    write_npy(path, numbers("probabilities", probabilities, np.float16))
 
 
 def _only_array(name: str) -> np.ndarray:

@@ -169,12 +169,17 @@ def _origin(net: Net) -> str:
         if any(not _finite(blob.tensor) for blob in blobs):
             return f"The weights of layer {name!r} are not finite numbers: lower the learning rate, or check --weights."
     net.frees_blobs = False
-    net.run_forward(next(i for i, bottoms in enumerate(net.bottom_names.values()) if bottoms))
+    for index, bottoms in enumerate(net.bottom_names.values()):
+        if bottoms:  # a data layer would read on
+            net.run_forward(index, index)
     for name, tops in net.top_names.items():
         for top in tops:
             if not _finite(net.blobs[top].tensor):
-                return f"Layer {name!r} gives no finite numbers in its top {top!r}, though all weights are finite."
-    return "Every layer's weights and tops are finite but the loss's own."
+                return (
+                    f"Layer {name!r} gives no finite numbers in its top {top!r}, though all weights are finite: lower the "
+                    "learning rate (the last snapshot is good)."
+                )
+    return "Every layer's weights and tops are finite but the loss's own: lower the learning rate."
 
 
 def _finite(tensor: torch.Tensor) -> bool:

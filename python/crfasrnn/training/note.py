@@ -11,8 +11,10 @@ from caffe.errors import CaffeError, FileError
 from caffe.files import write_text
 from crfasrnn.claims import compare, digest, remembered
 from crfasrnn.classes import Classes
+from crfasrnn.datasets.databases import fingerprint
 from crfasrnn.networks import recipes
 from crfasrnn.training.job import Job
+from crfasrnn.training.snapshots import snapshots
 
 NOTE = "job.json"
 _REFUSAL = (
@@ -21,14 +23,14 @@ _REFUSAL = (
 
 
 def facts(job: Job, classes: Classes) -> dict[str, Any]:
-    """What is remembered: all that decides the weights at the end, but the images' content.
+    """What is remembered: all that decides the weights at the end, but for most of the images' content.
 
     Raises CaffeError if there is no such recipe or no file with the weights, or the note that is there is damaged.
     """
     there = _read(job)
     return {
         "recipe": job.recipe,
-        "train": str(job.train_folder),
+        "data": fingerprint(job.train_folder),
         "classes": list(classes.names),
         "weights": _read_for_resuming(job)["weights"] if job.resumed else _content(job.weights),
         "steps": planned_steps(job),
@@ -68,6 +70,11 @@ def check_note(job: Job, classes: Classes) -> dict[str, Any]:
     """Return the facts, or raise CaffeError if the folder holds another training; one of fewer steps is none."""
     now, there = facts(job, classes), _read(job)
     if there is not None:
+        if there["weights"] != now["weights"]:
+            raise FileError(
+                f"{str(job.output)!r} holds a training that began with other weights: leave --weights and --scratch out to go "
+                "on with it, or give another --output"
+            )
         same_length = {"steps": there["steps"]} if lengthens(job) else {}
         compare(there, {**now, **same_length}, _REFUSAL, str(job.output))
     return now
@@ -81,7 +88,8 @@ def write_note(job: Job, checked: dict[str, Any], at: int) -> None:
 
 
 def _read(job: Job) -> dict[str, Any] | None:
-    if not (job.output / NOTE).is_file():
+    """The note; None where nothing is left to go on with, or was ever made."""
+    if not (job.output / NOTE).is_file() or not (job.final.is_file() or snapshots(job.output)):
         return None
     found = remembered(job.output / NOTE)
     if (

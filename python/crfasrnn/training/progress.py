@@ -84,6 +84,8 @@ class Progress:
         self._drawing_due = after + max(_DRAW_EVERY, _DRAW_SHARE * (after - before))
 
     def _line(self, done: int, seconds: float) -> None:
+        if done == self._total:
+            return
         if not self._estimated:
             self._show(f"about {duration(seconds)} for the other {self._total - done} steps")
         elif self._bar.disable:

@@ -130,8 +130,11 @@ def _solve(
             validation.on_all(count_entries(job.val_folder))
         write({"event": "session", "iteration": solver.iter, "seconds": time.monotonic() - began})
         bar.draw()
-    if solver.stopped_early:
+    if solver.stopped_early and solver.iter == solver.param.max_iter:
+        show("stopped after the last step; the same command tests and ends it")
+    elif solver.stopped_early:
         show(f"stopped at step {solver.iter} of {solver.param.max_iter}; the same command goes on from there")
+    if solver.stopped_early:
         raise KeyboardInterrupt if STOP in actions else StoppedError
 
 

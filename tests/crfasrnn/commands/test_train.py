@@ -54,6 +54,10 @@ def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None
         (("slim-fcn8s", "--data", tmp_path), "starts from VGG-16: give it with --weights"),
         (("fcn16s", "--data", tmp_path, "--scratch", "--weights", "x"), "--weights or --scratch, not both"),
         (("slim-fcn8s", "--data", tmp_path, "--steps", "0"), "'0' is not a number of steps"),
+        (("slim-fcn8s", "--data", tmp_path, "--scratch", "--width", "0"), "'0' is not a number above 0"),
+        (("slim-fcn8s", "--data", tmp_path, "--scratch", "--untied"), "slim-fcn8s has no CRF"),
+        (("slim-fcn8s", "--data", tmp_path / "none", "--scratch"), "none/train` makes"),
+        (("slim-fcn8s", "--data", tmp_path, "--weights", tmp_path), "final.caffemodel' not found"),
     ):
         assert message in refusal(capsys, "train", *arguments)
 

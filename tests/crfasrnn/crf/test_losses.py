@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,3 +66,11 @@ def test_errors() -> None:
         robust_log_likelihood(scores, labels[:1])
     with pytest.raises(ValueError, match="reduction is"):
         robust_log_likelihood(scores, labels, reduction="max")
+
+
+def test_the_ignored_label_is_a_whole_number() -> None:
+    scores, labels = torch.zeros(1, 3, 2), torch.zeros(1, 2, dtype=torch.long)
+    assert robust_log_likelihood(scores, labels, ignore_label=np.uint8(255)) == robust_log_likelihood(scores, labels)
+    for wrong in ("255", [255], torch.zeros(1)):
+        with pytest.raises(TypeError, match="ignore_label must be an integer"):
+            robust_log_likelihood(scores, labels, ignore_label=wrong)  # type: ignore[arg-type]

@@ -78,3 +78,11 @@ def test_select_classes_takes_no_other_numbers(labels: Any) -> None:
     with pytest.raises(ValueError, match="labels must be whole numbers of 0 to 255"):
         select_classes(labels, [0, 2])
     assert select_classes(np.array([0, 2, 7], np.int64), [0, 2]).tolist() == [0, 1, 255]
+
+
+def test_select_takes_only_what_labels_can_be(tmp_path: Path) -> None:
+    data = voc(make_voc(tmp_path, {"train": {"a": labels_of({0: 8})}}), ["train"])
+    with pytest.raises(ValueError, match="class_ids must be an integer of 0 to 255"):
+        data.select([0, -1])
+    with pytest.raises(CaffeError, match="classes are asked for, but labels are numbers of 0 to 255"):
+        data.select(range(1 << 40))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, jaccard_score
@@ -116,3 +118,10 @@ def test_lists_pass_for_matrices_and_counts_have_bounds() -> None:
             metrics.confusion_matrix([0, 1], [0, 1], wrong)
     with pytest.raises(TypeError, match="truth must be an array of numbers"):
         metrics.confusion_matrix(None, [0, 1], 2)
+
+
+@pytest.mark.parametrize("wrong", [3, [1, 2], [[1, 2]], [[[1]]]])
+def test_what_is_no_matrix_is_refused(wrong: Any) -> None:
+    for score in (metrics.mean_iu, metrics.pixel_accuracy, metrics.mean_accuracy, metrics.frequency_weighted_iu):
+        with pytest.raises(ValueError, match="confusion must be a matrix C x C"):
+            score(wrong)

@@ -130,3 +130,16 @@ def test_what_a_png_of_labels_cannot_hold_is_refused(labels: Any) -> None:
         encode_labels(labels)
     with pytest.raises(ValueError, match="a palette 256 x 3"):
         encode_labels(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8))
+
+
+def test_no_more_classes_are_asked_for_than_labels_can_be(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a.png", np.ones((2, 2), np.uint8))
+    assert read_labels(tmp_path / "a.png", range(1 << 40)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_palette_is_of_numbers_that_labels_can_be() -> None:
+    for wrong, error in ((range(1 << 40), ValueError), ([256], ValueError), ([-1], ValueError), (["cat"], TypeError)):
+        with pytest.raises(
+            error, match=r"labels stand for at most 255 classes|class_ids must be an integer of 0 to 255"
+        ):
+            label_palette(wrong)

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
-from support.crfasrnn.training import quiet, slim, weights_of
+from support.crfasrnn.training import piece, quiet, slim, weights_of
 
 import caffe
 from caffe.proto.model_file import write_model_hdf5
-from crfasrnn.datasets.databases import IMAGES, LABELS, read_database
+from crfasrnn.datasets import folder
+from crfasrnn.datasets.databases import IMAGES, LABELS, read_database, variants, write_databases
+from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.pictures.photographs import write_image
 from crfasrnn.training import monitors
 from crfasrnn.training.train import train
 
@@ -51,6 +54,21 @@ def test_one_label_everywhere_is_noticed(warnings: list[str]) -> None:
     assert monitors.warn_if_one_class(np.array([[5, 0], [3, 0]]), names)
     assert len(warnings) == 1
     assert "labelled background" in warnings[0]
+
+
+def test_the_layer_is_found_where_photographs_differ_in_size(fcn: Path, tmp_path: Path) -> None:
+    """Labels of the next photograph would not fit the scores of this one."""
+    for name in ("photos", "masks"):
+        (tmp_path / name).mkdir()
+    for number, height in enumerate((40, 48, 64)):
+        image, labels = piece(number, height)
+        write_image(tmp_path / "photos" / f"{number}.png", image)
+        write_labels(tmp_path / "masks" / f"{number}.png", labels)
+    pictures = folder(tmp_path / "photos", tmp_path / "masks")
+    write_databases(tmp_path / "data" / "train", variants(pictures, [None], False, 1))
+    job = slim(tmp_path / "data", tmp_path / "out", weights=fcn, learning_rate=1e6)
+    with pytest.raises(monitors.DivergedError, match="lower the learning rate"):
+        train(job, show=quiet)
 
 
 @pytest.mark.parametrize(

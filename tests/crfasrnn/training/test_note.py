@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,16 +20,16 @@ from crfasrnn.training.note import NOTE, check_note, facts, lengthens, planned_s
 THREE = unnamed_classes(3)
 
 
-def test_every_choice_is_remembered(tmp_path: Path) -> None:
+def test_every_choice_is_remembered(data: Path, tmp_path: Path) -> None:
     weights = tmp_path / "x.caffemodel"
     weights.write_bytes(b"abc")
-    job = slim(tmp_path, tmp_path / "out", weights=weights)
+    job = slim(data, tmp_path / "out", weights=weights)
     known = facts(job, unnamed_classes(3))
     assert known["weights"] == hashlib.sha256(b"()abc").hexdigest()
     assert json.loads(json.dumps(known))["recipe"] == "slim-fcn8s"
     for other in (
         replace(job, recipe="slim-crfrnn"),
-        replace(job, train_data=tmp_path / "other"),
+        replace(job, train_data=data / "val"),
         replace(job, weights=None),
         replace(job, steps=7),
         replace(job, learning_rate=1e-3),
@@ -41,8 +42,9 @@ def test_every_choice_is_remembered(tmp_path: Path) -> None:
     assert facts(replace(job, output=tmp_path / "elsewhere", test_interval=1), unnamed_classes(3)) == known
 
 
-def test_more_steps_lengthen_a_training_and_fewer_are_another(tmp_path: Path) -> None:
-    job = slim(tmp_path, tmp_path, steps=None)
+def test_more_steps_lengthen_a_training_and_fewer_are_another(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "snapshot_iter_6.solverstate").touch()
+    job = slim(data, tmp_path, steps=None)
     assert planned_steps(job) == RECIPES[job.recipe].steps == 3500
     first = replace(job, steps=6)
     write_note(first, check_note(first, THREE), 0)
@@ -61,8 +63,9 @@ def test_more_steps_lengthen_a_training_and_fewer_are_another(tmp_path: Path) ->
         check_note(replace(longer, steps=12, seed=2), THREE)
 
 
-def test_going_on_needs_no_weights(tmp_path: Path) -> None:
-    job = slim(tmp_path, tmp_path)
+def test_going_on_needs_no_weights(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "snapshot_iter_6.solverstate").touch()
+    job = slim(data, tmp_path)
     with pytest.raises(CaffeError, match="holds no training to go on with: give --weights or --scratch"):
         facts(replace(job, resumed=True), THREE)
     (tmp_path / "x.caffemodel").write_bytes(b"abc")
@@ -74,7 +77,33 @@ def test_going_on_needs_no_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["[1]", "{}", '{"weights": null, "steps": "x", "lengthened": []}', "{"])
-def test_a_damaged_note_is_told(tmp_path: Path, content: str) -> None:
+def test_a_damaged_note_is_told(data: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "final.caffemodel").touch()
     (tmp_path / NOTE).write_text(content)
     with pytest.raises(CaffeError, match=NOTE):
-        check_note(slim(tmp_path, tmp_path), THREE)
+        check_note(slim(data, tmp_path), THREE)
+
+
+def test_the_data_are_told_by_what_they_hold(data: Path, tmp_path: Path) -> None:
+    job = slim(data, tmp_path / "out")
+    shutil.copytree(data, tmp_path / "moved")
+    assert facts(replace(job, data=tmp_path / "moved"), THREE) == facts(job, THREE)
+    shutil.rmtree(tmp_path / "moved" / "train")
+    shutil.copytree(data / "val", tmp_path / "moved" / "train")
+    assert facts(replace(job, data=tmp_path / "moved"), THREE) != facts(job, THREE)
+
+
+def test_differences_are_named_one_by_one(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "final.caffemodel").touch()
+    job = slim(data, tmp_path)
+    write_note(job, check_note(job, THREE), 0)
+    wide = replace(job, options=replace(job.options, width=0.5))
+    with pytest.raises(CaffeError, match=r"another training: width 0\.05 there, 0\.5 now"):
+        check_note(wide, THREE)
+    (tmp_path / "x.caffemodel").touch()
+    with pytest.raises(
+        CaffeError, match="holds a training that began with other weights: leave --weights and --scratch out"
+    ):
+        check_note(replace(job, weights=tmp_path / "x.caffemodel"), THREE)
+    (tmp_path / "final.caffemodel").unlink()
+    check_note(wide, THREE)  # nothing is left of the other
