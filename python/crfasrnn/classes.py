@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffe.errors import FileError
+from caffe.errors import CaffeError, FileError
 from caffe.files import write_text
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
@@ -112,7 +112,9 @@ def _read(path: Path) -> str:
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:
-    """Write a classes.txt; the number before a name is numbers_of's."""
+    """Write a classes.txt; the number before a name is numbers_of's. Raises CaffeError for more names than labels can stand for."""
+    if len(names) > VOID:
+        raise CaffeError(f"a classes.txt has at most {VOID} classes, not {len(names)}")
     write_text(path, "".join(f"{number} {name}\n" for number, name in zip(numbers_of(names), names)))
 
 
