@@ -10,9 +10,9 @@ import numpy as np
 
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.arguments import byte_array, integer
-from crfasrnn.classes import VOID
+from crfasrnn.classes import VOID, unnamed_classes
 from crfasrnn.pictures.label_maps import read_labels
-from crfasrnn.pictures.photographs import exif_remark, read_image
+from crfasrnn.pictures.photographs import SUFFIXES, exif_remark, read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
 
@@ -99,8 +99,15 @@ class Dataset:
             raise CaffeError(f"{self.title} is empty")
         for example in self.examples:
             for file in example.missing():
-                raise FileError(f"{self.title} names {example.name!r}, but {str(file)!r} is missing")
+                raise FileError(
+                    f"{self.title} names {example.name!r}, but {str(file)!r} is missing{_what_to_do(example, file)}"
+                )
         return self
+
+    def complete(self) -> Dataset:
+        """The examples whose files are all there. Raises CaffeError, as require_files, if there is none."""
+        found = tuple(example for example in self.examples if not example.missing())
+        return replace(self, examples=found) if found else self.require_files()
 
     def as_stored(self) -> Dataset:
         """The same, with photographs that are not turned by their EXIF data."""
@@ -125,6 +132,9 @@ class Dataset:
     def select(self, class_ids: Sequence[int], others: str = "ignore") -> Dataset:
         """The classes `class_ids`, in this order, as labels 0, 1, ...; other labels become void or the background.
 
+        The classes are called as before, or where nobody named them `class 0`, `class 1`, ...: as many as are chosen, whatever
+        the label maps hold.
+
         class_ids: different labels of 0 .. 255; 255 makes a class of what is void otherwise (masks of 0 and 255).
         others: "ignore" makes them 255, "background" 0. Void stays void.
         Raises CaffeError if a number is not one of the data set's labels, ValueError or TypeError if it can be none.
@@ -142,11 +152,24 @@ class Dataset:
         table = [VOID if others == "ignore" else 0] * VOID + [VOID]
         for new, label in enumerate(class_ids):
             table[label] = new
-        names = tuple(self.names[label] if label < VOID else "marked" for label in class_ids) if self.names else ()
+        names = (
+            tuple(self.names[label] if label < VOID else "marked" for label in class_ids)
+            if self.names
+            else unnamed_classes(len(class_ids)).names
+        )
         return replace(self._relabelled(table), names=names)
 
     def _relabelled(self, table: Sequence[int]) -> Dataset:
         return replace(self, examples=tuple(example.relabelled(table) for example in self.examples))
+
+
+def _what_to_do(example: Example, missing: Path) -> str:
+    """What the message about a missing file adds, if it is known what to do."""
+    if Path(example.name).suffix.lower() in (*SUFFIXES, ".png"):
+        return ": names in a list are without the ending"
+    if missing == example.label_path:
+        return ": make that mask, or leave the name out of the list (crfasrnn data split lists what has a mask)"
+    return ""
 
 
 def select_classes(labels: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
