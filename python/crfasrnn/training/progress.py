@@ -47,7 +47,7 @@ class Progress:
         self._estimated = False
         self._line_due = self._began + _ESTIMATE_AFTER
         self._drawing_due = self._began + _DRAW_FIRST
-        self._bar = progress(unit="step", total=total, done=done)
+        self._bar = progress(unit="step", total=total, done=done, lines=False)
         self._above_bar = log_above_bars()
 
     def __enter__(self) -> Progress:
