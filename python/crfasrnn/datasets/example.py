@@ -24,6 +24,7 @@ class Example:
     decode: reads the stored label map of label_path, H x W uint8.
     table: the label (0 .. 255) that each of the 256 stored values stands for, or -1 if it is an error; None keeps them all.
     upright: whether the photograph is turned as its EXIF data asks, which the label map then shows, too.
+    own_void: whether a label may be declared void, as --void does; messages about unknown labels then say so.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Example:
     decode: Callable[[Path], np.ndarray] = read_labels
     table: tuple[int, ...] | None = None
     upright: bool = True
+    own_void: bool = False
 
     def image(self) -> np.ndarray:
         """The photograph, H x W x 3 uint8, BGR."""
@@ -45,10 +47,10 @@ class Example:
         labels = np.array(self.table, np.int16)[stored]
         if labels.size and labels.min() == _REFUSED:
             row, column = np.argwhere(labels == _REFUSED)[0]
-            known = [value for value in range(VOID) if self.table[value] != _REFUSED]
             raise CaffeError(
                 f"label map {str(self.label_path)!r} of {self.name!r} holds {stored[row, column]} at row {row}, column "
-                f"{column}, which is not a label of this data set ({known[0]} to {known[-1]}, and {VOID} for void)"
+                f"{column}, which is not a label of this data set ({_known(self.table)})"
+                f"{self._void_hint(int(stored[row, column]))}"
             )
         return labels.astype(np.uint8)
 
@@ -65,6 +67,16 @@ class Example:
     def exif_remark(self) -> str:
         """What a message about the photograph's size adds if its EXIF data may be why; else nothing."""
         return exif_remark(self.image_path, self.upright)
+
+    def label_remark(self, labels: np.ndarray, classes: int) -> str:
+        """What a message adds about the first of its labels, H x W, beyond so many classes, if there is one and a way."""
+        beyond = labels[(labels >= classes) & (labels != VOID)]
+        if not beyond.size:
+            return ""
+        return self._void_hint(int(beyond[0]) if self.table is None else self.table.index(int(beyond[0])))
+
+    def _void_hint(self, stored: int) -> str:
+        return f"; if it means void: --void {stored}" if self.own_void else ""
 
     def missing(self) -> list[Path]:
         """Those of its files that are not there."""
@@ -161,6 +173,14 @@ class Dataset:
 
     def _relabelled(self, table: Sequence[int]) -> Dataset:
         return replace(self, examples=tuple(example.relabelled(table) for example in self.examples))
+
+
+def _known(table: Sequence[int]) -> str:
+    """The values that a table does not refuse, in words: classes in a row from the lowest, and beyond them what is void."""
+    allowed = [value for value in range(256) if table[value] != _REFUSED]
+    last = next(value for value in allowed if value + 1 not in allowed)
+    void = " and ".join(str(value) for value in allowed if value > last)
+    return f"{allowed[0]} to {last}, and {void} for void"
 
 
 def _what_to_do(example: Example, missing: Path) -> str:
