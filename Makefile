@@ -54,7 +54,7 @@ caffe-plugin:
 
 test-caffe: setup
 	PYTHON=$(BIN)/python scripts/build_test_caffe.sh
-	$(BIN)/python -m pytest -rsP tests/plugin/test_bvlc_plugin.py
+	$(BIN)/python -m pytest -rsP tests/plugin
 
 SECONDS ?= 60
 fuzz: setup

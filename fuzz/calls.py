@@ -32,8 +32,13 @@ from fuzz.wild import Hostile, anything, bent
 TOGETHER = 25  # calls of one child
 _CLEAR = (CaffeError, ValueError, TypeError, OSError, LookupError, NotImplementedError)
 _HUGE = 1 << 28  # elements of an argument for which memory may end
-# What torch says of a tensor that was given for a flag or for an array.
-_TORCHS = ("Boolean value of Tensor", "on meta tensors", "Can't call numpy() on Tensor that requires grad")
+# What torch says of a tensor that was given for a flag or for an array, and Python of an endless number that numpy stores.
+_LIBRARIES = (
+    "int too large to convert to float",
+    "Boolean value of Tensor",
+    "on meta tensors",
+    "Can't call numpy() on Tensor that requires grad",
+)
 _OURS = tuple(str(Path(__file__).resolve().parent.parent / "python" / name) + os.sep for name in ("caffe", "crfasrnn"))
 
 
@@ -72,7 +77,7 @@ def is_clear(error: BaseException, changed: list[Any]) -> bool:
         return any(_is_huge(value) for value in changed)
     if "incompatible function arguments" in text or not text:
         return False
-    if any(words in text for words in _TORCHS):
+    if any(words in text for words in _LIBRARIES):
         return True
     if text == "hostile" or any(isinstance(value, Hostile) for value in changed):
         return isinstance(error, Exception)

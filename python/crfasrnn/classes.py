@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffe.errors import FileError
+from caffe.errors import CaffeError, FileError
 from caffe.files import write_text
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
@@ -112,8 +112,15 @@ def _read(path: Path) -> str:
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:
-    """Write a classes.txt; the number before a name is numbers_of's."""
-    write_text(path, "".join(f"{number} {name}\n" for number, name in zip(numbers_of(names), names)))
+    """Write a classes.txt of classes_text."""
+    write_text(path, classes_text(names))
+
+
+def classes_text(names: Sequence[str]) -> str:
+    """The lines of a classes.txt; the number before a name is numbers_of's. Raises CaffeError for more names than labels."""
+    if len(names) > VOID:
+        raise CaffeError(f"a classes.txt has at most {VOID} classes, not {len(names)}")
+    return "".join(f"{number} {name}\n" for number, name in zip(numbers_of(names), names))
 
 
 def unnamed_classes(count: int) -> Classes:

@@ -114,3 +114,10 @@ def test_they_can_be_asked_for_without_torch_and_numpy() -> None:
 def test_number_0_is_background_unless_it_is_named_otherwise() -> None:
     assert Classes(("background", "cat"), (0, 8)).backgrounds == unnamed_classes(2).backgrounds == (True, False)
     assert Classes(("sky", "background"), (0, 1)).backgrounds == (False, False)
+
+
+def test_more_classes_than_labels_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(CaffeError, match=r"a classes.txt has at most 255 classes, not 256"):
+        write_classes(tmp_path / "classes.txt", ["x"] * 256)
+    write_classes(tmp_path / "classes.txt", ["x"] * 255)
+    assert len(read_classes(tmp_path / "classes.txt")) == 255

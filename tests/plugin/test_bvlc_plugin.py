@@ -5,15 +5,11 @@ All tests are skipped where there is none: `make test-caffe` builds it first.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,87 +19,16 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 from support.crfasrnn.mean_field_net import COMMON, NET
-from support.reference_data import REPOSITORY, TESTS, golden_cases, shared_path
+from support.genuine_caffe import STOCK, Genuine, build, error, run
+from support.reference_data import REPOSITORY, TESTS, golden_cases
 
 import caffe
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import read_model
 from caffe.proto.text import parse_net, to_text
-from crfasrnn.classes import MEAN_BGR
 from crfasrnn.networks import prototxts as catalogue
-from crfasrnn.networks.weight_files import convert_trunk
 
-BUILD = REPOSITORY / "build" / "caffe-plugin-test"
 PARAM = f'python_param {{ param_str: "{COMMON}" }}'
-
-# The command that rewrites a prototxt for unpatched Caffe.
-STOCK = (sys.executable, "-m", "crfasrnn.commands.main", "model", "stock")
-
-
-def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None, status: int = 0) -> str:
-    """Run a command in few threads; returns what it printed. A negative status means any failure."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode != 0 if status < 0 else done.returncode == status, output
-    return output
-
-
-def build(caffe_root: Path, folder: Path, *options: str, targets: Sequence[str] = ("all",)) -> Path:
-    """Compile the plugin for a Caffe; returns the library to preload."""
-    run(
-        "cmake",
-        "-S",
-        REPOSITORY / "caffe_layers" / "bvlc",
-        "-B",
-        folder,
-        f"-DCAFFE_ROOT={caffe_root}",
-        *options,
-        cwd=REPOSITORY,
-    )
-    log = run("cmake", "--build", folder, "--parallel", "2", "--target", *targets, cwd=REPOSITORY)
-    assert "warning:" not in log
-    return folder / "libcrfrnn_caffe.so"
-
-
-@dataclass(frozen=True)
-class Genuine:
-    """Genuine Caffe and the plugin compiled for it."""
-
-    root: Path
-    plugin: Path
-
-    def run(self, *arguments: str | Path, cwd: Path, status: int = 0, preload: str | Path | None = None) -> str:
-        """Run the caffe command with the plugin (or another one, or none: "") preloaded."""
-        command = self.root / ".temp_release" / "tools" / "caffe"
-        preloaded = self.plugin if preload is None else preload
-        return run(command, *arguments, cwd=cwd, status=status, env={"LD_PRELOAD": str(preloaded)})
-
-    def program(self, name: str, *arguments: str | Path, cwd: Path) -> str:
-        """Run one of the plugin's test programs."""
-        return run(BUILD / name, *arguments, cwd=cwd, env={"LD_PRELOAD": str(self.plugin)})
-
-
-@pytest.fixture(scope="session")
-def genuine() -> Genuine:
-    if not shutil.which("cmake"):
-        pytest.skip("the Caffe plugin is not tested: no cmake")
-    script = REPOSITORY / "scripts" / "build_test_caffe.sh"
-    found = subprocess.run([str(script), "--find"], capture_output=True, text=True)
-    if found.returncode:
-        pytest.skip(f"the Caffe plugin is not tested: {found.stderr.strip()}")
-    root = Path(found.stdout.strip())
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as lock:  # of several processes of pytest one builds, while the others wait
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return Genuine(root, build(root, BUILD, "-DCRFRNN_BUILD_CAFFE_TESTS=ON"))
-
-
-def error(actual: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    return float(np.abs(actual - expected).max() / max(float(np.abs(expected).max()), 1e-30))
-
 
 # ------------------------------------------------------------------------------------------------------- numbers
 
@@ -143,37 +68,6 @@ def test_golden(genuine: Genuine, tmp_path: Path, path: Path) -> None:
         difference = error(np.fromfile(tmp_path / name, np.float32), case[key].reshape(-1))
         print(f"{path.stem} {key}: relative error {difference:.1e}")
         assert difference < (1e-2 if odd else 1e-4 if key == "top" else 1e-3), key
-
-
-def test_deeplab_with_crfrnn(genuine: Genuine, tmp_path: Path) -> None:
-    """The 21-class network with its CRF, on an image whose size is no multiple of anything."""
-    weights = shared_path("weights", "deeplabv3_mobilenetv2_voc21.npz")
-    convert_trunk(weights, tmp_path / "deeplab.caffemodel.h5")
-    definition = parse_net(catalogue.files()["deeplab/crfrnn_deploy.prototxt"])
-    definition.layer[0].input_param.shape[0].dim[2:] = (150, 203)
-    net = caffe.Net(definition, caffe.TEST)
-    net.copy_from(str(tmp_path / "deeplab.caffemodel.h5"))
-    photograph = skimage.data.cat()[:150, 100:303, ::-1]
-    net.blobs["data"].data[...] = (photograph - np.array(MEAN_BGR)).transpose(2, 0, 1)
-    net.forward()
-
-    (tmp_path / "ours.prototxt").write_text(to_text(definition))
-    run(*STOCK, "ours.prototxt", "stock.prototxt", cwd=tmp_path)
-    # The Caffe of the tests is older than Clip, and has this instead.
-    text = (tmp_path / "stock.prototxt").read_text()
-    text, clips = re.subn(r"clip_param \{[^}]*\}", "", text.replace('type: "Clip"', 'type: "ReLU6"'))
-    assert clips == 34
-    (tmp_path / "stock.prototxt").write_text(text)
-    np.asarray(net.blobs["data"].data, np.float32).tofile(tmp_path / "data.data")
-    for name, blobs in net.params.items():
-        for index, part in enumerate(blobs):
-            np.asarray(part.data, np.float32).tofile(tmp_path / f"data.{name}.{index}")
-    genuine.program("run_net", "stock.prototxt", "TEST", tmp_path, cwd=tmp_path)
-    for name in ("logits_semantic", "coarse", "pred"):
-        expected = np.asarray(net.blobs[name].data).reshape(-1)
-        difference = error(np.fromfile(tmp_path / f"data.{name}", np.float32), expected)
-        print(f"{name}: relative error {difference:.1e}")
-        assert difference < 1e-4
 
 
 # ------------------------------------------------------------------------------------------------------ training

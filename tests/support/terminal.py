@@ -12,10 +12,10 @@ import termios
 from pathlib import Path
 
 
-def on_a_terminal(arguments: list[str], cwd: Path) -> str:
-    """What a Python program writes where stdout and stderr are a terminal of 120 columns."""
+def on_a_terminal(arguments: list[str], cwd: Path, columns: int = 120) -> str:
+    """What a Python program writes where stdout and stderr are a terminal of so many columns."""
     parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen([sys.executable, *arguments], cwd=cwd, stdout=child, stderr=child) as process:
         os.close(child)
         shown = b""

@@ -7,7 +7,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import IO
@@ -49,6 +49,12 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         # Into a file that it knows as one NumPy writes past Python, and then cannot tell why the disk refuses.
         np.save(SimpleNamespace(write=file.write), array)
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a .npz file, not compressed, at once or not at all. Raises CaffeError if it cannot be written."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_npz(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:

@@ -57,11 +57,11 @@ def explained(name: str, buffer: memoryview, kind: str) -> Iterator[None]:
     try:
         yield
     except DamagedError as error:
-        raise FileError(f"{name}: {_guess(bytes(buffer[:512])) or f'not a {kind}, or damaged: {error}'}") from None
+        raise FileError(f"{name}: {guessed(bytes(buffer[:512])) or f'not a {kind}, or damaged: {error}'}") from None
 
 
-def _guess(head: bytes) -> str:
-    """What a file that is no model probably is, from its first bytes."""
+def guessed(head: bytes) -> str:
+    """What a file that is no model probably is, from its first 512 bytes: "is a web page ..."; empty if they tell nothing."""
     if head.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer, not the file itself (git lfs pull fetches it)"
     if b"<html" in head.lower() or b"<!doctype html" in head.lower():

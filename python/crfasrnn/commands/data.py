@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
-from crfasrnn.classes import write_classes
+from caffe.logs.wording import counted
+from crfasrnn.classes import classes_text
 from crfasrnn.commands import dataset_options, options
 
 if TYPE_CHECKING:
@@ -90,15 +92,35 @@ def _split(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.folder import split
 
     dataset = dataset_options.dataset_of(arguments)
-    names = [example.name for example in dataset]
-    parts = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
-    make_folder(arguments.output)
-    for file, part in parts.items():
-        write_text(arguments.output / file, "".join(f"{name}\n" for name in part))
-        print(f"{arguments.output / file}: {len(part)} images")
+    names = [example.name for example in dataset.complete()]
+    lists = dict(zip(("train.txt", "val.txt"), split(names, arguments.share, arguments.seed)))
+    files = {arguments.output / file: "".join(f"{name}\n" for name in part) for file, part in lists.items()}
     if arguments.names is not None:
-        write_classes(arguments.output / "classes.txt", dataset.names)
+        files[arguments.output / "classes.txt"] = classes_text(dataset.names)
+    _check_kept(files)
+    make_folder(arguments.output)
+    for path, content in files.items():
+        write_text(path, content)
+    for file, part in lists.items():
+        print(f"{arguments.output / file}: {counted(len(part), 'image')}")
+    _print_left_out([example.name for example in dataset if example.missing()])
     return 0
+
+
+def _check_kept(files: Mapping[Path, str]) -> None:
+    """Raise CaffeError if one of the files is there with other content: a training or a test may rest on it."""
+    for path, content in files.items():
+        if path.exists() and not (path.is_file() and path.read_bytes() == content.encode()):
+            raise CaffeError(f"{str(path)!r} exists already with other content: remove it or give another --output")
+
+
+def _print_left_out(names: Sequence[str]) -> None:
+    if names:
+        few = f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+        print(
+            f"note: {counted(len(names), 'image')} without a photograph or a mask left out: {few}",
+            file=sys.stderr,
+        )
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -111,7 +133,7 @@ def _check(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     _print_counts(counts, dataset)
-    print(f"{len(dataset)} images, {len(problems)} problems")
+    print(f"{counted(len(dataset), 'image')}, {counted(len(problems), 'problem')}")
     return 1 if problems else 0
 
 
@@ -121,7 +143,8 @@ def _lmdb(arguments: argparse.Namespace) -> int:
     dataset = dataset_options.selected(dataset_options.dataset_of(arguments), arguments).require_files()
     entries = variants(dataset, arguments.size, arguments.mirror, arguments.seed)
     _print_counts(write_databases(arguments.output, entries, dataset.names), dataset)
-    print(f"{len(entries)} entries from {len(dataset)} images in {arguments.output / IMAGES} and {LABELS}")
+    made = f"{counted(len(entries), 'entry', 'entries')} from {counted(len(dataset), 'image')}"
+    print(f"{made} in {arguments.output / IMAGES} and {LABELS}")
     return 0
 
 
@@ -130,7 +153,8 @@ def _print_counts(counts: Counts, dataset: Dataset) -> None:
 
     classes = len(dataset.names) or counts.num_classes()
     print(counts.table(dataset.names))
-    print(f"{classes} classes: a net for them needs num_output: {classes} in its scores")
+    if classes:
+        print(f"{counted(classes, 'class', 'classes')}: a net for them needs num_output: {classes} in its scores")
     for hint in (remark(counts, dataset.names), exif_note(dataset)):
         if hint is not None:
             print(f"note: {hint}")

@@ -21,7 +21,7 @@ def add_arguments(parser: options.Parser) -> None:
         epilog="example: crfasrnn model convert VGG_ILSVRC_16_layers.caffemodel trunk.caffemodel.h5",
     )
     convert.add_argument("source", type=Path, metavar="VGG16", help=".caffemodel, .caffemodel.h5, .pth or .npz")
-    convert.add_argument("target", type=Path, metavar="OUTPUT", help="HDF5 model file to write, .caffemodel.h5")
+    convert.add_argument("target", type=Path, metavar="OUTPUT", help="file to write, .caffemodel.h5 (HDF5) or .npz")
     convert.set_defaults(run=_convert)
 
     export = kinds.add_parser(

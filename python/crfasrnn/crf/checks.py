@@ -48,7 +48,7 @@ def check_theta(name: str, theta: Any) -> float | Tensor:
     found = theta if isinstance(theta, Tensor) else number(name, theta)
     if isinstance(found, Tensor):
         check_is_tensor(name, found)
-        if found.is_meta or found.numel() > options.DIMENSIONS:
+        if found.is_meta or not 0 < found.numel() <= options.DIMENSIONS:
             raise ValueError(f"{name} must be a number or a tensor of one for each axis, got {tuple(found.shape)}")
     values = found.detach().flatten().tolist() if isinstance(found, Tensor) else [found]
     if not options.are_thetas(values):

@@ -25,8 +25,8 @@ def _keep_numbers(kernel: Any, *thetas: str) -> None:
     for name in thetas:
         theta = getattr(kernel, name)
         if theta is not None:
-            if has_axes(theta) and len(theta) > options.DIMENSIONS:
-                raise ValueError(f"{name} has {len(theta)} standard deviations, more than {options.DIMENSIONS}")
+            if has_axes(theta) and not 0 < len(theta) <= options.DIMENSIONS:
+                raise ValueError(f"{name} has {len(theta)} standard deviations, not 1 to {options.DIMENSIONS}")
             kept = tuple(float(check_theta(name, one)) for one in (theta if has_axes(theta) else [theta]))
             object.__setattr__(kernel, name, kept if has_axes(theta) else kept[0])
     object.__setattr__(kernel, "weight", number("weight", kernel.weight))

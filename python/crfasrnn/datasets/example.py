@@ -10,9 +10,9 @@ import numpy as np
 
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.arguments import byte_array, integer
-from crfasrnn.classes import VOID
+from crfasrnn.classes import VOID, unnamed_classes
 from crfasrnn.pictures.label_maps import read_labels
-from crfasrnn.pictures.photographs import exif_remark, read_image
+from crfasrnn.pictures.photographs import SUFFIXES, exif_remark, read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
 
@@ -24,6 +24,7 @@ class Example:
     decode: reads the stored label map of label_path, H x W uint8.
     table: the label (0 .. 255) that each of the 256 stored values stands for, or -1 if it is an error; None keeps them all.
     upright: whether the photograph is turned as its EXIF data asks, which the label map then shows, too.
+    own_void: whether a label may be declared void, as --void does; messages about unknown labels then say so.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Example:
     decode: Callable[[Path], np.ndarray] = read_labels
     table: tuple[int, ...] | None = None
     upright: bool = True
+    own_void: bool = False
 
     def image(self) -> np.ndarray:
         """The photograph, H x W x 3 uint8, BGR."""
@@ -45,10 +47,10 @@ class Example:
         labels = np.array(self.table, np.int16)[stored]
         if labels.size and labels.min() == _REFUSED:
             row, column = np.argwhere(labels == _REFUSED)[0]
-            known = [value for value in range(VOID) if self.table[value] != _REFUSED]
             raise CaffeError(
                 f"label map {str(self.label_path)!r} of {self.name!r} holds {stored[row, column]} at row {row}, column "
-                f"{column}, which is not a label of this data set ({known[0]} to {known[-1]}, and {VOID} for void)"
+                f"{column}, which is not a label of this data set ({_known(self.table)})"
+                f"{self._void_hint(int(stored[row, column]))}"
             )
         return labels.astype(np.uint8)
 
@@ -65,6 +67,16 @@ class Example:
     def exif_remark(self) -> str:
         """What a message about the photograph's size adds if its EXIF data may be why; else nothing."""
         return exif_remark(self.image_path, self.upright)
+
+    def label_remark(self, labels: np.ndarray, classes: int) -> str:
+        """What a message adds about the first of its labels, H x W, beyond so many classes, if there is one and a way."""
+        beyond = labels[(labels >= classes) & (labels != VOID)]
+        if not beyond.size:
+            return ""
+        return self._void_hint(int(beyond[0]) if self.table is None else self.table.index(int(beyond[0])))
+
+    def _void_hint(self, stored: int) -> str:
+        return f"; if it means void: --void {stored}" if self.own_void else ""
 
     def missing(self) -> list[Path]:
         """Those of its files that are not there."""
@@ -99,8 +111,15 @@ class Dataset:
             raise CaffeError(f"{self.title} is empty")
         for example in self.examples:
             for file in example.missing():
-                raise FileError(f"{self.title} names {example.name!r}, but {str(file)!r} is missing")
+                raise FileError(
+                    f"{self.title} names {example.name!r}, but {str(file)!r} is missing{_what_to_do(example, file)}"
+                )
         return self
+
+    def complete(self) -> Dataset:
+        """The examples whose files are all there. Raises CaffeError, as require_files, if there is none."""
+        found = tuple(example for example in self.examples if not example.missing())
+        return replace(self, examples=found) if found else self.require_files()
 
     def as_stored(self) -> Dataset:
         """The same, with photographs that are not turned by their EXIF data."""
@@ -125,6 +144,9 @@ class Dataset:
     def select(self, class_ids: Sequence[int], others: str = "ignore") -> Dataset:
         """The classes `class_ids`, in this order, as labels 0, 1, ...; other labels become void or the background.
 
+        The classes are called as before, or where nobody named them `class 0`, `class 1`, ...: as many as are chosen, whatever
+        the label maps hold.
+
         class_ids: different labels of 0 .. 255; 255 makes a class of what is void otherwise (masks of 0 and 255).
         others: "ignore" makes them 255, "background" 0. Void stays void.
         Raises CaffeError if a number is not one of the data set's labels, ValueError or TypeError if it can be none.
@@ -142,11 +164,32 @@ class Dataset:
         table = [VOID if others == "ignore" else 0] * VOID + [VOID]
         for new, label in enumerate(class_ids):
             table[label] = new
-        names = tuple(self.names[label] if label < VOID else "marked" for label in class_ids) if self.names else ()
+        names = (
+            tuple(self.names[label] if label < VOID else "marked" for label in class_ids)
+            if self.names
+            else unnamed_classes(len(class_ids)).names
+        )
         return replace(self._relabelled(table), names=names)
 
     def _relabelled(self, table: Sequence[int]) -> Dataset:
         return replace(self, examples=tuple(example.relabelled(table) for example in self.examples))
+
+
+def _known(table: Sequence[int]) -> str:
+    """The values that a table does not refuse, in words: classes in a row from the lowest, and beyond them what is void."""
+    allowed = [value for value in range(256) if table[value] != _REFUSED]
+    last = next(value for value in allowed if value + 1 not in allowed)
+    void = " and ".join(str(value) for value in allowed if value > last)
+    return f"{allowed[0]} to {last}, and {void} for void"
+
+
+def _what_to_do(example: Example, missing: Path) -> str:
+    """What the message about a missing file adds, if it is known what to do."""
+    if Path(example.name).suffix.lower() in (*SUFFIXES, ".png"):
+        return ": names in a list are without the ending"
+    if missing == example.label_path:
+        return ": make that mask, or leave the name out of the list (crfasrnn data split lists what has a mask)"
+    return ""
 
 
 def select_classes(labels: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:

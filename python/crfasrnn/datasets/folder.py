@@ -41,7 +41,7 @@ def folder(
         raise FileError(f"no images in {str(photographs)!r} (known are {' '.join(SUFFIXES)})")
     stems = [stem for path in lists for stem in read_names(Path(path))] if lists else list(files)
     examples = tuple(
-        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), _mask(labels, stem))
+        Example(stem, files.get(stem, photographs / f"{stem}.jpg"), _mask(labels, stem), own_void=True)
         for stem in dict.fromkeys(stems)
     )
     title = f"list {', '.join(repr(str(path)) for path in lists)}" if lists else f"folder {str(photographs)!r}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from caffe.inputs.arguments import integer
 from caffe.inputs.limits import MAX_PIXELS
 
 _LONGEST_OUTLINE = 1_000_000.0  # pixels; pycocotools keeps five points for each
@@ -99,6 +100,7 @@ def polygon_runs(polygons: Any, height: int, width: int) -> list[int]:
 
 def _check_size(height: int, width: int) -> None:
     """pycocotools counts in 32 bits, and trusts that what it is told fits in them."""
+    height, width = integer("height", height, -(2**31)), integer("width", width, -(2**31))
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise ValueError(f"masks have 1 to {MAX_PIXELS} pixels, not {height} x {width}")
 

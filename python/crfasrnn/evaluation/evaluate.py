@@ -59,7 +59,8 @@ def evaluate(
             if boundary:
                 measures.append(boundary_f(truth, labels, count))
         except ValueError as problem:
-            remark = example.exif_remark() if truth.shape != labels.shape else ""
+            differ = truth.shape != labels.shape
+            remark = example.exif_remark() if differ else example.label_remark(truth, count)
             raise CaffeError(f"{example.name}: {problem}{remark}") from problem
     names = tuple(example.name for example in dataset)
     return Scores(

@@ -48,7 +48,8 @@ def saved_classes(dataset: Dataset, class_ids: Sequence[int] | None) -> Classes:
     if not dataset.names and class_ids is None:
         raise CaffeError("the data set does not tell its number of classes: give --names FILE or --classes")
     ids = tuple(range(len(dataset.names)) if class_ids is None else class_ids)
-    return Classes(dataset.names, ids) if dataset.names else unnamed_classes(len(ids))
+    unnamed = unnamed_classes(len(ids))
+    return unnamed if dataset.names in ((), unnamed.names) else Classes(dataset.names, ids)
 
 
 def for_model(dataset: Dataset, classes: Classes) -> Dataset:

@@ -11,7 +11,7 @@ import numpy as np
 from caffe.inputs.arguments import array, integer
 from crfasrnn.classes import VOID
 
-_MOST_CLASSES = 1 << 16
+_MOST_CLASSES = 1 << 12  # a matrix of 128 MiB
 
 
 def confusion_matrix(truth: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -55,7 +55,7 @@ def _image_iu(example: Example, truth: np.ndarray, labels: np.ndarray, classes: 
     try:
         confusion = metrics.confusion_matrix(truth, labels, classes)
     except ValueError as problem:
-        raise CaffeError(f"{example.name}: {problem}") from problem
+        raise CaffeError(f"{example.name}: {problem}{example.label_remark(truth, classes)}") from problem
     return float(metrics.known_mean(metrics.per_class_iu(confusion)[confusion.sum(1) > 0]))
 
 

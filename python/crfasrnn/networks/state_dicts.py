@@ -8,6 +8,7 @@ classifier.1.weight) gets what Caffe's networks get: BGR, 0 to 255, minus classe
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections.abc import Mapping
@@ -19,11 +20,13 @@ import torch
 
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.reading import open_regular
-from caffe.proto.model_file import LayerBlobs
+from caffe.proto.binary_file import guessed
+from caffe.proto.model_file import LayerBlobs, read_model
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.networks.vgg import BLOCKS
 
 SUFFIXES = (".pth", ".pt")
+_BEGINNINGS = (b"PK\x03\x04", b"\x80\x02")  # of torch.save's archives, and of the pickles that it wrote before
 
 
 @dataclass(frozen=True)
@@ -110,13 +113,42 @@ def _loaded(name: str) -> Any:
         with open_regular(name) as file:
             _check_is_plain(file)
             return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as problem:
-        raise FileError(f"cannot read {name!r}: {problem.strerror or problem}") from problem
-    except Exception as problem:  # torch.load raises what its pickles and archives make it
-        raise FileError(
-            f"cannot read {name!r}: it is damaged, or no state dict of tensors alone as torch.save(model.state_dict(), path) "
-            f"writes it ({type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem).strip() else ''})"
-        ) from problem
+    except (
+        Exception
+    ) as problem:  # torch.load raises what its pickles and archives make it, EINVAL for one that is cut off
+        if isinstance(problem, OSError) and problem.errno != errno.EINVAL:
+            raise FileError(f"cannot read {name!r}: {problem.strerror or problem}") from problem
+        raise FileError(f"cannot read {name!r}: it {_why(name, problem)}") from problem
+
+
+def _why(name: str, problem: Exception) -> str:
+    """Why torch.load refused a file, told by its content: PyTorch's own words are about its options."""
+    if "GLOBAL" in str(problem):
+        return (
+            "holds more than tensors, as a whole model does: save torch.save(model.state_dict(), path), tensors alone"
+        )
+    with open_regular(name) as file:
+        head = file.read(512)
+    if not head:
+        return "is empty"
+    if isinstance(problem, _CompressedError):
+        return "is compressed, which torch.save does not do"
+    if head.startswith(_BEGINNINGS):
+        return "is cut off or damaged: fetch it again"
+    if _is_caffes(name):
+        return "is a model file of Caffe: let its name end in .caffemodel or .caffemodel.h5"
+    return guessed(head) or "is damaged, or no file of torch.save(model.state_dict(), path)"
+
+
+def _is_caffes(name: str) -> bool:
+    try:
+        return bool(read_model(name))
+    except CaffeError:
+        return False
+
+
+class _CompressedError(ValueError):
+    pass
 
 
 def _check_is_plain(file: Any) -> None:
@@ -125,7 +157,7 @@ def _check_is_plain(file: Any) -> None:
         file.seek(0)
         with zipfile.ZipFile(file) as archive:
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                raise ValueError("it is compressed")
+                raise _CompressedError
     file.seek(0)
 
 
@@ -161,6 +193,11 @@ def _check_is_vgg16(weights: Mapping[str, Any], prefix: str, places: Mapping[str
     if any(key.endswith("running_mean") for key in weights):
         raise FileError(f"{name!r} is a network with batch normalisation, which ours lack: take VGG-16 without (vgg16)")
     wanted = {f"{place}.{what}" for place in places.values() for what in ("weight", "bias")}
+    if places["conv1_1"] + ".weight" not in weights:
+        raise FileError(
+            f"{name!r} is another network's, not VGG-16's as torchvision or SSD publishes it, whose first weight is "
+            f"features.0.weight or 0.weight; it holds {', '.join(list(weights)[:4]) or 'no tensor'} ..."
+        )
     beyond = {key for key in weights if prefix and key.startswith(prefix)} - wanted
     missing = sorted(wanted - set(weights))
     if missing or beyond:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.inputs.arrays import read_npz
+from caffe.inputs.arrays import read_npz, write_npz
 from caffe.proto.model_file import LayerBlobs, read_model, write_model_hdf5
 from crfasrnn.networks import deeplab, state_dicts
 
@@ -50,25 +50,39 @@ def _weights(array: np.ndarray, key: str, name: str) -> np.ndarray:
 
 
 def convert_trunk(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Write the convolutions conv1_1 ... conv5_3 in a file that read_weights reads as a .caffemodel.h5; returns their number.
+    """Write the convolutions conv1_1 ... conv5_3 in a file that read_weights reads; returns their number.
 
-    The classifier behind them, if the file has one, is left out: it fits few networks. Of DeepLabv3 on MobileNetV2 all layers are
-    written. Raises CaffeError.
+    target: .caffemodel.h5 or .h5, or .npz with <layer>_w and <layer>_b as read_arrays reads it. The classifier behind them, if
+    the file has one, is left out: it fits few networks. Of DeepLabv3 on MobileNetV2 all layers are written, to .h5 alone. Raises
+    CaffeError, before anything is read for another ending.
     """
+    _check_ending(target, ".h5", ".npz")
     layers = read_weights(source)
-    if not deeplab.is_whole(layers):
+    if deeplab.is_whole(layers):
+        _check_ending(target, ".h5")
+    else:
         layers = [layer for layer in layers if layer.name.startswith("conv")]
     if not layers:
         raise FileError(f"{os.fspath(source)!r} has no layer conv1_1 ... conv5_3: it is not VGG-16")
-    write_model_hdf5(target, [layer.name for layer in layers], [layer.blobs for layer in layers])
+    if Path(target).suffix.lower() == ".npz":
+        arrays = {f"{layer.name}_{what}": blob for layer in layers for what, blob in zip("wb", layer.blobs)}
+        write_npz(target, arrays)
+    else:
+        write_model_hdf5(target, [layer.name for layer in layers], [layer.blobs for layer in layers])
     return len(layers)
+
+
+def _check_ending(target: str | os.PathLike[str], *endings: str) -> None:
+    if Path(target).suffix.lower() not in endings:
+        raise CaffeError(f"{os.fspath(target)!r}: the name of the file to write must end in {' or '.join(endings)}")
 
 
 def export_half(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Write the parameters of `source`, any Caffe model file, as float16 to a compressed .caffemodel.h5.
 
-    Raises CaffeError if float16 cannot hold one of them, or the source cannot be read.
+    Raises CaffeError if float16 cannot hold one of them, the source cannot be read, or the target does not end in .h5.
     """
+    _check_ending(target, ".h5")
     layers = [layer for layer in read_model(source) if layer.blobs]
     for layer in layers:
         for index, blob in enumerate(layer.blobs):

@@ -77,7 +77,9 @@ class Refinement:
         highest = int(labels[~unknown].max(initial=0))
         self._check_says_something(name, unknown, highest)
         if self.classes is not None and highest >= self.classes:
-            raise CaffeError(f"{name!r} has the label {highest}, but there are {self.classes} classes")
+            raise CaffeError(
+                f"{name!r} has the label {highest}, but there are {self.classes} classes; if it means unknown: --void {highest}"
+            )
         shifted = np.where(unknown, 0, labels.astype(np.int64) + 1)
         count = max(2, highest + 1 if self.classes is None else self.classes)
         try:
@@ -110,7 +112,7 @@ def refine_folder(how: Refinement, images: Path, predictions: Path, output: Path
     refuse_to_overwrite((output / f"{image.stem}.png" for image, _ in found), (path for pair in found for path in pair))
     make_folder(output)
     status = 0
-    with progress(found, unit="image") as bar:
+    with progress(found, what="densecrf", unit="image") as bar:
         for image, prediction in bar:
             written = output / f"{image.stem}.png"
             try:

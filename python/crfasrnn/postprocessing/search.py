@@ -59,6 +59,8 @@ class LabelledImage(Protocol):
 
     def exif_remark(self) -> str: ...
 
+    def label_remark(self, labels: np.ndarray, classes: int) -> str: ...
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -192,11 +194,11 @@ def _confusion(settings: CrfSettings, classes: int, sample: Sample) -> np.ndarra
             f"{name}: the probabilities in {str(sample.probabilities)!r} are {probabilities.shape}, the photograph needs "
             f"{(classes, *image.shape[:2])}{sample.example.exif_remark()}"
         )
-    labels = settings.labels(image, unary_from_softmax(probabilities))
+    truth, labels = sample.example.labels(), settings.labels(image, unary_from_softmax(probabilities))
     try:
-        return metrics.confusion_matrix(sample.example.labels(), labels, classes)
+        return metrics.confusion_matrix(truth, labels, classes)
     except ValueError as problem:
-        raise CaffeError(f"{name}: {problem}") from problem
+        raise CaffeError(f"{name}: {problem}{sample.example.label_remark(truth, classes)}") from problem
 
 
 Spread = Callable[[Callable[[Sample], np.ndarray], Sequence[Sample]], Iterable[np.ndarray]]

@@ -47,7 +47,7 @@ def segment_files(
         segmenter.classes = coloured(segmenter.classes, colours)
     make_folder(output)
     status = 0
-    with progress(images, unit="image") as bar:
+    with progress(images, what="segment", unit="image") as bar:
         for path in bar:
             try:
                 image = read_image(path, upright)

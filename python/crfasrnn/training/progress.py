@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from caffe.logs.progress_bar import log_above_bars, progress
+from caffe.logs.wording import duration
 
 _ESTIMATE_AFTER = 10.0  # seconds, when speed is known well enough
 _LINE_EVERY = 60.0  # seconds
@@ -46,7 +47,7 @@ class Progress:
         self._estimated = False
         self._line_due = self._began + _ESTIMATE_AFTER
         self._drawing_due = self._began + _DRAW_FIRST
-        self._bar = progress(unit="step", total=total, done=done)
+        self._bar = progress(unit="step", total=total, done=done, lines=False)
         self._above_bar = log_above_bars()
 
     def __enter__(self) -> Progress:
@@ -95,11 +96,3 @@ class Progress:
     def _state(self) -> str:
         loss = f"loss {sum(self._losses) / len(self._losses):.4g}"
         return loss if self._mean_iu is None else f"{loss}, mean IU {100 * self._mean_iu:.1f} %"
-
-
-def duration(seconds: float) -> str:
-    """So many seconds in the two units that say enough: "45 s", "12 min", "3 h 20 min"."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -156,7 +156,7 @@ def test_tensors_of_special_kinds_are_refused() -> None:
             CrfRnn(3)(special, IMAGE)
         with pytest.raises(ValueError, match="scores is sparse or quantized"):
             robust_log_likelihood(special, torch.zeros(1, 6, 7))
-    for theta in (torch.ones(1).expand(1 << 30), torch.empty((), device="meta"), [1.0] * 17):
+    for theta in (torch.ones(0), torch.ones(1).expand(1 << 30), torch.empty((), device="meta"), [1.0] * 17):
         with pytest.raises(ValueError, match="theta"):
             Spatial(theta)
     with pytest.raises(TypeError, match=r"kernels\[0\] must be a Kernel, not Spatial"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from caffe.errors import CaffeError
-from caffe.inputs.arrays import read_npy, read_npz
+from caffe.inputs.arrays import read_npy, read_npz, write_npz
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")
 
@@ -95,3 +95,14 @@ def test_other_compressions_are_refused(tmp_path: Path) -> None:
         archive.writestr("a.npy", header("{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }") + b"a")
     with pytest.raises(CaffeError, match="in a way that NumPy does not write"):
         read_npz(tmp_path / "a.npz")
+
+
+def test_what_is_written_numpy_reads(tmp_path: Path) -> None:
+    arrays = {name: np.asarray(array) for name, array in ARRAYS.items()}
+    write_npz(tmp_path / "all.npz", arrays)
+    with np.load(tmp_path / "all.npz") as found:
+        assert list(found) == list(arrays)
+        assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    with pytest.raises(CaffeError, match="none"):
+        write_npz(tmp_path / "none" / "all.npz", arrays)
+    assert [path.name for path in tmp_path.iterdir()] == ["all.npz"]

@@ -1,9 +1,11 @@
-"""Progress is shown on a terminal, below the log lines, and nowhere else."""
+"""Progress: a bar on a terminal, below the log lines; elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.commands import caffe
@@ -78,3 +80,36 @@ def test_things_come_through_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     with progress_bar(3) as show:
         show(2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_that_says_it_has_no_columns_gets_a_bar(tmp_path: Path) -> None:
+    call = "list(progress([1, 2, 3], unit='thing', what='looking'))"
+    shown = on_a_terminal(["-c", f"from caffe.logs.progress_bar import progress\n{call}"], tmp_path, columns=0)
+    assert re.search(r"looking: 100%.* 3/3 \[.*thing", shown)
+
+
+def lines(capsys: pytest.CaptureFixture[str], things: Iterable[int], seconds: float, **settings: Any) -> list[str]:
+    """What stderr, no terminal here, gets while each of the things takes so many seconds."""
+    passed = [0.0]
+    for _ in progress(things, unit="image", clock=lambda: sum(passed), **settings):
+        passed.append(seconds)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_pipe_gets_a_line_after_ten_seconds_and_then_every_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lines(capsys, range(42), 2, what="evaluate") == [
+        "evaluate: 5 of 42 images, 74 s left",
+        "evaluate: 35 of 42 images, 14 s left",
+    ]
+    assert lines(capsys, iter(range(6)), 10) == ["1 image"]
+    assert lines(capsys, [1, 2], 3600) == ["1 of 2 images, 1 h 0 min left"]
+    assert lines(capsys, range(9), 1) == lines(capsys, [1], 100) == []
+    assert lines(capsys, range(42), 20, hidden=True) == lines(capsys, range(42), 20, lines=False) == []
+
+
+def test_a_count_that_is_told_gives_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    with progress(unit="setting", what="tune", total=50, done=10, clock=lambda: now) as bar:
+        now = 20.0
+        bar.update(10)
+    assert capsys.readouterr().err == "tune: 20 of 50 settings, 60 s left\n"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import crfasrnn, failure, refusal, run
+from support.commands import crfasrnn, failure, refusal, run, status
 from support.crfasrnn.datasets import (
     labels_of,
     photograph,
 )
 
-from crfasrnn.classes import read_classes
+from crfasrnn.classes import read_classes, unnamed_classes
 from crfasrnn.commands.main import main
 from crfasrnn.datasets.databases import read_database
 from crfasrnn.pictures.label_maps import write_labels
@@ -85,3 +85,56 @@ def test_data_lmdb_says_what_it_wrote(tmp_path: Path, voc: Path) -> None:
     assert [max(label.shape) for label in labels] == [64] * 4
     assert set(np.unique(np.concatenate([label.ravel() for label in labels]))) == {0, 1, 255}
     assert "exists already" in failure("data", "lmdb", *arguments)
+
+
+def test_a_split_leaves_out_what_has_no_mask_and_its_lists_are_good_for_databases(
+    own: tuple[Path, Path], tmp_path: Path, capsys
+) -> None:
+    source = ("--images", own[0], "--masks", own[1])
+    (own[1] / "p3.png").unlink()
+    assert status("data", "split", *source, "--output", tmp_path / "own") == 0
+    assert capsys.readouterr().err == "note: 1 image without a photograph or a mask left out: p3\n"
+    lists = {name: (tmp_path / "own" / f"{name}.txt").read_text().split() for name in ("train", "val")}
+    assert sorted(lists["train"] + lists["val"]) == [f"p{index}" for index in range(10) if index != 3]
+    for name in lists:
+        run(capsys, "data", "lmdb", *source, "--list", tmp_path / "own" / f"{name}.txt", "--output", tmp_path / name)
+    assert "make that mask, or leave the name out" in refusal(
+        capsys, "data", "lmdb", *source, "--output", tmp_path / "all"
+    )
+    for mask in own[1].iterdir():
+        mask.unlink()
+    assert "p0.png' is missing" in refusal(capsys, "data", "split", *source, "--output", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_split_does_not_draw_anew_over_its_lists(own: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    split = ("data", "split", "--images", own[0], "--masks", own[1], "--output", tmp_path / "own")
+    first = run(capsys, *split)
+    before = {path: path.read_text() for path in (tmp_path / "own").iterdir()}
+    assert run(capsys, *split) == first
+    assert "train.txt' exists already with other content: remove it or" in refusal(capsys, *split, "--seed", 2)
+    assert {path: path.read_text() for path in (tmp_path / "own").iterdir()} == before
+
+
+def test_chosen_classes_are_as_many_as_were_chosen(own: tuple[Path, Path], voc: Path, tmp_path: Path, capsys) -> None:
+    lmdb = ("data", "lmdb", "--images", own[0], "--masks", own[1])
+    assert "11 classes: a net" in run(capsys, *lmdb, "--classes", "0-10", "--output", tmp_path / "eleven")
+    assert read_classes(tmp_path / "eleven" / "classes.txt") == unnamed_classes(11)
+    lmdb = ("data", "lmdb", "--voc", voc, "--list", "val")
+    assert "7 classes: a net" in run(capsys, *lmdb, "--classes", "0,8,10,12,13,15,17", "--output", tmp_path / "seven")
+    assert read_classes(tmp_path / "seven" / "classes.txt").voc_ids == (0, 8, 10, 12, 13, 15, 17)
+
+
+def test_one_problem_is_one_and_no_class_needs_no_net(tmp_path: Path, capsys) -> None:
+    (tmp_path / "masks").mkdir()
+    photograph(tmp_path / "photos" / "a.jpg")
+    assert main(["data", "check", "--images", str(tmp_path / "photos"), "--masks", str(tmp_path / "masks")]) == 1
+    out = capsys.readouterr().out
+    assert "1 image, 1 problem\n" in out
+    assert "num_output" not in out
+
+
+def test_names_of_a_list_are_without_endings(own: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    (tmp_path / "names.txt").write_text("p1.jpg\n")
+    lmdb = ("data", "lmdb", "--images", own[0], "--masks", own[1], "--list", tmp_path / "names.txt")
+    assert "names in a list are without the ending" in refusal(capsys, *lmdb, "--output", tmp_path / "made")

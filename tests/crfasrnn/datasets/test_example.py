@@ -86,3 +86,29 @@ def test_select_takes_only_what_labels_can_be(tmp_path: Path) -> None:
         data.select([0, -1])
     with pytest.raises(CaffeError, match="classes are asked for, but labels are numbers of 0 to 255"):
         data.select(range(1 << 40))
+
+
+def test_the_message_about_an_unknown_label_says_how_to_make_it_void(tmp_path: Path) -> None:
+    paths = make_folder(tmp_path, {"a": labels_of({0: 11})})
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+    own = folder(*paths, names=tmp_path / "names.txt")
+    known = r"holds 11 .* \(0 to 2, and 255 for void\); if it means void: --void 11$"
+    for data, words in (
+        (own, known),
+        (own.select([0, 2]), known),
+        (folder(*paths, names=tmp_path / "names.txt", void=99), r"\(0 to 2, and 99 and 255 for void\)"),
+    ):
+        with pytest.raises(CaffeError, match=words):
+            only_labels(data)
+    (tmp_path / "voc").mkdir()
+    theirs = voc(make_voc(tmp_path / "voc", {"train": {"a": labels_of({0: 77})}}), ["train"])
+    with pytest.raises(CaffeError, match=r"0 to 20, and 255 for void\)$"):
+        only_labels(theirs)
+
+
+def test_a_remark_about_labels_beyond_the_classes_names_the_stored_one(tmp_path: Path) -> None:
+    (example,) = folder(*make_folder(tmp_path, {"a": labels_of({0: 11})}))
+    assert example.label_remark(example.labels(), 11) == "; if it means void: --void 11"
+    assert example.label_remark(example.labels(), 12) == ""
+    (moved,) = folder(tmp_path / "images", tmp_path / "masks").without_zero()
+    assert moved.label_remark(moved.labels(), 10) == "; if it means void: --void 11"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pycocotools import mask as peer
@@ -50,3 +52,10 @@ def test_masks_of_impossible_sizes_are_refused(height: int, width: int) -> None:
         decode_polygons([[0, 0, 0, 1, 1, 1]], height, width)
     with pytest.raises(ValueError, match="masks have 1 to"):
         decode_rle([height * width], height, width)
+
+
+@pytest.mark.parametrize("size", [np.uint64(2**64 - 1), 10**30, np.float32(3e38)])
+def test_sizes_beyond_any_number_of_c_are_refused(size: Any) -> None:
+    for decode in (decode_rle, decode_polygons):
+        with pytest.raises(ValueError, match="masks have 1 to"):
+            decode([], 4, size)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.crfasrnn.datasets import two_pictures
+from support.crfasrnn.datasets import labels_of, make_folder, two_pictures
 from support.crfasrnn.models import Threshold
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import unnamed_classes
+from crfasrnn.datasets import folder
 from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
 from crfasrnn.evaluation.evaluate import evaluate
 from crfasrnn.evaluation.labellers import for_model, model_labels
@@ -50,3 +51,9 @@ def test_borders_are_counted_over_all_images(tmp_path: Path) -> None:
 def test_labels_that_do_not_fit_are_named(tmp_path: Path, labels: np.ndarray, words: str) -> None:
     with pytest.raises(CaffeError, match=words):
         evaluate(lambda example: labels, two_pictures(tmp_path), unnamed_classes(21))
+
+
+def test_a_true_label_beyond_the_classes_may_be_void(tmp_path: Path) -> None:
+    own = folder(*make_folder(tmp_path, {"a": labels_of({0: 11})}))
+    with pytest.raises(CaffeError, match=r"a: true label 11 is not one of the 11 classes nor 255; .*: --void 11$"):
+        evaluate(lambda example: labels_of({}), own, unnamed_classes(11))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from support.crfasrnn.vgg16 import narrow_vgg16, reduced_names
 
 from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.networks.state_dicts import read_state_dict
 
@@ -117,17 +120,38 @@ class Evil:
         return (Path.touch, (Path("ran"),))
 
 
+def small_caffemodel() -> bytes:
+    """A .caffemodel of one layer."""
+    net = caffe_pb2.NetParameter(name="net", layer=[{"name": "conv", "type": "Convolution"}])
+    net.layer[0].blobs.add(data=[1.0]).shape.dim.append(1)
+    return bytes(net.SerializeToString())
+
+
+def squeezed(archive: bytes) -> bytes:
+    """The same archive with its members compressed."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return content.getvalue()
+
+
 def test_other_files_are_refused_with_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     state = narrow_vgg16().state_dict()
     cases = {
-        "resnet": ({"conv1.weight": torch.zeros(2, 3, 7, 7)}, "not VGG-16.*lacks 0.bias.*holds conv1.weight"),
+        "resnet": (
+            {"conv1.weight": torch.zeros(2, 3, 7, 7)},
+            "another network's, not VGG-16.*features.0.weight or 0.weight; it holds conv1.weight",
+        ),
         "vgg19": ({**state, "features.30.weight": torch.zeros(8, 8, 3, 3)}, "not VGG-16.*has features.30.weight, too"),
         "vgg16_bn": ({**state, "features.1.running_mean": torch.zeros(8)}, "batch normalisation"),
         "grey": ({**state, "features.0.weight": torch.zeros(8, 1, 3, 3)}, "1 colours"),
         "flat": ({**state, "features.5.weight": torch.zeros(8, 9)}, r"features.5.weight is no convolution's"),
         "list": ([torch.zeros(3)], "holds no state dict"),
         "evil": ({"features.0.weight": Evil()}, "tensors alone"),
+        "module": (torch.nn.Linear(2, 2), r"as a whole model does: save torch.save\(model.state_dict\(\), path\)"),
+        "short": ({"features.0.weight": torch.zeros(2, 3, 3, 3)}, r"lacks features\.0\.bias"),
     }
     for name, (content, message) in cases.items():
         torch.save(content, f"{name}.pth")
@@ -135,8 +159,23 @@ def test_other_files_are_refused_with_what_they_are(tmp_path: Path, monkeypatch:
             read_state_dict(f"{name}.pth")
     assert not Path("ran").exists()
     whole = Path("vgg19.pth").read_bytes()
-    Path("cut.pth").write_bytes(whole[: len(whole) // 2])
-    Path("text.pth").write_text("nothing")
-    for name in ("cut.pth", "text.pth", "none.pth"):
-        with pytest.raises(OSError, match=f"cannot read '{name}'"):
-            read_state_dict(name)
+    torch.save(state, "old.pth", _use_new_zipfile_serialization=False)
+    old = Path("old.pth").read_bytes()
+    files = {
+        "cut": (whole[: len(whole) // 2], "it is cut off or damaged"),
+        "cut_soon": (old[:600], "it is cut off or damaged"),
+        "cut_late": (old[:-100], "it is cut off or damaged"),
+        "text": (b"nothing", "it is a text file"),
+        "page": (b"<!DOCTYPE html><html>404</html>", "it is a web page, not the file itself"),
+        "empty": (b"", "it is empty$"),
+        "noise": (bytes(range(100, 200)), "it is damaged, or no file of torch.save"),
+        "caffes": (small_caffemodel(), "it is a model file of Caffe"),
+        "squeezed": (squeezed(whole), "it is compressed"),
+    }
+    for name, (content, message) in files.items():
+        Path(f"{name}.pth").write_bytes(content)
+        with pytest.raises(OSError, match=f"^cannot read '{name}.pth': {message}") as caught:
+            read_state_dict(f"{name}.pth")
+        assert "\x1b" not in str(caught.value)
+    with pytest.raises(OSError, match=r"cannot read 'none.pth'"):
+        read_state_dict("none.pth")

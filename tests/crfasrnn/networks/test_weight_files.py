@@ -79,3 +79,17 @@ def test_weights_beyond_half_precision_are_refused(tmp_path: Path, value: float)
     with pytest.raises(CaffeError, match="layer 'conv', blob 0, holds values beyond float16"):
         export_half(tmp_path / "full.caffemodel.h5", tmp_path / "half.caffemodel.h5")
     assert not (tmp_path / "half.caffemodel.h5").exists()
+
+
+def test_the_ending_says_what_is_written(tmp_path: Path) -> None:
+    arrays = write_trunk(tmp_path / "trunk.npz")
+    assert convert_trunk(tmp_path / "trunk.npz", tmp_path / "again.npz") == 13
+    with np.load(tmp_path / "again.npz") as again:
+        assert set(again) == set(arrays)
+        assert all(np.array_equal(again[name], arrays[name].astype(np.float32)) for name in arrays)
+    for name in ("trunk.caffemodel", "trunk", "trunk.pth"):
+        with pytest.raises(CaffeError, match=rf"{name}'.* must end in \.h5 or \.npz"):
+            convert_trunk(tmp_path / "trunk.npz", tmp_path / name)
+    with pytest.raises(CaffeError, match=r"must end in \.h5$"):
+        export_half(tmp_path / "trunk.caffemodel.h5", tmp_path / "half.npz")
+    assert {path.name for path in tmp_path.iterdir()} == {"trunk.npz", "again.npz"}

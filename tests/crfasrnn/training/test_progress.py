@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from support.terminal import on_a_terminal
 
-from crfasrnn.training.progress import Progress, duration
+from crfasrnn.training.progress import Progress
 
 
 class Clock:
@@ -51,13 +50,6 @@ def test_curves_are_drawn_on_a_clock_and_drawing_takes_little_of_the_time() -> N
     with Progress(10, 0, lambda line: None, draw, clock) as progress:
         progress.tested(0.5)
     assert len(drawn) == 5
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (125, "2 min"), (3599, "1 h 0 min"), (12000, "3 h 20 min")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_a_terminal_has_a_bar_with_loss_and_mean_iu_below_the_lines(tmp_path: Path) -> None:
