@@ -33,6 +33,10 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status("model", "export", tmp_path, tmp_path / "again.caffemodel.h5") == 0  # a training's folder
     assert (tmp_path / "again.caffemodel.h5").read_bytes() == (tmp_path / "half.caffemodel.h5").read_bytes()
     capsys.readouterr()
+    (tmp_path / "empty").mkdir()
+    assert "is not the folder of a training" in refusal(
+        capsys, "model", "export", tmp_path / "empty", tmp_path / "x.h5"
+    )
     assert "none.caffemodel" in refusal(
         capsys, "model", "export", tmp_path / "none.caffemodel", tmp_path / "x.caffemodel.h5"
     )
