@@ -45,6 +45,7 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_stock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = REPOSITORY / "prototxt" / "slim" / "crfrnn_deploy.prototxt"
     assert status("model", "stock", net, tmp_path / "net.prototxt") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'net.prototxt'}\n"
     last = read_net(tmp_path / "net.prototxt").layer[-1]
     assert "num_iterations: 10" in last.python_param.param_str
     assert not last.HasField("multi_stage_meanfield_param")
