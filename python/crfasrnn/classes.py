@@ -78,7 +78,8 @@ def read_classes(path: Path) -> Classes:
     """
     lines = [line.strip() for line in _read(path).rstrip().split("\n")]
     if not 1 <= len(lines) <= VOID or lines == [""]:
-        raise FileError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; found {len([*filter(None, lines)])}")
+        there = f"{len(lines)} lines" if len(lines) > VOID else "none"
+        raise FileError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; it has {there}")
     numbered = _number_and_name(lines[0]) is not None
     found: list[tuple[int, str]] = []
     for place, line in enumerate(lines, 1):

@@ -86,8 +86,8 @@ def test_names_come_with_numbers_or_without(tmp_path: Path, content: bytes, expe
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"must name 1 to 255 classes, one a line; found 0"),
-        (b"x\n" * 256, r"must name 1 to 255 classes, one a line; found 256"),
+        (b"", r"must name 1 to 255 classes, one a line; it has none"),
+        (b"x\n\n" * 255, r"must name 1 to 255 classes, one a line; it has 509 lines"),
         (b"sky\n\ntree\n", r"names\.txt:2: expected the name of a class, found ''"),
         ("sky\ntree\n".encode("utf-16"), "is not UTF-8 text: it is UTF-16, save it as UTF-8"),
         ("sky\ntree\n".encode("utf-16-le"), "is not UTF-8 text: it is UTF-16, save it as UTF-8"),

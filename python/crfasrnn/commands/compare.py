@@ -13,7 +13,7 @@ def add_arguments(parser: options.Parser) -> None:
     parser.epilog = "example: crfasrnn compare fcn.npz crf.npz --resamples 2000"
     parser.add_argument("first", type=Path, metavar="FIRST.npz", help="of evaluate --per-image")
     parser.add_argument("second", type=Path, metavar="SECOND.npz", help="the same for another model")
-    parser.add_argument("--resamples", type=options.positive_count, default=10_000, help="of the images (10000)")
+    parser.add_argument("--resamples", type=options.resamples, default=10_000, help="of the images (10000)")
     parser.add_argument("--level", type=options.fraction, default=0.95, help="of the interval (0.95)")
     parser.add_argument("--seed", type=options.seed, default=0, help="of the resampling (0)")
     parser.set_defaults(run=_compare)

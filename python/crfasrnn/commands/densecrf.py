@@ -71,6 +71,7 @@ def _refine(arguments: argparse.Namespace) -> int:
     if image.is_dir():
         return refine_folder(how, image, prediction, arguments.output)
     how.refine(image, prediction, arguments.output)
+    print(f"{image}, {prediction} -> {arguments.output}")
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 from caffe.files import make_folder, refuse_to_overwrite
+from caffe.logs.wording import counted
 from crfasrnn.classes import Classes, unnamed_classes
 from crfasrnn.commands import dataset_options, options
 
@@ -65,7 +66,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         if not any(example.label_path.is_file() for example in dataset):
             for example in dataset:
                 keep(example.name, label(example))
-            print(f"{len(dataset)} images without label maps: nothing to score, {arguments.archive} written")
+            images = counted(len(dataset), "image")
+            print(f"{images} without label maps: nothing to score, {arguments.archive} written")
             return 0
         scores = evaluate(label, dataset, classes, trimap=arguments.trimap, boundary=arguments.boundary, keep=keep)
     if arguments.json is not None:

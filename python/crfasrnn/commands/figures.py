@@ -36,7 +36,12 @@ def add_arguments(parser: options.Parser) -> None:
         help="label maps x.png of one method (evaluate --save-labels); repeat in the order of the columns",
     )
     options.add_colours(cases)
-    cases.add_argument("--count", type=options.positive, default=2, help="images of each kind (2)")
+    cases.add_argument(
+        "--count",
+        type=options.positive,
+        default=2,
+        help="images of each of the three kinds (2); the data set must have three times as many or more",
+    )
     cases.add_argument("-o", "--output", type=Path, required=True, help="picture to write, e.g. .png or .svg")
     cases.set_defaults(run=_cases)
 

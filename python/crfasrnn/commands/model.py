@@ -69,4 +69,5 @@ def _stock(arguments: argparse.Namespace) -> int:
     from crfasrnn.networks.stock import convert_prototxt
 
     convert_prototxt(arguments.source, arguments.target)
+    print(f"{arguments.target}")
     return 0

@@ -91,6 +91,16 @@ def positive_count(text: str) -> int:
     return _counted(text, "a number of steps", 1, (1 << 31) - 1)
 
 
+def resamples(text: str) -> int:
+    """A number of resamples."""
+    return _counted(text, "a number of resamples", 1, (1 << 31) - 1)
+
+
+def mebibytes(text: str) -> int:
+    """A number of MiB."""
+    return _counted(text, "a number of MiB", 1, (1 << 31) - 1)
+
+
 def class_count(text: str) -> int:
     """A number of classes."""
     return _counted(text, "a number of classes", 2, VOID)

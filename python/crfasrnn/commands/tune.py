@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from caffe import mode
 from caffe.files import make_folder
+from caffe.logs.wording import counted
 from crfasrnn.claims import claim, digest
 from crfasrnn.commands import dataset_options, options
 
@@ -32,7 +33,7 @@ def add_arguments(parser: options.Parser) -> None:
     )
     parser.add_argument(
         "--cache-limit",
-        type=options.positive_count,
+        type=options.mebibytes,
         default=8192,
         metavar="MIB",
         help="for a model's probabilities (8192)",
@@ -76,7 +77,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     best = arguments.output / "best.json"
     result.save(best)
     _print(result, arguments.folds)
-    print(f"{result.evaluated} settings on {len(samples)} images -> {best}")
+    print(f"{counted(result.evaluated, 'setting')} on {counted(len(samples), 'image')} -> {best}")
     return 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from caffe.errors import CaffeError
 from caffe.logs.progress_bar import progress
+from caffe.logs.wording import counted
 from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset
 from crfasrnn.pictures.photographs import is_turned
@@ -70,7 +71,7 @@ def exif_note(dataset: Dataset) -> str | None:
     turned = [example for example in dataset if is_turned(example.image_path)]
     if not turned:
         return None
-    count = f"EXIF data ask to turn {len(turned)} of {len(dataset)} photographs, e.g. {turned[0].name!r}"
+    count = f"EXIF data ask to turn {len(turned)} of {counted(len(dataset), 'photograph')}, e.g. {turned[0].name!r}"
     if turned[0].upright:
         return f"{count}, and they are turned: label maps must be, too (--exif ignore takes photographs as stored)"
     return f"{count}, but they are taken as stored: label maps must be so, too (--exif apply turns photographs)"

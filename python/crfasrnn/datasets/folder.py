@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from caffe.errors import CaffeError, FileError
+from caffe.logs.wording import counted
 from crfasrnn.classes import VOID, numbers_of, read_classes
 from crfasrnn.datasets.example import Dataset, Example
 from crfasrnn.datasets.lists import read_names
@@ -63,7 +64,9 @@ def split(names: Sequence[str], share: float, seed: int) -> tuple[list[str], lis
     """
     count = max(1, round(share * len(names))) if 0 < share < 1 else 0
     if not 0 < count < len(names):
-        raise CaffeError(f"{len(names)} images cannot be split into two lists with a share of {share:g} for the second")
+        raise CaffeError(
+            f"{counted(len(names), 'image')} cannot be split into two lists with a share of {share:g} for the second"
+        )
     drawn = set(random.Random(seed).sample(sorted(names), count))
     return sorted(set(names) - drawn), sorted(drawn)
 

@@ -12,6 +12,7 @@ import numpy as np
 from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder, refuse_to_overwrite
 from caffe.logs.progress_bar import progress
+from caffe.logs.wording import counted
 from crfasrnn.classes import VOID
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.pictures.photographs import exif_remark, photographs_in, read_image
@@ -45,12 +46,15 @@ class Refinement:
         Args:
             image: the photograph, H x W.
             prediction: a .npy or .npz of C x H x W probabilities, or a palette or grey PNG of H x W labels, 255 where unknown.
-            output: the PNG to write.
+            output: the .png to write; its folder is made if need be.
 
         Raises:
-            CaffeError: a file cannot be read or written, sizes or numbers of classes differ, a value is out of range, or a label
-                map says nothing: it is void all over, or 0 and void with `classes` not given, as masks are whose object is 255.
+            CaffeError: a file cannot be read or written, the output has another ending, sizes or numbers of classes differ, a value
+                is out of range, or a label map says nothing: it is void all over, or 0 and void with `classes` not given, as
+                masks are whose object is 255.
         """
+        if output.suffix.lower() != ".png":
+            raise CaffeError(f"{str(output)!r}: labels are written as PNG, so the name must end in .png")
         photograph = read_image(image, self.upright)
         height, width = photograph.shape[:2]
         name = os.fspath(prediction)
@@ -61,7 +65,9 @@ class Refinement:
                 f"{name!r} is {grid[0]} x {grid[1]}, but the photograph {os.fspath(image)!r} is {height} x {width}"
                 f"{exif_remark(image, self.upright)}"
             )
-        write_labels(output, self.settings.labels(photograph, energies), self.palette)
+        refined = self.settings.labels(photograph, energies)
+        make_folder(output.parent)
+        write_labels(output, refined, self.palette)
 
     def _from_probabilities(self, name: str) -> tuple[np.ndarray, tuple[int, ...]]:
         probabilities = read_probabilities(name)
@@ -108,6 +114,8 @@ def refine_folder(how: Refinement, images: Path, predictions: Path, output: Path
     still refined; the status then is 1. Raises CaffeError, before anything is written, where nothing belongs together or a file
     that is to be read would be overwritten.
     """
+    if output.suffix.lower() == ".png" and not output.is_dir():
+        raise CaffeError(f"{str(output)!r}: the results of folders go to a folder, which is not called .png")
     found, alone = pairs(images, predictions)
     refuse_to_overwrite((output / f"{image.stem}.png" for image, _ in found), (path for pair in found for path in pair))
     make_folder(output)
@@ -125,7 +133,7 @@ def refine_folder(how: Refinement, images: Path, predictions: Path, output: Path
                 print(f"{image}, {prediction} -> {written}")
     if alone:
         print(
-            f"note: nothing in {str(predictions)!r} for {len(alone)} photographs, e.g. {str(alone[0])!r}",
+            f"note: nothing in {str(predictions)!r} for {counted(len(alone), 'photograph')}, e.g. {str(alone[0])!r}",
             file=sys.stderr,
         )
     return status

@@ -55,6 +55,11 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
 
     Raises CaffeError if the model is unknown, or a file is missing.
     """
+    if Path(model).suffix in (".caffemodel", ".h5"):
+        raise CaffeError(
+            f"{model!r} is weights, not a model: give them as --weights, with the network as --model; or as --model the folder "
+            f"of the training that left them"
+        )
     if Path(model).suffix == ".prototxt" or Path(model).is_file():
         return _from_prototxt(Path(model), weights)
     if model in network_names():
@@ -91,14 +96,19 @@ def _from_prototxt(prototxt: Path, weights: Path | None) -> ModelFiles:
 
 
 def final_weights(folder: Path) -> Path:
-    """The weights that a training left. Raises CaffeError, which names its newest snapshot, if it has not ended."""
+    """The weights that a training left in its folder.
+
+    Raises CaffeError if there are none, which names the newest snapshot of a training that has not ended.
+    """
+    if (folder / FINAL).is_file():
+        return folder / FINAL
     snapshots = sorted(folder.glob("*_iter_*.caffemodel"), key=lambda path: path.stat().st_mtime)
-    if snapshots and not (folder / FINAL).is_file():
+    if snapshots:
         raise FileError(
             f"no {FINAL!r} in {str(folder)!r}, since the training has not ended: go on with it, or take its newest snapshot, "
             f"--weights {shlex.quote(str(snapshots[-1]))}"
         )
-    return folder / FINAL
+    raise FileError(f"weights file {str(folder / FINAL)!r} not found: {str(folder)!r} is not the folder of a training")
 
 
 def _require(path: Path, what: str) -> None:

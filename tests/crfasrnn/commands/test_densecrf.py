@@ -30,9 +30,10 @@ def noisy(tmp_path: Path) -> tuple[Path, Path, np.ndarray]:
 
 def test_command_cleans_labels_and_probabilities(noisy: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
     picture, labels, truth = noisy
-    done = crfasrnn("densecrf", picture, labels, "-o", tmp_path / "out.png")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert np.array_equal(read_labels(tmp_path / "out.png"), truth)
+    out = tmp_path / "made" / "here" / "out.png"
+    done = crfasrnn("densecrf", picture, labels, "-o", out)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{picture}, {labels} -> {out}\n", "")
+    assert np.array_equal(read_labels(out), truth)
     given = read_labels(labels)
     known = np.where(given == 255, 0, given)
     one = np.where(given == 255, 0.5, np.where(known == 1, 0.7, 0.3))
@@ -64,6 +65,10 @@ def test_command_reports_errors(
     assert "cannot read " in complaint("densecrf", picture, text, "-o", out)
     assert "cannot read image" in complaint("densecrf", tmp_path / "none.jpg", labels, "-o", out)
     assert "cannot read label map" in complaint("densecrf", picture, tmp_path / "none.png", "-o", out)
+    assert "must end in .png" in complaint("densecrf", picture, labels, "-o", tmp_path / "out.jpg")
+    assert "cannot read" in complaint("densecrf", picture, text, "-o", tmp_path / "none" / "out.png")
+    assert not (tmp_path / "none").exists()
+    assert "go to a folder, which is not called .png" in complaint("densecrf", tmp_path, tmp_path, "-o", out)
     wrong = {
         "'2' is not a number between 0 and 1": ("--certainty", "2"),
         "bilateral needs 2 positive standard": ("--bilateral", "3", "0", "1"),

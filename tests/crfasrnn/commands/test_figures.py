@@ -43,9 +43,10 @@ def test_crf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.caffemodel").rename(tmp_path / "final.caffemodel")
     assert status("figures", "crf", tmp_path, "-o", tmp_path / "folder.svg") == 0  # with the names beside
     assert status("figures", "crf", tmp_path, *arguments[1:3], "-o", tmp_path / "file.svg") == 0
-    pictures = [(tmp_path / f"{name}.svg").read_text() for name in ("folder", "file")]
-    assert len(re.findall("<use", pictures[0])) == len(re.findall("<use", pictures[1]))
     (tmp_path / "final.caffemodel").rename(tmp_path / "x.caffemodel")
+    assert status("figures", "crf", arguments[0], "-o", tmp_path / "beside.svg") == 0
+    pictures = [(tmp_path / f"{name}.svg").read_text() for name in ("folder", "file", "beside")]
+    assert len({len(re.findall("<use", picture)) for picture in pictures}) == 1
     (tmp_path / "classes.txt").write_text("0 background\n")
     assert status("figures", "crf", *arguments) == 1
     assert "1 class names for 3 classes" in capsys.readouterr().err

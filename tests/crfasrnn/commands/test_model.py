@@ -33,6 +33,10 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status("model", "export", tmp_path, tmp_path / "again.caffemodel.h5") == 0  # a training's folder
     assert (tmp_path / "again.caffemodel.h5").read_bytes() == (tmp_path / "half.caffemodel.h5").read_bytes()
     capsys.readouterr()
+    (tmp_path / "empty").mkdir()
+    assert "is not the folder of a training" in refusal(
+        capsys, "model", "export", tmp_path / "empty", tmp_path / "x.h5"
+    )
     assert "none.caffemodel" in refusal(
         capsys, "model", "export", tmp_path / "none.caffemodel", tmp_path / "x.caffemodel.h5"
     )
@@ -41,6 +45,7 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_stock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = REPOSITORY / "prototxt" / "slim" / "crfrnn_deploy.prototxt"
     assert status("model", "stock", net, tmp_path / "net.prototxt") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'net.prototxt'}\n"
     last = read_net(tmp_path / "net.prototxt").layer[-1]
     assert "num_iterations: 10" in last.python_param.param_str
     assert not last.HasField("multi_stage_meanfield_param")

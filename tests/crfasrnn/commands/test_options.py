@@ -48,6 +48,8 @@ def test_words_that_are_understood(kind: Callable[[str], object], text: str, val
         (options.counts, ["", "5,0"]),
         (options.positive, ["0", "-1", "65537", "1.5", "x", ""]),
         (options.positive_count, ["0", "2147483648", "1e3"]),
+        (options.resamples, ["0", "2147483648"]),
+        (options.mebibytes, ["0", "8 GiB"]),
         (options.class_count, ["1", "256", "two"]),
         (options.size, ["0", "big", "Native"]),
         (options.sizes, ["", "9,x", "9,", "9,0"]),

@@ -118,7 +118,7 @@ def test_folders_are_refined_file_by_file(
     assert out.count(" -> ") == 4
     assert "disc3.png' is 3 x 3, but the photograph" in err
     assert "note: nothing in " in err
-    assert "for 1 photographs, e.g. " in err
+    assert "for 1 photograph, e.g. " in err
     Refinement().refine(images / "disc2.png", samples[2].probabilities, tmp_path / "o.png")
     np.testing.assert_array_equal(read_labels(output / "disc2.png"), read_labels(tmp_path / "o.png"))
     with pytest.raises(CaffeError, match=r"disc0.png' would be overwritten, which is to be read"):

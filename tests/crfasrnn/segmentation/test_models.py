@@ -88,7 +88,7 @@ def test_classes_are_looked_for_beside_weights_and_then_beside_the_net(tmp_path:
 
 def test_a_trainings_folder_is_a_model(tmp_path: Path) -> None:
     (tmp_path / "deploy.prototxt").touch()
-    with pytest.raises(CaffeError, match=r"weights file .*final\.caffemodel' not found"):
+    with pytest.raises(CaffeError, match=r"weights file .*final\.caffemodel' not found: .* not the folder of a"):
         find_model(str(tmp_path))
     for number, time in ((500, 9), (1000, 10), (750, 8)):
         (tmp_path / f"net_iter_{number}.caffemodel").touch()
@@ -101,3 +101,10 @@ def test_a_trainings_folder_is_a_model(tmp_path: Path) -> None:
     found = ModelFiles(tmp_path / "deploy.prototxt", tmp_path / "final.caffemodel", Classes(("ground", "tree"), (0, 1)))
     assert find_model(str(tmp_path)) == found
     assert find_model(str(tmp_path), tmp_path / "deploy.prototxt").weights == tmp_path / "deploy.prototxt"
+
+
+@pytest.mark.parametrize("name", ["final.caffemodel", "small.caffemodel.h5"])
+def test_weights_are_no_model(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(CaffeError, match=r"is weights, not a model: give them as --weights, .* as --model the folder"):
+        find_model(str(tmp_path / name))
