@@ -188,16 +188,23 @@ def oversample(images: Sequence[np.ndarray] | np.ndarray, crop_dims: Sequence[in
         raise ValueError("oversample needs at least one image")
     shape = np.shape(images[0])
     height, width = (integer("crop_dims", d) for d in crop_dims)
-    if len(shape) != 3 or any(np.shape(image) != shape for image in images):
-        raise ValueError(f"oversample takes images H x W x K of one shape, not {[np.shape(image) for image in images]}")
+    # The images of an array have one shape: it may be a view of billions of them.
+    differ = not isinstance(images, np.ndarray) and any(np.shape(image) != shape for image in images)
+    if len(shape) != 3 or differ:
+        raise ValueError(
+            f"oversample takes images H x W x K of one shape, not {[np.shape(image) for image in images[:4]]} ..."
+        )
     below, right = shape[0] - height, shape[1] - width
     if below < 0 or right < 0 or height < 1 or width < 1:
         raise ValueError(f"a crop of {height} x {width} does not fit into an image of {shape[0]} x {shape[1]}")
     corners = [(0, 0), (0, right), (below, 0), (below, right), (below // 2, right // 2)]
     crops = np.empty((len(images), 10, height, width, shape[2]), np.float32)
-    for image, its_crops in zip(images, crops):
-        for crop, (top, left) in zip(its_crops, corners):
-            crop[...] = image[top : top + height, left : left + width]
+    for number, (top, left) in enumerate(corners):
+        if isinstance(images, np.ndarray):
+            crops[:, number] = images[:, top : top + height, left : left + width]
+            continue
+        for image, its_crops in zip(images, crops):
+            its_crops[number] = image[top : top + height, left : left + width]
     crops[:, 5:] = crops[:, :5, :, ::-1]
     return crops.reshape(-1, height, width, shape[2])
 

@@ -104,6 +104,14 @@ def test_oversample_refuses_what_does_not_fit() -> None:
         oversample([image(5, 8), image(5, 7)], (2, 3))
     with pytest.raises(ValueError, match="at least one"):
         oversample([], (2, 3))
+    endless = np.broadcast_to(np.float32(0), (1 << 40, 5, 8))
+    with pytest.raises(ValueError, match=r"not \[\(5, 8\), \(5, 8\), \(5, 8\), \(5, 8\)\] \.\.\.$"):
+        oversample(endless, (2, 3))
+
+
+def test_an_array_of_images_gives_what_a_list_of_them_gives() -> None:
+    pictures = np.random.default_rng(1).random((3, 5, 8, 2), np.float32)
+    np.testing.assert_array_equal(oversample(pictures, (2, 3)), oversample(list(pictures), (2, 3)))
 
 
 def full_transformer() -> Transformer:
