@@ -150,6 +150,12 @@ def test_what_is_being_written_is_never_removed(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 200
 
 
+def test_a_pipe_of_such_a_name_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".x.unfinished-abcdefgh")
+    remove_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_error_about_another_file_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="source"), atomic_path(tmp_path / "target"):
         (tmp_path / "source").read_bytes()
