@@ -19,7 +19,7 @@ from fuzz.callables import calls as table
 NAMES = list(table())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # the table writes its files once in a process
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("calls")
 

@@ -127,8 +127,11 @@ def _why(name: str, problem: Exception) -> str:
         return (
             "holds more than tensors, as a whole model does: save torch.save(model.state_dict(), path), tensors alone"
         )
-    with open_regular(name) as file:
-        head = file.read(512)
+    try:
+        with open_regular(name) as file:
+            head = file.read(512)
+    except OSError as refusal:
+        return str(refusal.strerror).removeprefix("it ")
     if not head:
         return "is empty"
     if isinstance(problem, _CompressedError):

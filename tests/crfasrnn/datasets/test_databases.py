@@ -168,6 +168,6 @@ def test_labels_beyond_the_classes_are_named(tmp_path: Path) -> None:
     write_databases(tmp_path / "out", variants(folder(tmp_path / "photos", tmp_path / "masks"), [None], False, 1))
     check_labels(tmp_path / "out", ["a", "b", "c"])
     with pytest.raises(
-        CaffeError, match=r"entry '0000000\d' holds label 2, but there are 2 classes, a, b: one classes.txt"
+        CaffeError, match=r"entry '0000000\d' holds label 2, but there are 2 classes, a, b: classes.txt"
     ):
         check_labels(tmp_path / "out", ["a", "b"])

@@ -35,7 +35,9 @@ def test_the_networks_are_found_by_name_in_every_folder(tmp_path: Path, monkeypa
         assert files.prototxt == REPOSITORY / "prototxt" / f"{name}_deploy.prototxt"
     with pytest.raises(CaffeError, match=r"voc21/crfrnn_deploy.prototxt' needs weights"):
         find_model("voc21/crfrnn")
-    with pytest.raises(CaffeError, match=r"no model 'voc21/none'.*with --weights: slim/crfrnn, .*voc21/crfrnn"):
+    with pytest.raises(
+        CaffeError, match=r"no model 'voc21/none'.*with --weights: deeplab/crfrnn, .*slim/crfrnn, .*voc21/crfrnn"
+    ):
         find_model("voc21/none", Path("mine.caffemodel"))
 
 
