@@ -38,7 +38,7 @@ from crfasrnn.datasets.matfile import read_label_map
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.figures.curves import read_events
 from crfasrnn.networks.state_dicts import read_state_dict
-from crfasrnn.networks.weight_files import read_trunk
+from crfasrnn.networks.weight_files import read_arrays
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.postprocessing.probabilities import read_probabilities
@@ -241,7 +241,7 @@ def _our_targets() -> Iterator[tuple[str, Target]]:
     masks = [picture(kind, 1) for kind in ("PNG", "BMP", "GIF")] + [_palette(kind) for kind in ("PNG", "BMP", "GIF")]
     yield "mask", Target(read_labels, masks, suffix=".png")
     weights = {"conv1_1_w": np.ones((2, 3, 3, 3), np.float32), "conv1_1_b": np.zeros(2, np.float16)}
-    yield "npz-weights", Target(read_trunk, _archive(weights), suffix=".npz")
+    yield "npz-weights", Target(read_arrays, _archive(weights), suffix=".npz")
     tensors = {"features.0.weight": torch.ones(2, 3, 3, 3), "features.0.bias": torch.zeros(2)}
     for archive in (True, False):
         saved = written(

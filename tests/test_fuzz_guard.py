@@ -6,6 +6,7 @@ import faulthandler
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from caffe.errors import CaffeError
 from fuzz.guard import run
 from fuzz.mutations import mutated, mutated_text
+from fuzz.targets import targets
 
 
 def reader(path: Path) -> object:
@@ -60,3 +62,12 @@ def test_inputs_are_those_of_the_seed() -> None:
         first, again = ([mutate(random.Random(k), seeds) for k in range(100)] for _ in range(2))
         assert first == again
         assert len(set(first)) > 80
+
+
+def test_every_target_reads_its_own_inputs_or_refuses_them(tmp_path: Path) -> None:
+    for name, target in targets().items():
+        for seed in target.seeds:
+            path = tmp_path / f"{name}{target.suffix}"
+            path.write_bytes(seed)
+            with suppress(CaffeError):
+                target.read(path)
