@@ -64,7 +64,7 @@ def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) 
         image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
     except FileNotFoundError:
         raise FileError(f"{name}: no such file") from None
-    except (CaffeError, MemoryError, OSError, ValueError, SyntaxError) as error:
+    except (CaffeError, MemoryError, OSError, ValueError, SyntaxError, AttributeError) as error:
         raise FileError(f"{name}: is not an image that can be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -55,6 +57,21 @@ def test_images_are_rgb_in_0_to_1(channels: int, tmp_path: Path) -> None:
     assert grey.shape == (6, 5, 1)
     assert grey.dtype == np.float32
     assert np.allclose(grey[..., 0], image @ [0.2125, 0.7154, 0.0721], atol=1e-5)
+
+
+# A PNG with damaged chunks of an animation, for which Pillow has no frame and imageio no words (compressed, Base64).
+NO_FRAME = (
+    "eJwBJQHa/olQTkcNChoKAAAADUlIRFIAAAAIAAAACQgDAAAAOI2dHAAAAOxJREFUeJwB4QAe/wBfgsLZz+sPoyHX2YL4vRBFuOjNTqk9fQoBHf"
+    "BC9sblKE4UFtrxJ5wGWNTqcFhdGQRwAX+y7QG/jswqyk7ns8XHyFt2vyLiaCWKpAHtv1aiSJLR6GTXEfsWx5SD6bXu+9i6CJgB8PXmdMryGhxH"
+    "Fwxu3ikMlWk6x0o05AezAKYnudhJxPcsDn/bFjpL+dwueagF2TOdigA4EpUUIOu5TPHWJnvPOjVsDKM6Zz31PwcCMLjJ7UAcGNO3FfiH2tB5P6"
+    "8/VB/9QW+eADFm3kHw4ImdZRqZwzOxOGIa9f51fSZJ/wmmbvOY+NWZAAAAAElFTkSuQmCC9YaAiw=="
+)
+
+
+def test_a_picture_without_frames_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(zlib.decompress(base64.b64decode(NO_FRAME)))
+    with pytest.raises(OSError, match=r"x\.png: is not an image"):
+        io.load_image(tmp_path / "x.png")
 
 
 def test_images_that_are_none(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def datum_to_array(datum: Any) -> np.ndarray:
     else:
         values = np.fromiter(datum.float_data, dtype=float, count=len(datum.float_data))
     shape = (datum.channels, datum.height, datum.width)
-    if values.size != datum.channels * datum.height * datum.width:
+    if min(shape) < 0 or values.size != datum.channels * datum.height * datum.width:
         raise CaffeError(f"a datum of {shape[0]} x {shape[1]} x {shape[2]} holds {values.size} values")
     return values.reshape(shape)
 

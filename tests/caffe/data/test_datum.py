@@ -28,6 +28,9 @@ def test_datums_there_and_back() -> None:
     datum.height = 5
     with pytest.raises(CaffeError, match="2 x 5 x 4 holds 24 values"):
         datum_to_array(datum)
+    nothing = caffe_pb2.Datum(channels=-1, height=0, width=0)
+    with pytest.raises(CaffeError, match="-1 x 0 x 0 holds 0 values"):
+        datum_to_array(nothing)
 
 
 def test_a_view_is_stored_in_its_own_order() -> None:
