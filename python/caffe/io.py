@@ -199,12 +199,9 @@ def oversample(images: Sequence[np.ndarray] | np.ndarray, crop_dims: Sequence[in
         raise ValueError(f"a crop of {height} x {width} does not fit into an image of {shape[0]} x {shape[1]}")
     corners = [(0, 0), (0, right), (below, 0), (below, right), (below // 2, right // 2)]
     crops = np.empty((len(images), 10, height, width, shape[2]), np.float32)
+    pictures = np.asarray(images)
     for number, (top, left) in enumerate(corners):
-        if isinstance(images, np.ndarray):
-            crops[:, number] = images[:, top : top + height, left : left + width]
-            continue
-        for image, its_crops in zip(images, crops):
-            its_crops[number] = image[top : top + height, left : left + width]
+        crops[:, number] = pictures[:, top : top + height, left : left + width]
     crops[:, 5:] = crops[:, :5, :, ::-1]
     return crops.reshape(-1, height, width, shape[2])
 

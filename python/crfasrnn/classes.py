@@ -10,7 +10,7 @@ from pathlib import Path
 from caffe.errors import CaffeError, FileError
 from caffe.files import write_text
 from caffe.inputs.limits import MAX_TEXT
-from caffe.inputs.reading import read_text
+from caffe.inputs.reading import told_text
 
 VOID = 255  # the label of pixels that neither train nor count; classes are below it
 
@@ -76,7 +76,7 @@ def read_classes(path: Path) -> Classes:
     numbers it is VOC's where all names are VOC's, else the line's from 0. Empty lines at the end do not count.
     Raises CaffeError, naming the line, for any other one, and for a file that is no UTF-8 text or names no class.
     """
-    lines = [line.strip() for line in _read(path).rstrip().split("\n")]
+    lines = [line.strip() for line in told_text(path, MAX_TEXT, "list of classes").rstrip().split("\n")]
     if not 1 <= len(lines) <= VOID or lines == [""]:
         there = f"{len(lines)} lines" if len(lines) > VOID else "none"
         raise FileError(f"{str(path)!r} must name 1 to {VOID} classes, one a line; it has {there}")
@@ -101,15 +101,6 @@ def numbers_of(names: Sequence[str]) -> tuple[int, ...]:
     """VOC's numbers if all names are VOC's, else 0, 1, ..."""
     voc = all(name in VOC_CLASSES for name in names)
     return tuple(VOC_CLASSES.index(name) if voc else label for label, name in enumerate(names))
-
-
-def _read(path: Path) -> str:
-    try:
-        return read_text(path, MAX_TEXT)
-    except OSError as problem:
-        raise FileError(f"cannot read {str(path)!r}: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise FileError(f"{str(path)!r} is not UTF-8 text: {problem.reason}") from problem
 
 
 def write_classes(path: Path, names: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import os
 
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_LIST
-from caffe.inputs.reading import read_text
+from caffe.inputs.reading import told_text
 
 
 def read_list(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
@@ -24,13 +24,8 @@ def read_list(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
     [('a cat.png', 3), ('dog.png', 0)]
     """
     source = os.fspath(path)
-    try:
-        lines = read_text(path, MAX_LIST).split("\n")
-        rows = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
-    except OSError as error:
-        raise FileError(f"cannot read the image list '{source}': {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(f"the image list '{source}' is not UTF-8 text: {error.reason}") from error
+    lines = told_text(path, MAX_LIST, "the image list").split("\n")
+    rows = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
     if not rows:
         raise FileError(f"the image list '{source}' is empty.")
     return [_entry(row, f"{source}, line {number}") for number, row in rows]

@@ -55,14 +55,15 @@ class LayerChain:
     """Some layers of a net, each reading what the one before it makes, run at once; only what others read is left in blobs.
 
     net: it, with its parameters. steps: the layers, the first a convolution of the net's image.
-    dtype: of the maps and of the parameters in between.
+    dtype: of the maps and of the parameters in between. keeps_params: the parameters are read here, once, not in every run.
     """
 
-    def __init__(self, net: NetGraph, steps: Sequence[Step], dtype: torch.dtype) -> None:
+    def __init__(self, net: NetGraph, steps: Sequence[Step], dtype: torch.dtype, keeps_params: bool = False) -> None:
         self._net, self._steps, self._dtype = net, list(steps), dtype
         self._pad = border(steps[0].layer)
         self._stages = _stages(steps)
         self._plan: Callable[[int, int], list[StagePlan]] = lru_cache(_PLANS_KEPT)(self._planned)
+        self._kept = self._params(ordered=True) if keeps_params else None
 
     @property
     def first(self) -> int:
@@ -74,9 +75,9 @@ class LayerChain:
         """The last layer's index."""
         return self._steps[-1].index
 
-    def params(self, ordered: bool = False) -> list[list[torch.Tensor]]:
-        """The parameters as `run` takes them. ordered: those of convolutions in the order that the library would otherwise give
-        them in every run, for who keeps them."""
+    def _params(self, ordered: bool = False) -> list[list[torch.Tensor]]:
+        """The parameters as they are computed with. ordered: those of convolutions in the order that the library would otherwise
+        give them in every run."""
         return [self._converted(step.layer, ordered) for step in self._steps]
 
     def _converted(self, layer: TorchLayer, ordered: bool) -> list[torch.Tensor]:
@@ -99,7 +100,7 @@ class LayerChain:
         return [step.window(axis, self._is_padded(step)) for step in stage]
 
     @torch.no_grad()
-    def run(self, params: Sequence[Sequence[torch.Tensor]]) -> None:
+    def run(self) -> None:
         """Compute the blobs that other layers read from the image's blob, and shape all of them."""
         net = self._net
         for step in self._steps:
@@ -108,7 +109,7 @@ class LayerChain:
         rows, columns = self._plan(0, x.shape[2]), self._plan(1, x.shape[3])
         pad_y, pad_x = self._pad
         x = F.pad(x.to(self._dtype), (pad_x, pad_x, pad_y, pad_y)).contiguous(memory_format=torch.channels_last)
-        remaining = iter(params)
+        remaining = iter(self._params() if self._kept is None else self._kept)
         for stage, row, column in zip(self._stages, rows, columns):
             x = _selected(x, row.take, column.take)
             ours = list(islice(remaining, len(stage)))
@@ -248,7 +249,7 @@ class FrozenChain:
     def run(self) -> None:
         """Compute what other layers read of them."""
         assert self._chain is not None
-        self._chain.run(self._chain.params())
+        self._chain.run()
 
 
 def _is_frozen(layer: TorchLayer) -> bool:

@@ -7,6 +7,7 @@ import torch
 
 from caffe.errors import CaffeError
 from caffe.fastpath import chain, region
+from caffe.fastpath.chain import LayerChain
 from caffe.fastpath.region import Region
 from caffe.mode import device, dtype
 from caffe.net.net import Net
@@ -35,7 +36,7 @@ class Inference:
             raise CaffeError(f"net {net.name!r} is in phase TRAIN; inference needs caffe.TEST")
         self.net = net
         net.frees_blobs = True
-        self._fast: Region | _Row | None = _branching(net, kind) or _in_a_row(net, kind)
+        self._fast: Region | LayerChain | None = _branching(net, kind) or _in_a_row(net, kind)
 
     def forward(self) -> dict[str, np.ndarray]:
         """Run the net on what its input blobs hold; returns {blob name: data} of its outputs."""
@@ -47,24 +48,13 @@ class Inference:
         return {name: self.net.blobs[name].data for name in self.net.outputs}
 
 
-class _Row:
-    """A chain of layers with the parameters that it has now."""
-
-    def __init__(self, layers: chain.LayerChain) -> None:
-        self._chain, self._params = layers, layers.params(ordered=True)
-        self.first, self.last = layers.first, layers.last
-
-    def run(self) -> None:
-        self._chain.run(self._params)
-
-
-def _in_a_row(net: Net, kind: torch.dtype) -> _Row | None:
+def _in_a_row(net: Net, kind: torch.dtype) -> LayerChain | None:
     steps = chain.chain(net)
     if kind != torch.float32:
         steps = chain.without_scores(net, steps)
     elif device().type != "cpu" or not chain.saves_products(steps):
         steps = []
-    return _Row(chain.LayerChain(net, steps, kind)) if steps else None
+    return LayerChain(net, steps, kind, keeps_params=True) if steps else None
 
 
 def _branching(net: Net, kind: torch.dtype) -> Region | None:

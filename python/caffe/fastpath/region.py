@@ -23,7 +23,7 @@ class Region:
 
     def __init__(self, net: Net, layers: range, dtype: torch.dtype) -> None:
         self._net, self._layers, self._dtype = net, layers, dtype
-        self._params = [[_prepared(blob.tensor, dtype) for blob in net.layers[i].blobs] for i in layers]
+        self._params = [[_channels_last(blob.tensor, dtype) for blob in net.layers[i].blobs] for i in layers]
         made = {top for i in layers for top in net.nodes[i].tops}
         later = {name for node in net.nodes[layers.stop :] for name in node.bottoms}
         self._exits = made & (later | set(net.outputs))
@@ -52,7 +52,10 @@ class Region:
             node.reshape()  # its checks, and the shapes that later layers read
             layer = node.layer
             assert isinstance(layer, TorchLayer)
-            bottoms = [maps[name] if name in maps else self._entering(net.blobs[name].tensor) for name in node.bottoms]
+            for name in node.bottoms:
+                if name not in maps:  # from another layer
+                    maps[name] = _channels_last(net.blobs[name].tensor, self._dtype)
+            bottoms = [maps[name] for name in node.bottoms]
             if layer.transposes_windows:
                 bottoms = [x.contiguous() for x in bottoms]  # small maps become large ones, which others read
             maps.update(zip(node.tops, layer.compute(bottoms, params)))
@@ -61,12 +64,8 @@ class Region:
         for name in self._exits:
             net.blobs[name].tensor = maps[name].float()
 
-    def _entering(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(self._dtype)
-        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
-
-def _prepared(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _channels_last(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     values = values.to(dtype)
     return values.contiguous(memory_format=torch.channels_last) if values.dim() == 4 else values
 

@@ -8,6 +8,7 @@ import os
 import stat
 from typing import BinaryIO
 
+from caffe.errors import FileError
 from caffe.files import file_name
 
 
@@ -36,6 +37,16 @@ def read_text(path: str | os.PathLike[str], most: int) -> str:
     if is_utf16(content):
         raise UnicodeDecodeError("utf-8", content[:2], 0, 2, "it is UTF-16, save it as UTF-8")
     return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def told_text(path: str | os.PathLike[str], most: int, what: str) -> str:
+    """As read_text; raises FileError, which calls the file `what` ("the image list"), where that raises something."""
+    try:
+        return read_text(path, most)
+    except OSError as error:
+        raise FileError(f"cannot read {what} {os.fspath(path)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{what} {os.fspath(path)!r} is not UTF-8 text: {error.reason}") from error
 
 
 def is_utf16(content: bytes) -> bool:

@@ -81,6 +81,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]  # a tqdm[Thing]; it cannot be sub
     ) -> None:
         super().__init__(things, total=total, initial=done, disable=True)
         self._what, self._unit, self._first, self._clock = what, unit, done, clock
+        self.postfix: str | None = None
         self._began = clock()
         self._due = self._began + _FIRST_LINE
 
@@ -102,7 +103,8 @@ class _Lines(tqdm):  # type: ignore[type-arg]  # a tqdm[Thing]; it cannot be sub
         if self.total is None:
             return f"{before}{counted(self.n, self._unit)}"
         left = seconds * (self.total - self.n) / (self.n - self._first)
-        return f"{before}{self.n} of {counted(self.total, self._unit)}, {duration(left)} left"
+        state = f", {self.postfix}" if self.postfix else ""
+        return f"{before}{self.n} of {counted(self.total, self._unit)}{state}, {duration(left)} left"
 
 
 @contextmanager

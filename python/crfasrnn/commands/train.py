@@ -174,11 +174,8 @@ def _check(arguments: argparse.Namespace, recipe: Recipe) -> None:
         )
     from crfasrnn.networks.recipes import RecipeOptions
 
-    chosen = options_of(arguments)
-    if recipe.crf_rates is None and (chosen.variant, chosen.iterations) != (
-        RecipeOptions().variant,
-        RecipeOptions().iterations,
-    ):
+    without = RecipeOptions(arguments.width, robust=arguments.robust_loss)
+    if recipe.crf_rates is None and options_of(arguments) != without:
         raise options.UsageError(f"{arguments.recipe} has no CRF: what section 7.1 varies has no meaning for it")
 
 

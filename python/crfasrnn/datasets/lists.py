@@ -6,18 +6,12 @@ from pathlib import Path, PurePosixPath
 
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_LIST
-from caffe.inputs.reading import read_text
+from caffe.inputs.reading import told_text
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file that hold something. Raises CaffeError if it is missing, huge or not text."""
-    try:
-        text = read_text(path, MAX_LIST)
-    except OSError as problem:
-        raise FileError(f"cannot read list {str(path)!r}: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise FileError(f"list {str(path)!r} is not UTF-8 text: {problem.reason}") from problem
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in told_text(path, MAX_LIST, "list").splitlines() if line.strip()]
 
 
 def read_names(path: Path) -> list[str]:

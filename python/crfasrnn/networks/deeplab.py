@@ -19,7 +19,7 @@ from caffe.net_spec import params as P
 from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.networks.fcn import crop
-from crfasrnn.networks.vgg import conv, learning, narrowed
+from crfasrnn.networks.vgg import conv, interpolated, learning, narrowed
 
 STRIDE = 16  # of the scores
 _MIDDLE = 127.5  # the published model takes (RGB - 127.5) / 127.5
@@ -66,7 +66,7 @@ def deeplab(n: NetSpec, num_classes: int, width: float = 1) -> Top:
     n.fused = L.Bias(n[_PROJECTION], n.image_projection, axis=0)
     n.fused_relu = L.ReLU(n.fused, in_place=True)
     n.logits_semantic = conv(n.fused, num_classes, 1, 0)
-    n.upsample = _interpolated(n.logits_semantic, num_classes)
+    n.upsample = interpolated(n.logits_semantic, num_classes, kernel_size=2 * STRIDE - 1, stride=STRIDE, pad=STRIDE - 1)
     n.coarse = crop(n.upsample, n.data, offset=0)
     return n.coarse
 
@@ -140,20 +140,3 @@ def _constant(layer: Any, bottom: Top, value: float, **fields: Any) -> Top:
     """A convolution whose weights are one value, and which learns nothing."""
     filler = {"type": "constant", "value": value}
     return layer(bottom, param=learning(0), convolution_param={**fields, "bias_term": False, "weight_filler": filler})
-
-
-def _interpolated(bottom: Top, num_classes: int) -> Top:
-    """STRIDE (m - 1) + 1 rows and columns from m: each class by itself, linearly, corners on corners."""
-    return L.Deconvolution(
-        bottom,
-        param=learning(0),
-        convolution_param={
-            "num_output": num_classes,
-            "group": num_classes,
-            "kernel_size": 2 * STRIDE - 1,
-            "stride": STRIDE,
-            "pad": STRIDE - 1,
-            "bias_term": False,
-            "weight_filler": {"type": "bilinear"},
-        },
-    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from crfasrnn.networks.fcn import crop
-from crfasrnn.networks.vgg import conv, learning, narrowed, trunk
+from crfasrnn.networks.vgg import conv, interpolated, learning, narrowed, trunk
 
 Rate = tuple[float, float]
 FROZEN_BLOCKS = (1, 2, 3)
@@ -26,19 +26,7 @@ SCALE_POOL3 = 0.002
 
 def upsample(bottom: Top, num_classes: int, factor: int) -> Top:
     """Bilinear interpolation to `factor` times the size, each class by itself."""
-    return L.Deconvolution(
-        bottom,
-        param=learning(0),
-        convolution_param={
-            "num_output": num_classes,
-            "group": num_classes,
-            "kernel_size": 2 * factor,
-            "stride": factor,
-            "pad": factor // 2,
-            "bias_term": False,
-            "weight_filler": {"type": "bilinear"},
-        },
-    )
+    return interpolated(bottom, num_classes, kernel_size=2 * factor, stride=factor, pad=factor // 2)
 
 
 def scaled(bottom: Top, factor: float) -> Top:

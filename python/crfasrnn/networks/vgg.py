@@ -23,6 +23,27 @@ def conv(bottom: Top, num_output: int, kernel_size: int, pad: int, rate: Sequenc
     return L.Convolution(bottom, num_output=num_output, kernel_size=kernel_size, pad=pad, param=learning(*rate), **more)
 
 
+def interpolated(bottom: Top, num_classes: int, kernel_size: int, stride: int, pad: int) -> Top:
+    """Bilinear interpolation to about `stride` times the size, each class by itself, fixed.
+
+    An even kernel of 2 stride with pad stride / 2 divides every pixel; one of 2 stride - 1 with pad stride - 1 puts corners on
+    corners.
+    """
+    return L.Deconvolution(
+        bottom,
+        param=learning(0),
+        convolution_param={
+            "num_output": num_classes,
+            "group": num_classes,
+            "kernel_size": kernel_size,
+            "stride": stride,
+            "pad": pad,
+            "bias_term": False,
+            "weight_filler": {"type": "bilinear"},
+        },
+    )
+
+
 def max_pool(bottom: Top) -> Top:
     """2 x 2 maxima at stride 2; Caffe rounds the size up."""
     return L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=2, stride=2)

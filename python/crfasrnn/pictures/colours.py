@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_TEXT
-from caffe.inputs.reading import read_text
+from caffe.inputs.reading import told_text
 from crfasrnn.classes import Classes, Colour, unnamed_classes
 
 _LINE = re.compile(r"(?P<which>.+?)\s+(?P<colour>#[0-9a-fA-F]{6}|\d{1,3}\s+\d{1,3}\s+\d{1,3})")
@@ -22,12 +22,7 @@ def coloured(classes: Classes, path: str | os.PathLike[str]) -> Classes:
         `<label or name> #rrggbb`; the label is the number in label maps, 0 for the first class.
     Raises CaffeError, naming the line, for any other one and for a class that there is not.
     """
-    try:
-        lines = read_text(path, MAX_TEXT).split("\n")
-    except OSError as problem:
-        raise FileError(f"cannot read colours {os.fspath(path)!r}: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise FileError(f"colours {os.fspath(path)!r} are not UTF-8 text: {problem.reason}") from problem
+    lines = told_text(path, MAX_TEXT, "list of colours").split("\n")
     colours: list[Colour | None] = [None] * len(classes)
     for number, line in enumerate(lines, 1):
         if line.strip():

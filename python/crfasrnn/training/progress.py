@@ -10,10 +10,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from caffe.logs.progress_bar import log_above_bars, progress
-from caffe.logs.wording import duration
 
-_ESTIMATE_AFTER = 10.0  # seconds, when speed is known well enough
-_LINE_EVERY = 60.0  # seconds
 _DRAW_FIRST, _DRAW_EVERY = 30.0, 60.0  # seconds
 _DRAW_SHARE = 30  # of the time at most one in so many goes to drawing
 _MEAN_OF = 20  # steps, whose mean loss is shown
@@ -28,26 +25,22 @@ def say(line: str) -> None:
 class Progress:
     """Told of every step and test, it shows how far a training is.
 
-    total, done: steps in all and before. show: gets lines. draw: draws the curves; called now and then by the clock, and after each
-    test. A context manager, which has the bar.
+    total, done: steps in all and before. draw: draws the curves; called now and then by the clock, and after each test. A context
+    manager, which has the bar.
     """
 
     def __init__(
         self,
         total: int,
         done: int,
-        show: Callable[[str], object],
         draw: Callable[[], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._total, self._first, self._show, self._draw, self._clock = total, done, show, draw, clock
+        self._draw, self._clock = draw, clock
         self._losses: deque[float] = deque(maxlen=_MEAN_OF)
         self._mean_iu: float | None = None
-        self._began = clock()
-        self._estimated = False
-        self._line_due = self._began + _ESTIMATE_AFTER
-        self._drawing_due = self._began + _DRAW_FIRST
-        self._bar = progress(unit="step", total=total, done=done, lines=False)
+        self._drawing_due = clock() + _DRAW_FIRST
+        self._bar = progress(what="training", unit="step", total=total, done=done, clock=clock)
         self._above_bar = log_above_bars()
 
     def __enter__(self) -> Progress:
@@ -63,13 +56,9 @@ class Progress:
     def step(self, done: int, loss: float) -> None:
         """So many steps are done; the last one had this loss."""
         self._losses.append(loss)
-        now = self._clock()
         self._bar.set_postfix_str(self._state(), refresh=False)
         self._bar.update(done - self._bar.n)
-        if now >= self._line_due:
-            self._line(done, (now - self._began) * (self._total - done) / (done - self._first))
-            self._line_due = now + _LINE_EVERY
-        if now >= self._drawing_due:
+        if self._clock() >= self._drawing_due:
             self.draw()
 
     def tested(self, mean_iu: float) -> None:
@@ -83,15 +72,6 @@ class Progress:
         self._draw()
         after = self._clock()
         self._drawing_due = after + max(_DRAW_EVERY, _DRAW_SHARE * (after - before))
-
-    def _line(self, done: int, seconds: float) -> None:
-        if done == self._total:
-            return
-        if not self._estimated:
-            self._show(f"about {duration(seconds)} for the other {self._total - done} steps")
-        elif self._bar.disable:
-            self._show(f"step {done} of {self._total}: {self._state()}, {duration(seconds)} left")
-        self._estimated = True
 
     def _state(self) -> str:
         loss = f"loss {sum(self._losses) / len(self._losses):.4g}"

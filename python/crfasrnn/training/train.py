@@ -115,7 +115,7 @@ def _solve(
 
     with (
         Signals({"SIGINT": STOP, "SIGHUP": STOP, "SIGTERM": STOP}) as signalled,
-        Progress(solver.param.max_iter, solver.iter, show, _Picture(job).draw) as bar,
+        Progress(solver.param.max_iter, solver.iter, _Picture(job).draw) as bar,
     ):
         for line in opening_lines:
             show(line)

@@ -37,14 +37,14 @@ def test_classes_are_named_by_name_or_label(tmp_path: Path) -> None:
         (b"cat #00ff0", r":1: expected"),
         (b"dog 1 2 3", r":1: there is no class 'dog', but 0 to 2: background, dining table, cat"),
         (b"3 1 2 3", r":1: there is no class '3'"),
-        ("cat 1 2 3".encode("utf-16"), "colours '.*' are not UTF-8 text: it is UTF-16, save it as UTF-8"),
+        ("cat 1 2 3".encode("utf-16"), "list of colours '.*' is not UTF-8 text: it is UTF-16, save it as UTF-8"),
     ],
 )
 def test_other_lines_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "colours.txt").write_bytes(content)
     with pytest.raises(CaffeError, match=message):
         coloured(CLASSES, tmp_path / "colours.txt")
-    with pytest.raises(CaffeError, match=r"cannot read colours '.*none.txt': No such file"):
+    with pytest.raises(CaffeError, match=r"cannot read list of colours '.*none.txt': No such file"):
         coloured(CLASSES, tmp_path / "none.txt")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.terminal import on_a_terminal
 
 from crfasrnn.training.progress import Progress
@@ -19,19 +20,19 @@ class Clock:
         return self.now
 
 
-def test_a_pipe_gets_an_estimate_and_a_line_a_minute() -> None:
-    clock, lines = Clock(), []
-    with Progress(1000, 100, lines.append, lambda: None, clock) as progress:
+def test_a_pipe_gets_a_line_a_minute_with_loss_and_mean_iu(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with Progress(1000, 100, lambda: None, clock) as progress:
         for step in range(101, 141):
             clock.now += 5
             progress.step(step, loss=float(step))
             if step == 120:
                 progress.tested(0.4567)
-    assert lines == [
-        "about 1 h 15 min for the other 898 steps",  # 5 s each
-        "step 114 of 1000: loss 107.5, 1 h 14 min left",
-        "step 126 of 1000: loss 116.5, mean IU 45.7 %, 1 h 13 min left",
-        "step 138 of 1000: loss 128.5, mean IU 45.7 %, 1 h 12 min left",
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 102 of 1000 steps, loss 101.5, 1 h 15 min left",  # 5 s each
+        "training: 114 of 1000 steps, loss 107.5, 1 h 14 min left",
+        "training: 126 of 1000 steps, loss 116.5, mean IU 45.7 %, 1 h 13 min left",
+        "training: 138 of 1000 steps, loss 128.5, mean IU 45.7 %, 1 h 12 min left",
     ]
 
 
@@ -42,12 +43,12 @@ def test_curves_are_drawn_on_a_clock_and_drawing_takes_little_of_the_time() -> N
         drawn.append(clock.now - 100)
         clock.now += 4
 
-    with Progress(10**6, 0, lambda line: None, draw, clock) as progress:
+    with Progress(10**6, 0, draw, clock) as progress:
         for step in range(1, 400):
             clock.now += 1
             progress.step(step, loss=1.0)
     assert drawn == [30, 154, 278, 402]  # 4 seconds in 124
-    with Progress(10, 0, lambda line: None, draw, clock) as progress:
+    with Progress(10, 0, draw, clock) as progress:
         progress.tested(0.5)
     assert len(drawn) == 5
 
@@ -55,7 +56,7 @@ def test_curves_are_drawn_on_a_clock_and_drawing_takes_little_of_the_time() -> N
 def test_a_terminal_has_a_bar_with_loss_and_mean_iu_below_the_lines(tmp_path: Path) -> None:
     program = """
 from crfasrnn.training.progress import Progress, say
-with Progress(30, 0, say, lambda: None) as progress:
+with Progress(30, 0, lambda: None) as progress:
     for step in range(1, 31):
         progress.step(step, 0.25)
         if step == 10:
