@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from fuzz.guard import run
-from fuzz.targets import targets
+from fuzz.targets import hush, targets
 
 TOGETHER = 20  # inputs of one child
 FOUND = Path(__file__).resolve().parent.parent / "build" / "fuzz"
@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="the same inputs again (default: others each time)")
     parser.add_argument("names", nargs="*", metavar="target")
     options = parser.parse_args()
+    hush()
     torch.set_num_threads(1)  # a child of a process that has threads may wait for one of them
     chosen = {name: t for name, t in targets().items() if not options.names or name in options.names}
     seed = random.randrange(1 << 30) if options.seed is None else options.seed

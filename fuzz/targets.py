@@ -272,8 +272,12 @@ def _our_targets() -> Iterator[tuple[str, Target]]:
 
 
 def targets() -> dict[str, Target]:
-    """All of them by name; what libraries say beside their errors is silenced."""
+    """All of them by name."""
+    return dict([*_caffe_targets(), *_our_targets()])
+
+
+def hush() -> None:
+    """Silence what libraries say beside their errors, in this process and its children."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
     os.environ.update(OPENCV_LOG_LEVEL="SILENT", GLOG_minloglevel="3")
-    return dict([*_caffe_targets(), *_our_targets()])

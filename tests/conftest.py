@@ -14,6 +14,9 @@ from support.simulated_device import simulated_device
 import caffe
 from caffe.logs.glog import init_log, logger
 
+# pytest's word on what is running, and what torch's compiler leaves behind.
+_SET_BY_OTHERS = ("PYTEST_", "TORCHINDUCTOR_", "_TORCHINDUCTOR_")
+
 logger.propagate = True  # caplog listens at the root
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores; theirs inherit it
@@ -25,6 +28,23 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share t
 def _warnings_alone() -> None:
     """Whatever level an earlier test has chosen for the log."""
     init_log(1)
+
+
+@pytest.fixture(autouse=True)
+def _environment_kept() -> Iterator[None]:
+    """Fails a test that leaves another environment: whatever runs after it in this process would not mean what it says."""
+
+    def environment() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith(_SET_BY_OTHERS)}
+
+    before = environment()
+    yield
+    after = environment()
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    changed = sorted({name for name, _ in after.items() ^ before.items()})
+    assert not changed, f"the environment is left changed: {', '.join(changed)}"
 
 
 @pytest.fixture(params=["cpu", "simulated", "cuda"])

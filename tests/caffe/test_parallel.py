@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 
 import lmdb
 import numpy as np
@@ -148,17 +149,32 @@ def endless(
         text=True,
         start_new_session=True,
     ) as process:
+        children: dict[int, int] = {}  # and what names each of them for good, since its number may be another's later
+
+        def kill() -> None:
+            process.kill()
+            for child in children.values():
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(child, signal.SIGKILL)
+
+        # A block may wait for an end that does not come.
+        late = Timer(120, kill)
+        late.start()
         try:
             assert process.stderr is not None
             next(line for line in process.stderr if "Iteration 4 (" in line)
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            numbers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            children.update({int(number): os.pidfd_open(int(number)) for number in numbers})
             assert len(children) == 2
-            yield process, [int(child) for child in children]
+            yield process, list(children)
             process.communicate(timeout=100)
             assert process.returncode == status
+            assert not late.finished.is_set(), "the processes did not end by themselves"
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            late.cancel()
+            kill()
+            for child in children.values():
+                os.close(child)
 
 
 def test_a_lost_process_ends_the_run(workplace: Path) -> None:

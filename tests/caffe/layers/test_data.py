@@ -174,12 +174,13 @@ def test_sources_that_do_not_fit_are_named(tmp_path: Path) -> None:
 
 def test_a_database_may_be_removed_after_use(tmp_path: Path) -> None:
     source = write_lmdb(tmp_path / "db", [raw_datum(image, 7) for image in images(1)])
+    others = set(threading.enumerate())
     net = data_net(source, 1)
     net.forward()
     del net
-    for thread in threading.enumerate():
-        if thread.name == "caffe prefetch":  # it may just be reading, and closes the database behind that
-            thread.join(10)
+    for thread in set(threading.enumerate()) - others:
+        thread.join(10)  # it may just be reading, and closes the database behind that
+        assert not thread.is_alive()
     shutil.rmtree(source)
     write_lmdb(source, [raw_datum(image, 8) for image in images(1)])
     again = data_net(source, 1)

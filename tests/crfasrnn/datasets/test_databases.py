@@ -20,6 +20,7 @@ from crfasrnn.datasets import voc as read_voc
 from crfasrnn.datasets.databases import (
     check_labels,
     count_entries,
+    fingerprint,
     have_databases,
     largest_label,
     read_database,
@@ -171,3 +172,18 @@ def test_labels_beyond_the_classes_are_named(tmp_path: Path) -> None:
         CaffeError, match=r"entry '0000000\d' holds label 2, but there are 2 classes, a, b: classes.txt"
     ):
         check_labels(tmp_path / "out", ["a", "b"])
+
+
+def test_databases_are_told_apart_by_their_labels(tmp_path: Path) -> None:
+    own_pictures(tmp_path, 3)
+
+    def digest(name: str) -> str:
+        write_databases(tmp_path / name, variants(folder(tmp_path / "photos", tmp_path / "masks"), [None], False, 1))
+        return fingerprint(tmp_path / name)
+
+    first = digest("first")
+    assert digest("again") == first
+    labels = read_labels(tmp_path / "masks" / "p1.png")
+    labels[0, 0] = (labels[0, 0] + 1) % 3
+    write_labels(tmp_path / "masks" / "p1.png", labels)
+    assert digest("relabelled") != first

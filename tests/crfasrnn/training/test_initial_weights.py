@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from support.crfasrnn.vgg16 import HIDDEN, VGG, WIDTH, narrow_vgg16, reduced_nam
 
 import caffe
 from caffe.errors import CaffeError
+from caffe.files import write_text
 from caffe.net.weights import copy_weights
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import LayerBlobs, write_model_hdf5
@@ -70,6 +72,29 @@ def test_a_model_of_other_classes_starts_a_training(data: Path, fcn: Path, tmp_p
     job = slim(data, tmp_path / "more", weights=fcn, classes=more, steps=1)
     train(job, show=quiet)
     assert any("does not know new: these classes start anew" in line for line in warnings)
+
+
+def test_as_many_classes_in_another_order_are_refused_and_of_other_names_told(
+    data: Path, fcn: Path, tmp_path: Path, warnings: list[str]
+) -> None:
+    weights = Path(shutil.copy(fcn, tmp_path / "known.caffemodel"))
+    write_text(tmp_path / "classes.txt", "0 sky\n1 sea\n2 sand\n")
+
+    def start(*names: str, from_classes: tuple[int, ...] | None = None) -> None:
+        classes = Classes(names, (0, 1, 2))
+        job = slim(data, tmp_path / "out", weights=weights, classes=classes, from_classes=from_classes, steps=1)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        train(job, show=quiet)
+
+    order = r"as many classes as the data, but in another order \(sky, sea, sand\), which cannot be changed in weights"
+    with pytest.raises(CaffeError, match=order):
+        start("sea", "sky", "sand")
+    with pytest.raises(CaffeError, match=order):
+        start("sky", "sea", "sand", from_classes=(0, 2, 1))
+    start("sky", "sea", "sand", from_classes=(0, 1, 2))
+    assert not any("one for one" in line for line in warnings)
+    start("sky", "lake", "sand")
+    assert any("knows sky, sea, sand, here they are sky, lake, sand: taken one for one" in line for line in warnings)
 
 
 def test_other_shapes_are_no_choice_of_classes() -> None:

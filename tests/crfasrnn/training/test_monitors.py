@@ -38,6 +38,18 @@ def test_mean_iu_in_the_log_is_that_of_the_network(data: Path, fcn: Path) -> Non
     assert f"Iteration 30, mean IU = {logged['mean_iu']:.4f}" in log
 
 
+def test_tests_on_a_few_images_take_the_same_ones_and_the_last_takes_all(data: Path, fcn: Path, tmp_path: Path) -> None:
+    """At a rate that moves nothing, tests of the same images give the same scores."""
+    train(slim(data, tmp_path, weights=fcn, test_images=1, test_interval=1, steps=4, learning_rate=1e-30), show=quiet)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    *tests, last = [event for event in events if event["event"] == "validation"]
+    assert len(tests) == 4
+    assert {event["images"] for event in tests} == {1}
+    assert len({str(event["per_class_iu"]) for event in tests}) == 1
+    assert last["images"] == 3
+    assert last["per_class_iu"] != tests[0]["per_class_iu"]
+
+
 def test_a_flat_loss_is_noticed_once(warnings: list[str]) -> None:
     flat, falling = monitors.FlatLoss(after=20), monitors.FlatLoss(after=20)
     for iteration in range(100):
