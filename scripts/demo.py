@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Segment three photographs that scikit-image ships, with and without the CRF: python scripts/demo.py [--output out/demo]"""
+"""Segment photographs that scikit-image ships, with and without the CRF: python scripts/demo.py [--output out/demo]"""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ import skimage.data
 
 from crfasrnn.commands.main import main as crfasrnn
 from crfasrnn.pictures.photographs import write_image
+from crfasrnn.segmentation.models import DEFAULT, find_model, resource_folder
 
-# cat: CC0 (Stefan van der Walt); astronaut: public domain (NASA); camera: CC0 (Lav Varshney).
-PHOTOGRAPHS = ("cat", "astronaut", "camera")
+# RGB. cat: CC0 (Stefan van der Walt); astronaut: public domain (NASA); coffee: CC0 (Rachel Michetti); camera: CC0 (Lav Varshney);
+# motorcycle: of Scharstein et al., High-resolution stereo datasets, GCPR 2014, who let everybody use and publish their images.
+PHOTOGRAPHS = {
+    "cat": skimage.data.cat,
+    "astronaut": skimage.data.astronaut,
+    "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
+    "coffee": skimage.data.coffee,
+    "camera": skimage.data.camera,
+}
 SHEET_WIDTH = 340
 TITLE_HEIGHT = 24
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-MODEL = REPOSITORY / "models" / "voc-animals-slim"
-# The same weights, without the last layer.
-WITHOUT_CRF = ["--model", str(REPOSITORY / "prototxt" / "slim" / "fcn8s_deploy.prototxt"), "--size", "384"]
 
 
 def titled(picture: np.ndarray, title: str) -> np.ndarray:
@@ -51,24 +54,24 @@ def main() -> int:
     output = parser.parse_args().output
     (output / "photographs").mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in PHOTOGRAPHS:
-        image = np.ascontiguousarray(
-            getattr(skimage.data, name)()[..., ::-1] if name != "camera" else skimage.data.camera()
-        )
+    for name, photograph in PHOTOGRAPHS.items():
         paths.append(output / "photographs" / f"{name}.png")
-        write_image(paths[-1], image)
-    images, fcn = [str(path) for path in paths], output / "fcn_alone"
-    weights = str(MODEL / "crfrnn.caffemodel.h5")
-    print("FCN-8s alone, the network beneath the CRF:")
-    status = crfasrnn(["segment", *images, *WITHOUT_CRF, "--weights", weights, "--output", str(fcn)])
+        image = photograph()
+        write_image(paths[-1], np.ascontiguousarray(image[..., ::-1] if image.ndim == 3 else image))
+    images, alone, model = [str(path) for path in paths], output / "network_alone", find_model(DEFAULT)
+    # The same weights, without the last layer.
+    network = str(resource_folder("prototxt") / "deeplab" / "deeplab_deploy.prototxt")
+    without_crf = ["--model", network, "--weights", str(model.weights), "--size", str(model.size)]
+    print("DeepLabv3 on MobileNetV2, the network beneath the CRF:")
+    status = crfasrnn(["segment", *images, *without_crf, "--output", str(alone)])
     if status == 0:
-        print("FCN-8s + CRF-RNN:")
+        print("DeepLabv3 on MobileNetV2 + CRF-RNN:")
         status = crfasrnn(["segment", *images, "--output", str(output)])
     if status == 0:
         rows = []
         for path in paths:
             overlay = f"{path.stem}_overlay.png"
-            found = {"photograph": path, "FCN-8s alone": fcn / overlay, "with CRF-RNN": output / overlay}
+            found = {"photograph": path, "network alone": alone / overlay, "with CRF-RNN": output / overlay}
             rows.append([titled(cv2.imread(str(file)), title) for title, file in found.items()])
         write_image(output / "sheet.jpg", sheet(rows))
         print(f"All pictures side by side: {output / 'sheet.jpg'}")

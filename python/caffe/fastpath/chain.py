@@ -17,11 +17,10 @@ from typing import TypeGuard
 import torch
 import torch.nn.functional as F
 
-from caffe import mode
 from caffe.fastpath import bands, winograd
 from caffe.fastpath.border import StagePlan, plan_axis
 from caffe.layers.base import Layer, TorchLayer
-from caffe.layers.convolution import HUGE_WEIGHTS, WIDE, Convolution
+from caffe.layers.convolution import HUGE_WEIGHTS, Convolution
 from caffe.layers.pooling import Pooling
 from caffe.layers.window import Window, Windows
 from caffe.net.graph import NetGraph
@@ -208,16 +207,16 @@ def chain(net: NetGraph) -> list[Step]:
         if layer.type == "Split" and i + 1 < len(net.layers) and net.nodes[i + 1].bottoms[0] in tops:
             current = net.nodes[i + 1].bottoms[0]
         steps.append(Step(i, layer, [top for top in tops if top != current]))
-    return _ended(net, steps)
+    return ended(net, steps)
 
 
 def without_scores(net: NetGraph, steps: Sequence[Step]) -> list[Step]:
     """The layers below the last convolution, which scores the classes."""
     last = max((k for k, step in enumerate(steps) if isinstance(step.layer, Convolution)), default=0)
-    return _ended(net, steps[:last])
+    return ended(net, steps[:last])
 
 
-def _ended(net: NetGraph, steps: Sequence[Step]) -> list[Step]:
+def ended(net: NetGraph, steps: Sequence[Step]) -> list[Step]:
     """A chain cut where a layer's tops may all be read by others."""
     kept = list(steps)
     while kept and kept[-1].layer.type == "Split":
@@ -225,37 +224,6 @@ def _ended(net: NetGraph, steps: Sequence[Step]) -> list[Step]:
     if kept:
         kept[-1].exits = list(net.nodes[kept[-1].index].tops)
     return kept
-
-
-class FrozenChain:
-    """The layers at the start of a net in which nothing is learned, run at once where convolutions multiply in bfloat16 anyway.
-
-    All of them hand on what bfloat16 holds exactly, so that its maps may be bfloat16 too; sums may be in another order. A Net's
-    `fast_path`.
-    """
-
-    def __init__(self, net: NetGraph) -> None:
-        steps = chain(net)
-        end = next((k for k, step in enumerate(steps) if not _is_frozen(step.layer)), len(steps))
-        steps = _ended(net, steps[:end] if end < len(steps) else without_scores(net, steps))
-        self._chain = LayerChain(net, steps, torch.bfloat16) if steps else None
-
-    def layers(self) -> range:
-        """The layers that `run` takes the place of; none where it would not give the same."""
-        if self._chain is None or not mode.half_convolutions():
-            return range(0)
-        return range(self._chain.first, self._chain.last + 1)
-
-    def run(self) -> None:
-        """Compute what other layers read of them."""
-        assert self._chain is not None
-        self._chain.run()
-
-
-def _is_frozen(layer: TorchLayer) -> bool:
-    """Whether nothing is learned in or below the layer, and bfloat16 holds its top as it holds its bottom."""
-    exact = layer.num_output >= WIDE if isinstance(layer, Convolution) else layer.selects_values
-    return exact and not layer.will_run_backward
 
 
 def _fits(layer: Layer) -> TypeGuard[TorchLayer]:

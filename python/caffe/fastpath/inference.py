@@ -61,7 +61,7 @@ def _branching(net: Net, kind: torch.dtype) -> Region | None:
     """What has most of its convolutions beside a chain."""
     layers = region.region(net)
     in_a_row = [step.index for step in chain.chain(net)]
-    if device().type != "cpu" or 2 * region.convolutions(net, in_a_row) >= region.convolutions(net, layers):
+    if device().type != "cpu" or not region.is_worth_it(net, layers, in_a_row):
         return None
     layers = layers if kind == torch.float32 else region.without_scores(net, layers)
-    return Region(net, layers, kind)
+    return Region(net, layers, kind, keeps_params=True)

@@ -12,18 +12,19 @@ import torch
 
 from caffe.layers.base import Layer, TorchLayer
 from caffe.layers.convolution import Convolution
-from caffe.net.net import Net
+from caffe.net.graph import NetGraph
 
 
 class Region:
     """Some layers of a net; only what others read of them is left in blobs.
 
-    net: it, with its parameters, read here, once. layers: consecutive ones of `region`. dtype: of the maps and parameters.
+    net: it, with its parameters. layers: consecutive ones of `region`. dtype: of the maps and parameters. keeps_params: the
+    parameters are read here, once, else in every run.
     """
 
-    def __init__(self, net: Net, layers: range, dtype: torch.dtype) -> None:
+    def __init__(self, net: NetGraph, layers: range, dtype: torch.dtype, keeps_params: bool = False) -> None:
         self._net, self._layers, self._dtype = net, layers, dtype
-        self._params = [[_channels_last(blob.tensor, dtype) for blob in net.layers[i].blobs] for i in layers]
+        self._kept = self._params() if keeps_params else None
         made = {top for i in layers for top in net.nodes[i].tops}
         later = {name for node in net.nodes[layers.stop :] for name in node.bottoms}
         self._exits = made & (later | set(net.outputs))
@@ -31,6 +32,10 @@ class Region:
         self._dead = {
             i: [name for name, last in last_reader.items() if last == i and name not in self._exits] for i in layers
         }
+
+    def _params(self) -> list[list[torch.Tensor]]:
+        layers = [self._net.layers[i] for i in self._layers]
+        return [[_channels_last(blob.tensor, self._dtype) for blob in layer.blobs] for layer in layers]
 
     @property
     def first(self) -> int:
@@ -47,7 +52,7 @@ class Region:
         """Compute the blobs that other layers read from those that come from other layers."""
         net = self._net
         maps: dict[str, torch.Tensor] = {}
-        for i, params in zip(self._layers, self._params):
+        for i, params in zip(self._layers, self._params() if self._kept is None else self._kept):
             node = net.nodes[i]
             node.reshape()  # its checks, and the shapes that later layers read
             layer = node.layer
@@ -70,7 +75,7 @@ def _channels_last(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return values.contiguous(memory_format=torch.channels_last) if values.dim() == 4 else values
 
 
-def region(net: Net) -> range:
+def region(net: NetGraph) -> range:
     """The consecutive layers around the net's first convolution whose maps may lie in any order."""
     first = next((i for i, layer in enumerate(net.layers) if _fits(layer) and isinstance(layer, Convolution)), None)
     if first is None:
@@ -82,13 +87,18 @@ def region(net: Net) -> range:
     return range(start, stop)
 
 
-def without_scores(net: Net, layers: range) -> range:
+def is_worth_it(net: NetGraph, layers: range, in_a_row: Sequence[int]) -> bool:
+    """Whether most of the convolutions of the region lie beside the chain of these layers."""
+    return 2 * convolutions(net, in_a_row) < convolutions(net, layers)
+
+
+def without_scores(net: NetGraph, layers: range) -> range:
     """The layers below the last convolution, which scores the classes."""
     last = max((i for i in layers if isinstance(net.layers[i], Convolution)), default=layers.start)
     return range(layers.start, last)
 
 
-def convolutions(net: Net, layers: Sequence[int]) -> int:
+def convolutions(net: NetGraph, layers: Sequence[int]) -> int:
     """How many of the layers are convolutions."""
     return sum(isinstance(net.layers[i], Convolution) for i in layers)
 

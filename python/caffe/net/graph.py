@@ -90,6 +90,11 @@ class NetGraph(OneThread):
             logger.info("This network produces output %s", output)
         logger.info("Network initialization done.")
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the blobs that no layer reads, in alphabetical order."""
+        return list(self._outputs)
+
     def _input_shapes(self) -> list[tuple[int, ...]]:
         return [self.blobs[name].shape for name in self._inputs]
 

@@ -147,11 +147,6 @@ class Net(NetGraph):
         return list(self._inputs)
 
     @property
-    def outputs(self) -> list[str]:
-        """Names of the blobs that no layer reads, in alphabetical order."""
-        return list(self._outputs)
-
-    @property
     def top_names(self) -> OrderedDict[str, list[str]]:
         """Layer name -> names of its tops."""
         return OrderedDict((node.name, node.tops) for node in self.nodes)

@@ -168,10 +168,11 @@ def write_layers(
     data: h5py.Group,
     layer_names: Sequence[str],
     blobs: Sequence[Sequence[np.ndarray]],
-    dtype: DTypeLike = np.float32,
+    dtype: DTypeLike | None = np.float32,
     gzip: int | None = None,
 ) -> None:
-    """Write the arrays of every layer below the group `data`; a layer without arrays becomes an empty group."""
+    """Write the arrays of every layer below the group `data`, with their own dtype if that is None; a layer without arrays becomes
+    an empty group."""
     for name, arrays in zip(layer_names, blobs):
         # Several layers without parameters may share a name (a well-known published net has three called "crop").
         if name in data and arrays and any(key.isdigit() for key in data[name]):
@@ -182,9 +183,10 @@ def write_layers(
 
 
 def write_array(
-    group: h5py.Group, name: str, array: np.ndarray, dtype: DTypeLike = np.float32, gzip: int | None = None
+    group: h5py.Group, name: str, array: np.ndarray, dtype: DTypeLike | None = np.float32, gzip: int | None = None
 ) -> None:
-    values = np.asarray(array).astype(dtype, copy=False)
+    values = np.asarray(array)
+    values = values if dtype is None else values.astype(dtype, copy=False)
     filters = (
         {"compression": "gzip", "compression_opts": gzip, "shuffle": True} if gzip is not None and values.size else {}
     )

@@ -77,14 +77,14 @@ def write_model_hdf5(
     blobs: Sequence[Sequence[np.ndarray]],
     *,
     diffs: Sequence[Sequence[np.ndarray]] | None = None,
-    dtype: DTypeLike = np.float32,
+    dtype: DTypeLike | None = np.float32,
     gzip: int | None = None,
 ) -> None:
     """Write the parameters as /data/<layer>/<i>, as Caffe does, and `diffs` as /diff/<layer>/<i>; layers without parameters
     become empty groups.
 
-    dtype float16 and gzip (0 to 9) make small files; read_model reads them, genuine Caffe need not. Written at once or not at
-    all; raises CaffeError if it cannot be, or if two layers with parameters have the same name.
+    dtype float16 (None: as the arrays are) and gzip (0 to 9) make small files; read_model reads them, genuine Caffe need not.
+    Written at once or not at all; raises CaffeError if it cannot be, or if two layers with parameters have the same name.
     """
     if len(blobs) != len(layer_names):
         raise CaffeError(f"{os.fspath(path)}: {len(layer_names)} layers, but parameters for {len(blobs)}")

@@ -14,7 +14,7 @@ import torch
 from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
-from caffe.fastpath.chain import FrozenChain
+from caffe.fastpath.frozen import frozen
 from caffe.inputs.arguments import instance, integer
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
@@ -114,13 +114,13 @@ class Solver:
 
         The nets let go of their blobs (Net.frees_blobs), run at once where they can what nothing is learned in, and freed memory
         goes back to the system if the parameters are huge: that takes time. The numbers stay the same, up to the order of sums
-        in bfloat16.
+        in what runs at once (caffe.fastpath.frozen).
         """
         if sum(blob.count for blob in self.net.learnable) > _HUGE_NET:
             return_large_blocks()
         for net in (self.net, *self.test_nets):
             net.frees_blobs = True
-            net.fast_path = FrozenChain(net)
+            net.fast_path = frozen(net)
 
     def share_weights(self, net: Net) -> None:
         """Let `net` use this solver's weights in the layers of the same names."""

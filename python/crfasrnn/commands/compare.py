@@ -14,6 +14,12 @@ def add_arguments(parser: options.Parser) -> None:
     parser.add_argument("first", type=Path, metavar="FIRST.npz", help="of evaluate --per-image")
     parser.add_argument("second", type=Path, metavar="SECOND.npz", help="the same for another model")
     parser.add_argument("--resamples", type=options.resamples, default=10_000, help="of the images (10000)")
+    parser.add_argument(
+        "--mean-over",
+        type=options.class_ids,
+        metavar="LABELS",
+        help="mean IU of these alone, e.g. 0,8,12 (all classes)",
+    )
     parser.add_argument("--level", type=options.fraction, default=0.95, help="of the interval (0.95)")
     parser.add_argument("--seed", type=options.seed, default=0, help="of the resampling (0)")
     parser.set_defaults(run=_compare)
@@ -23,5 +29,6 @@ def _compare(arguments: argparse.Namespace) -> int:
     from crfasrnn.evaluation.bootstrap import ImageConfusions, compare, comparison_text
 
     first, second = (ImageConfusions.load(path) for path in (arguments.first, arguments.second))
-    print(comparison_text(compare(first, second, arguments.resamples, arguments.level, arguments.seed)))
+    found = compare(first, second, arguments.resamples, arguments.level, arguments.seed, arguments.mean_over)
+    print(comparison_text(found))
     return 0

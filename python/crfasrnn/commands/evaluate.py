@@ -33,6 +33,9 @@ def add_arguments(parser: options.Parser) -> None:
     )
     result.add_argument("--trimap", action="store_true", help="also in bands of 1 to 40 pixels around void")
     result.add_argument("--boundary", action="store_true", help="also the boundary F measure of every class")
+    result.add_argument(
+        "--mean-over", type=options.class_ids, metavar="LABELS", help="also the mean IU of these alone, e.g. 0,8,12"
+    )
     result.add_argument("--json", type=Path, help="also write the scores and the confusion matrix here")
     result.add_argument(
         "--per-image", type=Path, metavar="NPZ", help="write a confusion matrix per image, for `compare`"
@@ -47,6 +50,7 @@ def add_arguments(parser: options.Parser) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import exif_note
+    from crfasrnn.evaluation.bootstrap import check_numbers
     from crfasrnn.evaluation.evaluate import evaluate
     from crfasrnn.evaluation.scores import report, unused_classes_note, write_json
     from crfasrnn.pictures.colours import coloured
@@ -62,6 +66,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     label, dataset, classes = _subject(arguments, dataset)
     if arguments.colours is not None:
         classes = coloured(classes, arguments.colours)
+    check_numbers(classes.names, arguments.mean_over)
     with _keepers(arguments, classes) as keep:
         if not any(example.label_path.is_file() for example in dataset):
             for example in dataset:
@@ -70,6 +75,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             print(f"{images} without label maps: nothing to score, {arguments.archive} written")
             return 0
         scores = evaluate(label, dataset, classes, trimap=arguments.trimap, boundary=arguments.boundary, keep=keep)
+    scores = replace(scores, over=arguments.mean_over and tuple(arguments.mean_over))
     if arguments.json is not None:
         write_json(arguments.json, scores)
     if arguments.per_image is not None and scores.per_image is not None:

@@ -21,6 +21,7 @@ from crfasrnn.commands import options
 # Each is a module of this folder with `add_arguments(parser)`, which also says what runs: a function from arguments to the status.
 COMMANDS = {
     "segment": "label every pixel of photographs",
+    "models": "list the models that come with the package or can be had elsewhere",
     "densecrf": "bring any labels or probabilities in line with the photograph",
     "evaluate": "score a model, or saved labels, on a labelled data set",
     "compare": "is the second model better? paired bootstrap of the mean IU",

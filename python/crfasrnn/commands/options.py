@@ -13,6 +13,7 @@ from caffe.errors import CaffeError
 from caffe.files import refuse_to_overwrite
 from caffe.inputs.limits import MAX_ITERATIONS, MAX_PIXELS
 from crfasrnn.classes import VOID
+from crfasrnn.segmentation.models import DEFAULT
 
 OUT_OF_TIME = 3  # exit status of a command that is gone on with when it is given again
 
@@ -219,9 +220,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """The options that name a model and how images are prepared for it."""
     parser.add_argument(
         "--model",
-        default="voc-animals-slim",
-        help="a bundled model's name, a network's such as voc21/crfrnn, a training's folder or a deploy prototxt "
-        "(voc-animals-slim)",
+        default=DEFAULT,
+        help="a name that `crfasrnn models` lists, a network's such as voc21/crfrnn, a training's folder or a deploy prototxt "
+        f"({DEFAULT})",
     )
     parser.add_argument("--weights", type=Path, help=".caffemodel or .caffemodel.h5 (the model's own)")
     parser.add_argument(

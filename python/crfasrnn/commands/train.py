@@ -24,7 +24,7 @@ def add_arguments(parser: options.Parser) -> None:
     parser.description = (
         "Recipes: fcn32s, fcn16s, fcn8s, fcn8s-longer, crfrnn, crf-only (the papers', a GPU's work), and slim-fcn8s, "
         "slim-fcn8s-longer, slim-crfrnn, slim-crf-only (small data sets and computers). Each starts from the one before it; "
-        "deeplab, deeplab-crfrnn, deeplab-crf-only from published weights."
+        "deeplab, deeplab-crfrnn, deeplab-crf-only from the bundled voc21-deeplab."
     )
     parser.epilog = "example: crfasrnn train slim-fcn8s --data own --weights VGG_ILSVRC_16_layers.caffemodel"
     parser.add_argument("recipe", metavar="RECIPE", help="e.g. slim-fcn8s, then slim-crfrnn")
@@ -196,7 +196,7 @@ def _next(job: Job) -> Iterator[str]:
 
 def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
     """What to start from; raises CaffeError if that is not to be found."""
-    from crfasrnn.segmentation.models import FINAL
+    from crfasrnn.segmentation.models import FINAL, find_model
 
     if arguments.scratch and arguments.weights is not None:
         raise options.UsageError("give --weights or --scratch, not both")
@@ -204,6 +204,8 @@ def _weights(arguments: argparse.Namespace, recipe: Recipe) -> Path | None:
         return Path(arguments.weights / FINAL)
     if arguments.scratch or arguments.weights is not None:
         return arguments.weights
+    if recipe.model is not None:
+        return find_model(recipe.model).weights
     if recipe.start is None:
         raise CaffeError(
             f"{arguments.recipe} starts from {recipe.origin}: give it with --weights (`crfasrnn data sources` says where it is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,9 +67,15 @@ class Comparison:
 
 
 def compare(
-    first: ImageConfusions, second: ImageConfusions, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+    first: ImageConfusions,
+    second: ImageConfusions,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+    over: Sequence[int] | None = None,
 ) -> Comparison:
-    """Paired bootstrap over images (Efron and Tibshirani 1993, chapters 8 and 13) of the difference of mean IU.
+    """Paired bootstrap over images (Efron and Tibshirani 1993, chapters 8 and 13) of the difference of mean IU, over all classes or
+    over those of the numbers `over`.
 
     Each resample draws N images with replacement, adds up the confusion matrices of both models over the same draw, and
     takes the difference of their mean IU; the interval is the central `level` of these. The seed fixes the draws.
@@ -89,6 +96,7 @@ def compare(
     _require_pair(first, second)
     if resamples < 1 or not 0 < level < 1:
         raise CaffeError(f"needed: at least one resample and a level between 0 and 1, not {resamples} and {level}")
+    check_numbers(first.classes, over)
     rng = np.random.default_rng(seed)
     count = len(first.names)
     flat = [item.matrices.reshape(count, -1).astype(np.float64) for item in (first, second)]
@@ -96,10 +104,10 @@ def compare(
     for start in range(0, resamples, 500):
         drawn = rng.multinomial(count, np.full(count, 1 / count), min(500, resamples - start)).astype(np.float64)
         sums = [(drawn @ matrices).reshape(len(drawn), *first.matrices.shape[1:]) for matrices in flat]
-        differences[start : start + len(drawn)] = _mean_iu(sums[1]) - _mean_iu(sums[0])
+        differences[start : start + len(drawn)] = _mean_iu(sums[1], over) - _mean_iu(sums[0], over)
     tail = (1 - level) / 2
     low, high = np.nanquantile(differences, [tail, 1 - tail])
-    before, after = (float(_mean_iu(item.matrices.sum(0, dtype=np.int64)[None])[0]) for item in (first, second))
+    before, after = (float(_mean_iu(item.matrices.sum(0, dtype=np.int64)[None], over)[0]) for item in (first, second))
     worse = float((differences <= 0).mean())
     return Comparison(before, after, float(low), float(high), level, worse, count, resamples)
 
@@ -114,10 +122,20 @@ def comparison_text(result: Comparison) -> str:
     )
 
 
-def _mean_iu(confusions: np.ndarray) -> np.ndarray:
-    """Mean IU of each of R x C x C matrices, over the classes that occur in it."""
+def check_numbers(classes: Sequence[str], over: Sequence[int] | None) -> None:
+    """Raise CaffeError unless all of these are numbers of classes."""
+    if over is not None and max(over) >= len(classes):
+        raise CaffeError(
+            f"--mean-over {max(over)}: the last of the {len(classes)} classes is {len(classes) - 1}, {classes[-1]}"
+        )
+
+
+def _mean_iu(confusions: np.ndarray, over: Sequence[int] | None) -> np.ndarray:
+    """Mean IU of each of R x C x C matrices, over those of the classes that occur in it."""
     right = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
     union = confusions.sum(1) + confusions.sum(2) - right
+    if over is not None:
+        right, union = right[:, list(over)], union[:, list(over)]
     occurs = union > 0
     iu = np.divide(right, union, out=np.zeros_like(right), where=occurs)
     return np.divide(iu.sum(1), occurs.sum(1), out=np.full(len(iu), np.nan), where=occurs.any(1))

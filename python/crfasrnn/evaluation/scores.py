@@ -26,6 +26,7 @@ class Scores:
     trimap: 40 x C x C, entry w - 1 for the band of w pixels around void; None if not asked for.
     boundary: the boundary F measure of each class, mean over the images where it occurs (C float64, NaN where it never
         does); None if not asked for.
+    over: numbers of the classes whose mean IU is wanted, too; None if not asked for.
     """
 
     classes: Classes
@@ -34,6 +35,7 @@ class Scores:
     per_image: ImageConfusions | None = None
     trimap: np.ndarray | None = None
     boundary: np.ndarray | None = None
+    over: tuple[int, ...] | None = None
 
 
 def report(scores: Scores) -> str:
@@ -63,6 +65,8 @@ def _means(scores: Scores) -> dict[str, float]:
         "mean accuracy": metrics.mean_accuracy(confusion),
         "pixel accuracy": metrics.pixel_accuracy(confusion),
     }
+    if scores.over is not None:
+        means[f"mean IU of {len(scores.over)}"] = metrics.mean_iu(confusion, scores.over)
     if scores.boundary is not None:
         means["mean boundary F"] = float(metrics.known_mean(scores.boundary))
     return means

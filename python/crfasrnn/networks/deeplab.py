@@ -24,6 +24,8 @@ from crfasrnn.networks.vgg import conv, interpolated, learning, narrowed
 STRIDE = 16  # of the scores
 _MIDDLE = 127.5  # the published model takes (RGB - 127.5) / 127.5
 _ASPP_WIDTH = 256
+# Learning-rate factors of weights and biases: on a few hundred photographs the backbone forgets quickly what it learned on COCO.
+_HEAD_RATE, _BACKBONE_RATE = (1, 0.5), (0.04, 0.02)
 _PROJECTION, _OF_IMAGE = "concat_projection", "concat_projection_image"
 
 
@@ -55,17 +57,17 @@ def deeplab(n: NetSpec, num_classes: int, width: float = 1) -> Top:
     features = backbone(n, canvas(n), width)
     aspp_width = narrowed(_ASPP_WIDTH, width)
     n.average = L.Pooling(features, pool=P.Pooling.AVE, global_pooling=True)
-    n.image_pooling = conv(n.average, aspp_width, 1, 0)
+    n.image_pooling = conv(n.average, aspp_width, 1, 0, _HEAD_RATE)
     n.image_pooling_relu = L.ReLU(n.image_pooling, in_place=True)
-    n.aspp0 = conv(features, aspp_width, 1, 0)
+    n.aspp0 = conv(features, aspp_width, 1, 0, _HEAD_RATE)
     n.aspp0_relu = L.ReLU(n.aspp0, in_place=True)
     # The published convolution of both side by side: the part of the image's average is the same at every point.
-    n[_OF_IMAGE] = conv(n.image_pooling, aspp_width, 1, 0, rate=(1,), bias_term=False)
+    n[_OF_IMAGE] = conv(n.image_pooling, aspp_width, 1, 0, rate=_HEAD_RATE[:1], bias_term=False)
     n.image_projection = L.Flatten(n[_OF_IMAGE])
-    n[_PROJECTION] = conv(n.aspp0, aspp_width, 1, 0)
+    n[_PROJECTION] = conv(n.aspp0, aspp_width, 1, 0, _HEAD_RATE)
     n.fused = L.Bias(n[_PROJECTION], n.image_projection, axis=0)
     n.fused_relu = L.ReLU(n.fused, in_place=True)
-    n.logits_semantic = conv(n.fused, num_classes, 1, 0)
+    n.logits_semantic = conv(n.fused, num_classes, 1, 0, _HEAD_RATE)
     n.upsample = interpolated(n.logits_semantic, num_classes, kernel_size=2 * STRIDE - 1, stride=STRIDE, pad=STRIDE - 1)
     n.coarse = crop(n.upsample, n.data, offset=0)
     return n.coarse
@@ -114,17 +116,18 @@ def canvas(n: NetSpec) -> Top:
 def backbone(n: NetSpec, bottom: Top, width: float = 1) -> Top:
     """MobileNetV2 at depth multiplier 1 behind the canvas; returns its 320 channels at one point of sixteen in each direction."""
     channels = narrowed(_FIRST_WIDTH, width)
-    bottom = _relu6(n, conv(bottom, channels, 3, 1, stride=2), "Conv")
+    bottom = _relu6(n, conv(bottom, channels, 3, 1, _BACKBONE_RATE, stride=2), "Conv")
     for index, block in enumerate(_BLOCKS):
         name = f"expanded_conv_{index}" if index else "expanded_conv"
         before, inner = bottom, block.expansion * channels
         if block.expansion > 1:
-            bottom = _relu6(n, conv(bottom, inner, 1, 0), f"{name}_expand")
-        depthwise = conv(bottom, inner, 3, block.dilation, group=inner, stride=block.stride, dilation=block.dilation)
+            bottom = _relu6(n, conv(bottom, inner, 1, 0, _BACKBONE_RATE), f"{name}_expand")
+        each = {"group": inner, "stride": block.stride, "dilation": block.dilation}
+        depthwise = conv(bottom, inner, 3, block.dilation, _BACKBONE_RATE, **each)
         bottom = _relu6(n, depthwise, f"{name}_depthwise")
         joins = block.stride == 1 and narrowed(block.channels, width) == channels and index > 0
         channels = narrowed(block.channels, width)
-        n[f"{name}_project"] = bottom = conv(bottom, channels, 1, 0)
+        n[f"{name}_project"] = bottom = conv(bottom, channels, 1, 0, _BACKBONE_RATE)
         if joins:
             n[f"{name}_add"] = bottom = L.Eltwise(before, bottom)
     return bottom

@@ -19,7 +19,8 @@ class Recipe:
     """How one network is trained.
 
     title: the network's name. body: adds the layers from `data` to the scores.
-    start: the recipe whose result it starts from; None for published weights, those of `origin`.
+    start: the recipe whose result it starts from; None for published weights, those of `origin`, or if none are given those of the
+        bundled model `model`.
     solver: makes the SolverParameter from the nets' path, the snapshots' path, base_lr and, if it differs, max_iter.
     normalize: the loss is the mean over the pixels, not the sum.
     crf_rates: learning-rate factors of the CRF's three blobs; None for a network without CRF.
@@ -38,6 +39,7 @@ class Recipe:
     crf_start: crfrnn.Kernels = crfrnn.PUBLISHED
     frozen: bool = False
     origin: str = "VGG-16"
+    model: str | None = None
 
     @property
     def steps(self) -> int:
@@ -79,11 +81,11 @@ _SLIM_LONGER: dict[str, Any] = {"solver": solvers.slim_short, "base_lr": _CRF_LR
 
 # The published weights, as good as those of a trained network: what CRF-RNN adds is the difference to the network trained as long.
 _DEEPLAB: dict[str, Any] = {
-    "body": deeplab.deeplab, "start": None, "solver": solvers.deeplab, "base_lr": 1e-4, "normalize": True,
-    "origin": "DeepLabv3 on MobileNetV2",
+    "body": deeplab.deeplab, "start": None, "solver": solvers.deeplab, "base_lr": 5e-5, "normalize": True,
+    "origin": "DeepLabv3 on MobileNetV2", "model": "voc21-deeplab",
 }  # fmt: skip
 _DEEPLAB_RATES = (100, 100, 10)
-_DEEPLAB_START = crfrnn.Kernels(theta_alpha=50, theta_beta=5, theta_gamma=3, spatial_weight=2, bilateral_weight=4)
+_DEEPLAB_START = crfrnn.Kernels(theta_alpha=30, theta_beta=4, theta_gamma=3, spatial_weight=1, bilateral_weight=3)
 
 # The layers that score the classes.
 SCORES = ("score-fr", "logits_semantic")

@@ -65,9 +65,10 @@ def slim(nets: str, work: str, base_lr: float, max_iter: int = 3500, **more: Any
     )
 
 
-def deeplab(nets: str, work: str, base_lr: float, max_iter: int = 2000) -> Any:
-    """Training of a network whose weights are good already, batch normalisation folded: little decay, rate falling to zero."""
-    return slim(nets, work, base_lr, max_iter, weight_decay=4e-5)
+def deeplab(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:
+    """Training of a network whose weights are good already, with batch normalisation folded in, which leaves them of very different
+    sizes: steps that do not depend on it (Adam), no decay, rate falling to zero."""
+    return slim(nets, work, base_lr, max_iter, type="Adam", momentum2=0.999, delta=1e-8, weight_decay=0)
 
 
 def slim_short(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:

@@ -78,7 +78,8 @@ def _check_ending(target: str | os.PathLike[str], *endings: str) -> None:
 
 
 def export_half(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Write the parameters of `source`, any Caffe model file, as float16 to a compressed .caffemodel.h5.
+    """Write the parameters of `source`, any Caffe model file, as float16 to a compressed .caffemodel.h5; vectors, the biases, which
+    weigh next to nothing, as float32.
 
     Raises CaffeError if float16 cannot hold one of them, the source cannot be read, or the target does not end in .h5.
     """
@@ -90,6 +91,5 @@ def export_half(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
                 raise FileError(
                     f"{os.fspath(source)}: layer {layer.name!r}, blob {index}, holds values beyond float16 (or not numbers)"
                 )
-    write_model_hdf5(
-        target, [layer.name for layer in layers], [layer.blobs for layer in layers], dtype=np.float16, gzip=9
-    )
+    stored = [[blob if blob.ndim == 1 else blob.astype(np.float16) for blob in layer.blobs] for layer in layers]
+    write_model_hdf5(target, [layer.name for layer in layers], stored, dtype=None, gzip=9)

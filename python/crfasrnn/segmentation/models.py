@@ -1,8 +1,10 @@
-"""Where the network definitions and models lie: in the installed package, or two folders up in a source checkout."""
+"""Where the network definitions and models lie: in the installed package, or two folders up in a source checkout; and where those
+that others publish are looked for."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,10 @@ from typing import Any
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
-from crfasrnn.classes import Classes, read_classes
+from crfasrnn.classes import VOC_CLASSES, Classes, numbers_of, read_classes
+
+# What is used where none is named.
+DEFAULT = "voc21-deeplab"
 
 # What a training leaves in its folder, beside classes.txt.
 DEPLOY, FINAL = "deploy.prototxt", "final.caffemodel"
@@ -38,6 +43,48 @@ class ModelFiles:
     size: int | None = None
 
 
+@dataclass(frozen=True)
+class Published:
+    """A model that others publish, under their terms: a file of weights for one of our networks, and the size it is made for."""
+
+    name: str
+    title: str
+    network: str
+    file: str
+    size: str
+    sha1: str
+    address: str
+    licence: str
+    scores: tuple[str, ...]
+    max_side: int
+
+
+_VOC = Classes(VOC_CLASSES, numbers_of(VOC_CLASSES))
+
+PUBLISHED = {
+    model.name: model
+    for model in (
+        Published(
+            "crfrnn-coco-voc",
+            "FCN-8s + CRF-RNN of the paper's authors (Zheng et al. 2015), trained on COCO and VOC; VOC's 21 classes",
+            "voc21/crfrnn",
+            "TVG_CRFRNN_COCO_VOC.caffemodel",
+            "540 MB",
+            "bfda5c5149d566aa56695789fa9a08e7a7f3070a",
+            "https://github.com/torrvision/crfasrnn",
+            "non-commercial use; else ask its authors",
+            ("74.7 % mean IU on VOC 2012's test set, says the paper; not measured here",),
+            500,
+        ),
+    )
+}
+
+
+def models_folder() -> Path:
+    """Where published models are looked for: the environment's CRFASRNN_MODELS, else .cache/crfasrnn/models in the home folder."""
+    return Path(os.environ.get("CRFASRNN_MODELS") or Path.home() / ".cache" / "crfasrnn" / "models")
+
+
 def model_names() -> list[str]:
     """The names of the models that come with the package."""
     return sorted(path.parent.name for path in resource_folder("models").glob("*/model.json"))
@@ -50,8 +97,8 @@ def network_names() -> list[str]:
 
 
 def find_model(model: str, weights: Path | None = None) -> ModelFiles:
-    """The files of a bundled model (by name), of a bundled network (by name) or deploy prototxt (by path) with `weights`, or of a
-    training's folder.
+    """The files of a bundled or published model (by name), of a bundled network (by name) or deploy prototxt (by path) with
+    `weights`, or of a training's folder.
 
     Raises CaffeError if the model is unknown, or a file is missing.
     """
@@ -66,14 +113,15 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
         return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
     if model not in model_names() and Path(model).is_dir():
         return _from_prototxt(Path(model) / DEPLOY, weights or final_weights(Path(model)))
+    if model in PUBLISHED:
+        return _published(PUBLISHED[model], weights)
     if model not in model_names():
-        known, networks = ", ".join(model_names()) or "none", ", ".join(network_names())
+        known, networks = ", ".join([*model_names(), *PUBLISHED]), ", ".join(network_names())
         raise CaffeError(
-            f"no model {model!r}: neither a deploy prototxt, a training's folder nor a bundled model (bundled: {known}; "
-            f"with --weights: {networks})"
+            f"no model {model!r}: neither a deploy prototxt, a training's folder nor a model that `crfasrnn models` lists "
+            f"({known}; with --weights: {networks})"
         )
-    folder = resource_folder("models") / model
-    facts = _read_json(folder / "model.json")
+    folder, facts = bundled_facts(model)
     files = ModelFiles(
         prototxt=resource_folder("prototxt") / facts["deploy"],
         weights=weights or folder / facts["weights"],
@@ -83,6 +131,24 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
     _require(files.prototxt, "network definition")
     _require(files.weights, "weights file")
     return files
+
+
+def bundled_facts(name: str) -> tuple[Path, dict[str, Any]]:
+    """A bundled model's folder, and what its model.json says."""
+    folder = resource_folder("models") / name
+    return folder, _read_json(folder / "model.json")
+
+
+def _published(model: Published, weights: Path | None) -> ModelFiles:
+    expected = models_folder() / model.file
+    if weights is None and not expected.is_file():
+        raise FileError(
+            f"model {model.name!r} is not here: download {model.file} ({model.size}, sha1 {model.sha1}) from its authors, "
+            f"{model.address}, and put it into {str(models_folder())!r}, or give it as --weights; licence: {model.licence}"
+        )
+    prototxt = resource_folder("prototxt") / f"{model.network}{_DEPLOY}"
+    files = _from_prototxt(prototxt, weights or expected)
+    return ModelFiles(files.prototxt, files.weights, files.classes or _VOC, model.max_side)
 
 
 def _from_prototxt(prototxt: Path, weights: Path | None) -> ModelFiles:

@@ -19,7 +19,7 @@ from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
 from crfasrnn.pictures.label_maps import class_palette
 from crfasrnn.pictures.photographs import check_image, resized
-from crfasrnn.segmentation.models import find_model
+from crfasrnn.segmentation.models import DEFAULT, find_model
 
 PUBLISHED_SIZE = 500  # the released demo: largest side at most 500, padded to 500 x 500
 
@@ -51,8 +51,8 @@ class Segmentation:
 class Segmenter:
     """A network with its weights, ready to segment.
 
-    model: name of a bundled model, or path of a deploy prototxt (then with `weights`). Its input takes one BGR image minus
-        the mean (103.939, 116.779, 123.68), its output holds one score per class and pixel.
+    model: a name that `crfasrnn models` lists, or path of a deploy prototxt (then with `weights`). Its input takes one BGR
+        image minus the mean (103.939, 116.779, 123.68), its output holds one score per class and pixel.
     size: "native" computes at the image's own size; a number reduces images whose largest side is above it, and the scores
         are enlarged again (bilinear) before the best is chosen; None is what the model was made for.
     pad: True pads the prepared image with zeros at the bottom and right to a square of `size` (500 if that is None or
@@ -65,17 +65,17 @@ class Segmenter:
 
     >>> import numpy as np
     >>> from crfasrnn import Segmenter
-    >>> segmenter = Segmenter("voc-animals-slim", size=96)
+    >>> segmenter = Segmenter(size=96)
     >>> result = segmenter.segment(np.full((120, 160, 3), 128, np.uint8), probabilities=True)
     >>> result.labels.shape, result.labels.dtype, result.probabilities.shape
-    ((120, 160), dtype('uint8'), (7, 120, 160))
+    ((120, 160), dtype('uint8'), (21, 120, 160))
     >>> [result.classes.names[label] for label in result.present()]
     ['background']
     """
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "voc-animals-slim",
+        model: str | os.PathLike[str] = DEFAULT,
         weights: str | os.PathLike[str] | None = None,
         size: int | str | None = None,
         pad: bool = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from caffe.logs.glog import number
+from caffe.logs.wording import counted
 from caffe.solver.solver import Solver
 from crfasrnn.classes import Classes
 from crfasrnn.datasets.databases import count_entries
@@ -29,7 +30,7 @@ def opening(job: Job, classes: Classes, solver: Solver, resumed: bool) -> Iterat
     if resumed:
         yield f"going on from step {solver.iter} of {param.max_iter}, {rate}"
     else:
-        yield f"{param.max_iter} steps from {job.weights or 'random weights'}, {rate}"
+        yield f"{counted(param.max_iter, 'step')} from {job.weights or 'random weights'}, {rate}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -26,6 +26,11 @@ def test_the_interval_is_printed_and_what_does_not_fit_is_refused(
         f"difference   +{100 - mean:.2f}  (90 % interval +{100 - mean:.2f} to +{100 - mean:.2f})",
         "not better   in 0.00 % of 50 resamples of 2 images",
     ]
+    out = run(capsys, "compare", *files, "--resamples", 50, "--mean-over", 1)
+    assert out.startswith(f"mean IU      {100 * 2 / 7:.2f} -> 100.00\n")
+    assert "--mean-over 2: the last of the 2 classes is 1, y" in refusal(
+        capsys, "compare", *files, "--mean-over", "0-2"
+    )
     assert "'0' is not a number of resamples, 1 to" in refusal(capsys, "compare", *files, "--resamples", 0)
     assert "is not a number between 0 and 1" in refusal(capsys, "compare", *files, "--level", 2)
     assert "cannot read 'none.npz'" in refusal(capsys, "compare", "none.npz", files[1])

@@ -44,8 +44,9 @@ def test_saved_labels_are_scored_and_compared(scored: tuple[Path, Path, Path], t
     root, first, second = scored
     for folder in (first, second):
         files = ("--json", f"{folder}.json", "--per-image", f"{folder}.npz")
-        out = run(capsys, "evaluate", "--voc", root, "--predictions", folder, "--trimap", "--boundary", *files)
-    for words in ("mean IU", "mean boundary F", "pixels from void", "images"):
+        options = ("--trimap", "--boundary", "--mean-over", "8,12")
+        out = run(capsys, "evaluate", "--voc", root, "--predictions", folder, *options, *files)
+    for words in ("mean IU", "mean IU of 2", "mean boundary F", "pixels from void", "images"):
         assert words in out
     confusion = np.zeros((21, 21), np.int64)
     for index in range(4):
@@ -54,10 +55,13 @@ def test_saved_labels_are_scored_and_compared(scored: tuple[Path, Path, Path], t
     written = json.loads(Path(f"{first}.json").read_text())
     assert written["confusion"] == confusion.tolist()
     assert written["mean_iu"] == metrics.mean_iu(confusion)
+    assert written["mean_iu_of_2"] == np.mean(metrics.per_class_iu(confusion)[[8, 12]]) != written["mean_iu"]
     assert len(written["trimap_mean_iu"]) == 40
     assert written["per_class_boundary_f"][1] is None
     out = run(capsys, "compare", f"{first}.npz", f"{second}.npz", "--resamples", 300)
     assert "not better   in 0.00 % of 300 resamples of 4 images" in out
+    message = refusal(capsys, "evaluate", "--voc", root, "--predictions", first, "--mean-over", "8,21")
+    assert "--mean-over 21: the last of the 21 classes is 20, tv/monitor" in message
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])

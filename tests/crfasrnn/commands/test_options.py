@@ -13,6 +13,7 @@ from support.commands import refusal, status
 
 from crfasrnn.commands import options
 from crfasrnn.pictures.label_maps import write_labels
+from crfasrnn.segmentation.models import DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_words_that_are_not(kind: Callable[[str], object], texts: list[str]) -> 
 def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     parser = options.Parser(prog="paint")
     options.add_model(parser)
-    assert parser.parse_args([]).model == "voc-animals-slim"
+    assert parser.parse_args([]).model == DEFAULT
     with pytest.raises(SystemExit) as ended:
         parser.parse_args(["--size", "0"])
     assert ended.value.code == 2

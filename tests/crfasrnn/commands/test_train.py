@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.commands import refusal, status
-from support.crfasrnn.training import WIDTH, databases, own_pictures
+from support.crfasrnn.training import WIDTH, databases, own_pictures, weights_of
 
+from caffe.files import write_text
 from crfasrnn.claims import alone_in
 from crfasrnn.figures.curves import read_curves
 from crfasrnn.pictures.label_maps import read_labels
+from crfasrnn.segmentation.models import find_model
 
 
 def test_own_pictures_in_five_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -46,6 +49,22 @@ def test_own_pictures_in_five_commands(tmp_path: Path, monkeypatch: pytest.Monke
     model = ("--model", "own/slim-crfrnn")
     assert status("segment", "photos/p1.png", *model, "--output", "out") == 0
     assert read_labels("out/p1_labels.png").max() <= 2
+
+
+def test_recipes_of_a_bundled_model_start_from_it(tmp_path: Path, capsys: Any) -> None:
+    data = databases(tmp_path)
+    write_text(data / "classes.txt", "8 cat\n0 background\n1 unheard of\n")
+    assert status("train", "deeplab-crfrnn", "--data", data, "--steps", 1, "--learning-rate", "1e-30") == 0
+    bundled = find_model("voc21-deeplab").weights
+    assert f"1 step from {bundled}, learning rate 1e-30\n" in capsys.readouterr().out
+    first, learned = weights_of(bundled), weights_of(data / "deeplab-crfrnn" / "final.caffemodel")
+    for name in ("Conv", "expanded_conv_16_project"):
+        np.testing.assert_allclose(learned[name][0], first[name][0], atol=1e-20)
+    scores, field = learned["logits_semantic"][0], learned["inference1"][0].reshape(3, 3)
+    np.testing.assert_allclose(scores[:2], first["logits_semantic"][0][[8, 0]], atol=1e-20)
+    np.testing.assert_allclose(
+        field[:2, :2], first["inference1"][0].reshape(21, 21)[np.ix_([8, 0], [8, 0])], atol=1e-20
+    )
 
 
 def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None:

@@ -63,11 +63,12 @@ def test_files_that_are_not_a_trunk_are_refused(tmp_path: Path) -> None:
 
 def test_exported_weights_are_half_precision_and_load(tmp_path: Path) -> None:
     weights = np.random.default_rng(1).standard_normal((4, 3, 5, 5)).astype(np.float32)
-    write_model_hdf5(tmp_path / "full.caffemodel.h5", ["conv", "relu"], [[weights, np.ones(4, np.float32)], []])
+    write_model_hdf5(tmp_path / "full.caffemodel.h5", ["conv", "relu"], [[weights, weights[:, 0, 0, 0]], []])
     export_half(tmp_path / "full.caffemodel.h5", tmp_path / "half.caffemodel.h5")
     (layer,) = read_model(tmp_path / "half.caffemodel.h5")
     assert layer.name == "conv"
     np.testing.assert_array_equal(layer.blobs[0], weights.astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(layer.blobs[1], weights[:, 0, 0, 0])
     with h5py.File(tmp_path / "half.caffemodel.h5") as file:
         assert file["data/conv/0"].dtype == np.float16
         assert file["data/conv/0"].compression == "gzip"

@@ -41,6 +41,22 @@ def test_the_networks_are_found_by_name_in_every_folder(tmp_path: Path, monkeypa
         find_model("voc21/none", Path("mine.caffemodel"))
 
 
+def test_a_published_model_is_its_network_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRFASRNN_MODELS", str(tmp_path))
+    with pytest.raises(CaffeError, match=r"'crfrnn-coco-voc' is not here: download TVG_CRFRNN_COCO_VOC\.caffemodel"):
+        find_model("crfrnn-coco-voc")
+    prototxt, classes = (
+        REPOSITORY / "prototxt" / "voc21" / "crfrnn_deploy.prototxt",
+        Classes(VOC_CLASSES, tuple(range(21))),
+    )
+    (tmp_path / "own.caffemodel").touch()
+    own = find_model("crfrnn-coco-voc", tmp_path / "own.caffemodel")
+    assert own == ModelFiles(prototxt, tmp_path / "own.caffemodel", classes, 500)
+    (tmp_path / "TVG_CRFRNN_COCO_VOC.caffemodel").touch()
+    there = find_model("crfrnn-coco-voc")
+    assert there == ModelFiles(prototxt, tmp_path / "TVG_CRFRNN_COCO_VOC.caffemodel", classes, 500)
+
+
 # Without the finder of an editable installation, which comes before all paths.
 PLACES = """
 import sys

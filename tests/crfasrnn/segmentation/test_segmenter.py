@@ -150,6 +150,35 @@ def test_the_slim_net_takes_images_of_any_size(tmp_path: Path) -> None:
         assert segmenter.segment(CAT[:height, :width]).labels.shape == (height, width)
 
 
+@pytest.fixture(scope="module")
+def bundled() -> Segmenter:
+    """The model that is taken where none is named."""
+    return Segmenter()
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 700), (700, 1), (2, 3), (16, 16), (17, 300), (333, 250), (1500, 2000), (2000, 1500)]
+)
+def test_the_bundled_model_labels_photographs_of_any_size(bundled: Segmenter, size: tuple[int, int]) -> None:
+    result = bundled.segment(cv2.resize(CAT, size[::-1], interpolation=cv2.INTER_AREA))
+    assert result.labels.shape == size
+    if min(size) >= 250:
+        assert "cat" in [result.classes.names[label] for label in result.present()]
+
+
+def test_labels_move_with_the_picture(bundled: Segmenter) -> None:
+    """Of the places where the labels of a picture moved by one pixel could lie, they lie best where it does."""
+    first, moved = bundled.segment(CAT[:-1, :-1]).labels, bundled.segment(CAT[1:, 1:]).labels
+    inner = np.s_[3:-3, 3:-3]
+    agreement = {
+        (down, right): np.mean(np.roll(first, (-down, -right), (0, 1))[inner] == moved[inner])
+        for down in range(-2, 4)
+        for right in range(-2, 4)
+    }
+    assert len(np.unique(first[inner])) > 1
+    assert max(agreement, key=lambda place: agreement[place]) == (1, 1)
+
+
 def test_unusable_nets_are_refused(tmp_path: Path) -> None:
     def fails(body: Callable[[NetSpec], object], message: str) -> None:
         files = save_net(tmp_path, body)  # type: ignore[arg-type]
@@ -172,7 +201,9 @@ def test_unusable_nets_are_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_do_not_fit_together_are_refused(tiny: Files, tmp_path: Path) -> None:
-    with pytest.raises(caffe.CaffeError, match=r"no model 'voc-animal'.*bundled: voc-animals-slim"):
+    with pytest.raises(
+        caffe.CaffeError, match=r"no model 'voc-animal'.*`crfasrnn models` lists \(voc-animals-slim, voc21-deeplab"
+    ):
         Segmenter("voc-animal")
     with pytest.raises(caffe.CaffeError, match="needs weights"):
         Segmenter(tiny[0])
