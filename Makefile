@@ -91,6 +91,7 @@ format: setup
 bench: setup
 	$(BIN)/python benchmarks/bench_mean_field.py
 	$(BIN)/python benchmarks/bench_fcn8s.py --layers
+	$(BIN)/python benchmarks/bench_deeplab.py
 	$(BIN)/python benchmarks/bench_load.py
 
 # Write the committed prototxts again from python/crfasrnn/networks.

@@ -100,6 +100,7 @@ def step_of(way: str) -> Callable[[], object]:
     from caffe.proto import text
     from crfasrnn.segmentation.models import DEFAULT, find_model, resource_folder
 
+    caffe.init_log(1)  # warnings alone
     kind, _, how = way.partition(" ")
     files = find_model(DEFAULT)
     if kind == "segment":

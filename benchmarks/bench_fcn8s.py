@@ -38,6 +38,7 @@ def measure(name: str, size: int, repeats: int, way: str, gpu: bool) -> None:
     from caffe import mode
     from caffe.fastpath.inference import Inference
 
+    caffe.init_log(1)  # warnings alone
     if gpu:
         caffe.set_mode_gpu()
     began = time.perf_counter()
