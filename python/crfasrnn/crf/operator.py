@@ -100,7 +100,9 @@ def forward_on_cpu(call: Call) -> Results:
         source(f.detach().contiguous(), x, y, t, n)
         for f, x, y, t, n in zip(call.features, call.theta_x, call.theta_y, call.theta, call.normalization)
     ]
-    scores, start, w, mu = (getattr(call, name).detach().contiguous() for name in DIFFERENTIABLE)
+    scores, w, mu = (values.detach().contiguous() for values in (call.unary, call.weights, call.compatibility))
+    # Usually Q0 is the scores: one copy of a view of larger maps, as a crop leaves it, will do for both.
+    start = scores if _is_same(call.q0, call.unary) else call.q0.detach().contiguous()
     if not call.untied:
         w, mu = w[:, None], mu[None]
     out = torch.empty_like(scores)
@@ -110,6 +112,11 @@ def forward_on_cpu(call: Call) -> Results:
         scores, start, kernels, w, mu, taken, out, call.iterations, call.activation, keep, threads
     )
     return out, torch.zeros(1, dtype=torch.uint8) if state is None else _carrier(state)
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape and dtype are views of the same values."""
+    return a.data_ptr() == b.data_ptr() and a.stride() == b.stride()
 
 
 def backward_on_cpu(call: GradientCall) -> Gradients:
