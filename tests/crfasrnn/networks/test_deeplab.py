@@ -14,9 +14,11 @@ from support.reference_data import shared_path
 import caffe
 from caffe.fastpath.inference import Inference
 from caffe.net_spec import NetSpec
+from caffe.proto.model_file import read_model
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.networks import data_and_loss, deeplab, recipes
 from crfasrnn.networks.weight_files import convert_trunk
+from crfasrnn.segmentation.models import find_model
 
 # How many of the pixels of a photograph the original 8-bit file labels as a float run of its weights does.
 AGREEMENT = {"astronaut": 95.0, "chelsea": 91.6, "coffee": 92.4, "camera": 98.1, "rocket": 100.0}
@@ -66,6 +68,21 @@ def test_the_published_weights_give_their_own_logits_and_labels(published: caffe
     inside = np.s_[: image.shape[0], : image.shape[1]]
     same = 100 * np.mean(found["coarse"][0].argmax(0)[inside] == labels[inside])
     assert same >= AGREEMENT[name] - 0.06
+
+
+def test_every_layer_of_the_bundled_model_was_trained_on(published: caffe.Net) -> None:
+    """Its weights are the published ones no more, not even where steps were small and float16 is coarse."""
+    bundled = {layer.name: layer.blobs for layer in read_model(find_model("voc21-deeplab").weights)}
+    learned = {
+        name: blobs
+        for name, blobs in published.params.items()
+        if name not in ("points", "extent", "framed", "upsample")
+    }
+    assert len(learned) == 56
+    for name, blobs in learned.items():
+        for mine, theirs in zip(bundled[name], blobs):
+            rounded = theirs.data.astype(np.float16) if theirs.data.ndim > 1 else theirs.data
+            assert np.mean(mine == rounded) < 0.95, name
 
 
 def in_torch(net: caffe.Net, image: np.ndarray) -> np.ndarray:
