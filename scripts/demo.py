@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import skimage.data
 
+from caffe.files import make_folder
+from caffe.logs.ending import ended
 from crfasrnn.commands.main import main as crfasrnn
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.segmentation.models import DEFAULT, find_model, resource_folder
@@ -52,7 +54,7 @@ def main() -> int:
         "--output", type=Path, default=Path("out/demo"), help="folder for the pictures (default: out/demo)"
     )
     output = parser.parse_args().output
-    (output / "photographs").mkdir(parents=True, exist_ok=True)
+    make_folder(output / "photographs")
     paths = []
     for name, photograph in PHOTOGRAPHS.items():
         paths.append(output / "photographs" / f"{name}.png")
@@ -79,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main, lambda sentence: print(f"error: {sentence}", file=sys.stderr)))

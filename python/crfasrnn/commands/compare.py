@@ -18,7 +18,7 @@ def add_arguments(parser: options.Parser) -> None:
         "--mean-over",
         type=options.class_ids,
         metavar="LABELS",
-        help="mean IU of these alone, e.g. 0,8,12 (all classes)",
+        help="mean IU of these labels alone, e.g. 0,8,12 (all classes)",
     )
     parser.add_argument("--level", type=options.fraction, default=0.95, help="of the interval (0.95)")
     parser.add_argument("--seed", type=options.seed, default=0, help="of the resampling (0)")

@@ -34,7 +34,10 @@ def add_arguments(parser: options.Parser) -> None:
     result.add_argument("--trimap", action="store_true", help="also in bands of 1 to 40 pixels around void")
     result.add_argument("--boundary", action="store_true", help="also the boundary F measure of every class")
     result.add_argument(
-        "--mean-over", type=options.class_ids, metavar="LABELS", help="also the mean IU of these alone, e.g. 0,8,12"
+        "--mean-over",
+        type=options.class_ids,
+        metavar="LABELS",
+        help="also the mean IU of these alone: the model's labels, e.g. 0,8,12",
     )
     result.add_argument("--json", type=Path, help="also write the scores and the confusion matrix here")
     result.add_argument(

@@ -39,7 +39,7 @@ def add_arguments(parser: options.Parser) -> None:
         "--weights",
         type=Path,
         help="to start from: .caffemodel, .caffemodel.h5, or VGG-16 as .caffemodel, .pth or .npz, see `crfasrnn data sources` "
-        "(the result of the recipe before, in DATA)",
+        "(the result of the recipe before, in DATA; for deeplab recipes the bundled model)",
     )
     parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
     classes = parser.add_argument_group("classes (found in the data)").add_mutually_exclusive_group()

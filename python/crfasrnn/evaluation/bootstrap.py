@@ -105,9 +105,13 @@ def compare(
         drawn = rng.multinomial(count, np.full(count, 1 / count), min(500, resamples - start)).astype(np.float64)
         sums = [(drawn @ matrices).reshape(len(drawn), *first.matrices.shape[1:]) for matrices in flat]
         differences[start : start + len(drawn)] = _mean_iu(sums[1], over) - _mean_iu(sums[0], over)
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(differences, [tail, 1 - tail])
     before, after = (float(_mean_iu(item.matrices.sum(0, dtype=np.int64)[None], over)[0]) for item in (first, second))
+    # Resamples in which none of the classes occurs, neither true nor given, tell nothing.
+    differences = differences[~np.isnan(differences)]
+    if not differences.size or np.isnan(before) or np.isnan(after):
+        raise CaffeError("none of the classes that are to be compared occurs in these images")
+    tail = (1 - level) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
     worse = float((differences <= 0).mean())
     return Comparison(before, after, float(low), float(high), level, worse, count, resamples)
 

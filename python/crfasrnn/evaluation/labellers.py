@@ -55,7 +55,7 @@ def saved_classes(dataset: Dataset, class_ids: Sequence[int] | None) -> Classes:
 def for_model(dataset: Dataset, classes: Classes) -> Dataset:
     """The data set with the model's labels: a model of some of VOC's classes finds them in one with all of them.
 
-    Raises CaffeError if the number of classes is not the model's.
+    Raises CaffeError if the number of classes is not the model's, or the same classes stand in another order.
     """
     if dataset.names == VOC_CLASSES and classes.voc_ids != tuple(range(len(VOC_CLASSES))):
         dataset = dataset.select(classes.voc_ids)
@@ -63,5 +63,10 @@ def for_model(dataset: Dataset, classes: Classes) -> Dataset:
         raise CaffeError(
             f"the model has {len(classes)} classes ({', '.join(classes.names)}), the data set {len(dataset.names)} "
             "(choose with --classes)"
+        )
+    if dataset.names != classes.names and sorted(dataset.names) == sorted(classes.names):
+        raise CaffeError(
+            f"the data set's classes are the model's in another order ({', '.join(dataset.names)}; the model's: "
+            f"{', '.join(classes.names)}): put them in that order with --classes"
         )
     return dataset

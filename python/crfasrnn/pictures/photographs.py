@@ -110,9 +110,12 @@ def _quiet_opencv() -> Iterator[None]:
 
 
 def photographs_in(folder: Path) -> list[Path]:
-    """The photographs of a folder, by the suffixes SUFFIXES in any case, sorted; macOS's "._x.jpg" hold no picture."""
+    """The photographs of a folder, by the suffixes SUFFIXES in any case, sorted; hidden files, among them macOS's "._x.jpg", and
+    folders are none."""
     return [
-        path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     ]
 
 

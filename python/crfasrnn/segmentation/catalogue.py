@@ -56,10 +56,13 @@ def _bundled(name: str) -> Entry:
 
 def _published(model: Published) -> Entry:
     here = models_folder() / model.file
-    state = f"to be downloaded into {models_folder()}"
-    if here.is_file():
+    try:
         right = _digest("sha1", here) == model.sha1
         state = f"here: {here}" if right else f"{here} is another file: its sha1 differs"
+    except FileNotFoundError:
+        state = f"to be downloaded into {models_folder()}"
+    except OSError as problem:
+        state = f"{here} cannot be read: {problem.strerror}"
     return Entry(
         model.name,
         model.title,

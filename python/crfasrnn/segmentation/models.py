@@ -82,7 +82,7 @@ PUBLISHED = {
 
 def models_folder() -> Path:
     """Where published models are looked for: the environment's CRFASRNN_MODELS, else .cache/crfasrnn/models in the home folder."""
-    return Path(os.environ.get("CRFASRNN_MODELS") or Path.home() / ".cache" / "crfasrnn" / "models")
+    return Path(os.path.expanduser(os.environ.get("CRFASRNN_MODELS") or "~/.cache/crfasrnn/models"))  # never raises
 
 
 def model_names() -> list[str]:
@@ -98,7 +98,7 @@ def network_names() -> list[str]:
 
 def find_model(model: str, weights: Path | None = None) -> ModelFiles:
     """The files of a bundled or published model (by name), of a bundled network (by name) or deploy prototxt (by path) with
-    `weights`, or of a training's folder.
+    `weights`, or of a training's folder. A name is meant before a file or folder called so; `./NAME` is the file.
 
     Raises CaffeError if the model is unknown, or a file is missing.
     """
@@ -107,30 +107,32 @@ def find_model(model: str, weights: Path | None = None) -> ModelFiles:
             f"{model!r} is weights, not a model: give them as --weights, with the network as --model; or as --model the folder "
             f"of the training that left them"
         )
-    if Path(model).suffix == ".prototxt" or Path(model).is_file():
-        return _from_prototxt(Path(model), weights)
-    if model in network_names():
-        return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
-    if model not in model_names() and Path(model).is_dir():
-        return _from_prototxt(Path(model) / DEPLOY, weights or final_weights(Path(model)))
+    if model in model_names():
+        return _bundled(model, weights)
     if model in PUBLISHED:
         return _published(PUBLISHED[model], weights)
-    if model not in model_names():
-        known, networks = ", ".join([*model_names(), *PUBLISHED]), ", ".join(network_names())
-        raise CaffeError(
-            f"no model {model!r}: neither a deploy prototxt, a training's folder nor a model that `crfasrnn models` lists "
-            f"({known}; with --weights: {networks})"
-        )
-    folder, facts = bundled_facts(model)
-    files = ModelFiles(
-        prototxt=resource_folder("prototxt") / facts["deploy"],
-        weights=weights or folder / facts["weights"],
-        classes=read_classes(folder / "classes.txt"),
-        size=facts.get("size"),
+    if model in network_names():
+        return _from_prototxt(resource_folder("prototxt") / f"{model}{_DEPLOY}", weights)
+    if model and (Path(model).suffix == ".prototxt" or Path(model).is_file()):
+        return _from_prototxt(Path(model), weights)
+    if model and Path(model).is_dir():
+        return _from_prototxt(Path(model) / DEPLOY, weights or final_weights(Path(model)))
+    known, networks = ", ".join([*model_names(), *PUBLISHED]), ", ".join(network_names())
+    raise CaffeError(
+        f"no model {model!r}: neither a deploy prototxt, a training's folder nor a model that `crfasrnn models` lists "
+        f"({known}; with --weights: {networks})"
     )
-    _require(files.prototxt, "network definition")
-    _require(files.weights, "weights file")
-    return files
+
+
+def _bundled(name: str, weights: Path | None) -> ModelFiles:
+    folder, facts = bundled_facts(name)
+    prototxt = resource_folder("prototxt") / facts["deploy"]
+    _require(prototxt, "network definition")
+    _require(weights or folder / facts["weights"], "weights file")
+    # Weights of one's own may be of other classes, or of these in another order.
+    beside = None if weights is None else weights.parent / "classes.txt"
+    names = beside if beside is not None and beside.is_file() else folder / "classes.txt"
+    return ModelFiles(prototxt, weights or folder / facts["weights"], read_classes(names), facts.get("size"))
 
 
 def bundled_facts(name: str) -> tuple[Path, dict[str, Any]]:

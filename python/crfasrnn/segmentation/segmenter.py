@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
 from caffe.inputs.arguments import integer
 from caffe.inputs.limits import MAX_PIXELS
+from caffe.net.exclusive import renew_after_fork
 from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
 from crfasrnn.pictures.label_maps import class_palette
@@ -59,7 +61,8 @@ class Segmenter:
         "native"), as the released demo does.
     precision: "float32", or "bf16" for a trunk (the convolutions below the scores) in bfloat16, see caffe.inference.Inference.
 
-    One Segmenter may be used by several threads, which take turns; in children made by fork it computes with one thread.
+    One Segmenter may be used by several threads, which take turns; in children made by fork it computes with one thread, and
+    other processes may be sent it: a copy reads the files again.
 
     Raises CaffeError if a file is missing, damaged, or does not fit the others, TypeError for a size that is no number.
 
@@ -81,13 +84,14 @@ class Segmenter:
         pad: bool = False,
         precision: str = "float32",
     ) -> None:
+        self._made_from = (model, weights, size, pad, precision)
         files = find_model(os.fspath(model), None if weights is None else Path(weights))
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
         with mode.insisting_on_weights():
             self.net = Net(str(files.prototxt), str(files.weights), mode.TEST)
         self._inference = Inference(self.net, precision)
-        self._turn = threading.Lock()  # the net has one set of blobs
+        self._renew()
         self.input, self.output = _ends(self.net, str(files.prototxt))
         channels = self.net.blobs[self.output].shape[1]
         self.classes = files.classes or unnamed_classes(channels)
@@ -95,6 +99,14 @@ class Segmenter:
             raise CaffeError(
                 f"{str(files.prototxt)!r} scores {channels} classes, but {len(self.classes)} names are listed for them"
             )
+
+    def _renew(self) -> None:
+        self._turn = threading.Lock()  # the net has one set of blobs
+        renew_after_fork(self, Segmenter._renew)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied is what it was made from: the copy reads the files again."""
+        return Segmenter, self._made_from
 
     def segment(self, image: np.ndarray, probabilities: bool = False) -> Segmentation:
         """Label every pixel of an H x W x 3 uint8 BGR photograph.

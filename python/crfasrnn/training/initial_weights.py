@@ -16,8 +16,11 @@ from caffe.net.weights import copy_weights, diagonal_bilinear, report_unmatched
 from caffe.proto import caffe_pb2
 from caffe.proto.model_file import LayerBlobs
 from crfasrnn.classes import VOC_CLASSES, Classes, read_classes, unnamed_classes
-from crfasrnn.networks.recipes import SCORES, recipe
+from crfasrnn.crf.caffemodel import LAYER
+from crfasrnn.networks.crfrnn import Variant
+from crfasrnn.networks.recipes import SCORES, Recipe, recipe
 from crfasrnn.networks.weight_files import read_weights
+from crfasrnn.segmentation.models import find_model
 from crfasrnn.training.job import NAMES, Job
 
 logger = signed("crfasrnn.py")
@@ -178,25 +181,37 @@ def load(net: Net, job: Job, classes: Classes) -> None:
 
     Raises CaffeError if a file or job.from_classes does not fit the net.
     """
+    made_by = recipe(job.recipe)
     if job.weights is None:
-        _initialize(net, recipe(job.recipe).origin)
+        _initialize(net, made_by)
         return
     source, layers = str(job.weights), read_weights(job.weights)
+    if made_by.model and job.options.variant != Variant() and job.weights == find_model(made_by.model).weights:
+        logger.info("The CRF is another variant than that of %s: it starts anew.", made_by.model)
+        layers = [layer for layer in layers if layer.name != LAYER]
     kept = _kept(job.weights, score_classes(layers), job.from_classes, classes)
+    if made_by.frozen and kept is not None and None in kept:
+        new = ", ".join(name for name, known in zip(classes.names, kept) if known is None)
+        raise CaffeError(
+            f"{source} does not score {new}, and {job.recipe} learns no scores: train the network for these classes first, and "
+            "give its result as --weights"
+        )
     missing = copy_weights(net.nodes, net.parameters, chosen(layers, net, kept, source), source, net.name)
     report_unmatched(missing, source)
     diagonal_bilinear(net.layers)
 
 
-def _initialize(net: Net, origin: str) -> None:
+def _initialize(net: Net, made_by: Recipe) -> None:
     """What a net without given weights needs: random convolutions, and upsampling that is not all zero; with warnings.
 
     The networks leave their trunk without fillers, hence zero, since it comes from a file; scores start from zero always.
     """
+    better = f"Give --weights with {made_by.origin} (`crfasrnn data sources`)."
+    if made_by.model:
+        better = f"Without --scratch it starts from the bundled {made_by.model}."
     logger.warning(
-        "Training starts from random weights: it takes far longer, and the published rates are too low for it. "
-        "Give --weights with %s (`crfasrnn data sources`).",
-        origin,
+        "Training starts from random weights: it takes far longer, and the published rates are too low for it. %s",
+        better,
     )
     for name, blobs in net.params.items():
         if name.startswith(_LEARNED_BEFORE) and not blobs[0].data.any():

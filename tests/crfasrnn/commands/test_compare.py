@@ -31,6 +31,13 @@ def test_the_interval_is_printed_and_what_does_not_fit_is_refused(
     assert "--mean-over 2: the last of the 2 classes is 1, y" in refusal(
         capsys, "compare", *files, "--mean-over", "0-2"
     )
+    rare = np.array([[[5, 0], [0, 0]], [[5, 0], [1, 4]]])
+    ImageConfusions(("a", "b"), ("x", "y"), rare).save(tmp_path / "rare.npz")
+    out = run(capsys, "compare", tmp_path / "rare.npz", tmp_path / "rare.npz", "--mean-over", 1)
+    assert "not better   in 100.00 % of" in out  # those without the class tell nothing
+    ImageConfusions(("a", "b"), ("x", "y"), rare[[0, 0]]).save(tmp_path / "none.npz")
+    same = (tmp_path / "none.npz", tmp_path / "none.npz")
+    assert "none of the classes that are to be compared occurs" in refusal(capsys, "compare", *same, "--mean-over", 1)
     assert "'0' is not a number of resamples, 1 to" in refusal(capsys, "compare", *files, "--resamples", 0)
     assert "is not a number between 0 and 1" in refusal(capsys, "compare", *files, "--level", 2)
     assert "cannot read 'none.npz'" in refusal(capsys, "compare", "none.npz", files[1])

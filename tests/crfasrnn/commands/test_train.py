@@ -67,6 +67,20 @@ def test_recipes_of_a_bundled_model_start_from_it(tmp_path: Path, capsys: Any) -
     )
 
 
+def test_another_crf_than_the_bundled_one_starts_anew(tmp_path: Path, capsys: Any) -> None:
+    data = databases(tmp_path)
+    write_text(data / "classes.txt", "0 background\n8 cat\n15 person\n")
+    line = ("train", "deeplab-crfrnn", "--data", data, "--steps", 1, "--learning-rate", "1e-30")
+    for number, options in enumerate((("--kernel-weights", "shared", "--compatibility", "potts"), ("--untied",))):
+        assert status(*line, *options, "--output", tmp_path / str(number)) == 0
+        spatial, bilateral, compatibility = weights_of(tmp_path / str(number) / "final.caffemodel")["inference1"]
+        assert np.unique(np.round(spatial, 6)).tolist() == [0, 1]
+        assert np.unique(np.round(bilateral, 6)).tolist() == [0, 3]
+        assert np.unique(np.round(compatibility, 6)).tolist() == [-1, 0]
+    write_text(data / "classes.txt", "0 background\n8 cat\n1 zebra\n")
+    assert "does not score zebra" in refusal(capsys, "train", "deeplab-crf-only", "--data", data, "--steps", 1)
+
+
 def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None:
     for arguments, message in (
         (("slim-crfrnn", "--data", tmp_path), "starts from the result of slim-fcn8s"),

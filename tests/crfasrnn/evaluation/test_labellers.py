@@ -25,6 +25,10 @@ def test_a_model_labels_the_photograph_and_finds_its_classes_among_vocs(tmp_path
     assert [first.labels()[place] for place in ((0, 0), (1, 1), (2, 2), (3, 0), (0, 4))] == [255, 255, 1, 0, 1]
     with pytest.raises(CaffeError, match=r"2 classes \(background, dog\), the data set 3"):
         for_model(dataset.select([0, 8, 12]), Threshold.classes)
+    with pytest.raises(
+        CaffeError, match=r"the model's in another order \(dog, background; the model's: background, dog\)"
+    ):
+        for_model(dataset.select([12, 0]), Threshold.classes)
 
 
 def test_saved_labels_are_found_under_both_names(tmp_path: Path) -> None:

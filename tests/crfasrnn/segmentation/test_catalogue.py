@@ -41,3 +41,12 @@ def test_where_a_published_model_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert state() == f"{tmp_path / model.file} is another file: its sha1 differs"
     monkeypatch.setitem(PUBLISHED, model.name, replace(model, sha1=hashlib.sha1(b"something else").hexdigest()))
     assert state() == f"here: {tmp_path / model.file}"
+
+
+def test_what_cannot_be_read_hides_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRFASRNN_MODELS", str(tmp_path))
+    (model,) = PUBLISHED.values()
+    (tmp_path / model.file).mkdir()
+    *bundled, published = catalogue()
+    assert len(bundled) == len(model_names())
+    assert published.state == f"{tmp_path / model.file} cannot be read: Is a directory"

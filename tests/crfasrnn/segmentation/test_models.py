@@ -41,6 +41,27 @@ def test_the_networks_are_found_by_name_in_every_folder(tmp_path: Path, monkeypa
         find_model("voc21/none", Path("mine.caffemodel"))
 
 
+def test_names_come_from_beside_weights_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.caffemodel").touch()
+    assert find_model("voc-animals-slim", Path("own.caffemodel")).classes == find_model("voc-animals-slim").classes
+    (tmp_path / "classes.txt").write_text("0 ground\n1 sky\n")
+    assert find_model("voc-animals-slim", Path("own.caffemodel")).classes == Classes(("ground", "sky"), (0, 1))
+
+
+def test_a_name_is_meant_before_what_lies_here_under_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("voc21-deeplab").touch()
+    Path("crfrnn-coco-voc").mkdir()
+    assert find_model("voc21-deeplab").weights == REPOSITORY / "models" / "voc21-deeplab" / "crfrnn.caffemodel.h5"
+    with pytest.raises(CaffeError, match="'crfrnn-coco-voc' is not here"):
+        find_model("crfrnn-coco-voc")
+    with pytest.raises(CaffeError, match=r"'voc21-deeplab' needs weights"):
+        find_model("./voc21-deeplab")
+    with pytest.raises(CaffeError, match="no model ''"):
+        find_model("")
+
+
 def test_a_published_model_is_its_network_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRFASRNN_MODELS", str(tmp_path))
     with pytest.raises(CaffeError, match=r"'crfrnn-coco-voc' is not here: download TVG_CRFRNN_COCO_VOC\.caffemodel"):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,6 +181,34 @@ def test_labels_move_with_the_picture(bundled: Segmenter) -> None:
     }
     assert len(np.unique(first[inner])) > 1
     assert max(agreement, key=lambda place: agreement[place]) == (1, 1)
+
+
+def test_a_child_forked_in_the_midst_of_a_thread_computes(tiny: Files) -> None:
+    """The lock that the other thread holds is held by nobody in the child."""
+    segmenter = Segmenter(*tiny)
+    expected = segmenter.segment(CAT).labels
+    with segmenter._turn, ThreadPoolExecutor(1) as other:
+        held = threading.Event()
+
+        def hold() -> None:
+            segmenter.net.enter()
+            held.set()
+
+        other.submit(hold)
+        held.wait()
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            os._exit(0 if np.array_equal(segmenter.segment(CAT).labels, expected) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        other.submit(segmenter.net.leave)
+
+
+def test_a_copy_is_made_from_the_same_files(tiny: Files) -> None:
+    segmenter = Segmenter(*tiny, size=100)
+    copy = pickle.loads(pickle.dumps(segmenter))
+    assert copy.max_side == 100
+    np.testing.assert_array_equal(copy.segment(CAT).labels, segmenter.segment(CAT).labels)
 
 
 def test_unusable_nets_are_refused(tmp_path: Path) -> None:
