@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from caffe import mode
@@ -10,61 +12,52 @@ from caffe.fastpath.chain import LayerChain
 from caffe.fastpath.region import Region
 from caffe.layers.base import TorchLayer
 from caffe.layers.convolution import WIDE, Convolution
-from caffe.net.graph import FastPath, NetGraph
+from caffe.net.graph import NetGraph
 
 
-def frozen(net: NetGraph) -> FastPath:
-    """What is faster than such layers one by one, by the net's form."""
-    beside = FrozenRegion(net)
-    return beside if beside.layers() else FrozenChain(net)
+class Frozen:
+    """Such layers; sums may be in another order. part: what runs them, None if there are none. usable: whether it may do so now."""
 
-
-class FrozenRegion:
-    """Such layers with branches, their maps channels last, on the CPU; sums may be in another order."""
-
-    def __init__(self, net: NetGraph) -> None:
-        layers = region.region(net)
-        learns = net.phase == mode.TRAIN  # a solver's test net runs no backward, whatever its layers are ready for
-        learned = next((i for i in layers if learns and net.layers[i].will_run_backward), None)
-        # Programs that watch a test look at the scores.
-        layers = region.without_scores(net, layers) if learned is None else range(layers.start, learned)
-        in_a_row = [step.index for step in chain.chain(net)]
-        self._region = Region(net, layers, torch.float32) if region.is_worth_it(net, layers, in_a_row) else None
-
-    def layers(self) -> range:
-        """The layers that `run` takes the place of."""
-        if self._region is None or mode.device().type != "cpu":
-            return range(0)
-        return range(self._region.first, self._region.last + 1)
-
-    def run(self) -> None:
-        """Compute what other layers read of them."""
-        assert self._region is not None
-        self._region.run()
-
-
-class FrozenChain:
-    """Such layers in a row, where convolutions multiply in bfloat16 anyway.
-
-    All of them hand on what bfloat16 holds exactly, so that its maps may be bfloat16 too; sums may be in another order.
-    """
-
-    def __init__(self, net: NetGraph) -> None:
-        steps = chain.chain(net)
-        end = next((k for k, step in enumerate(steps) if not _is_frozen(step.layer)), len(steps))
-        steps = chain.ended(net, steps[:end] if end < len(steps) else chain.without_scores(net, steps))
-        self._chain = LayerChain(net, steps, torch.bfloat16) if steps else None
+    def __init__(self, part: Region | LayerChain | None, usable: Callable[[], bool]) -> None:
+        self.part, self._usable = part, usable
 
     def layers(self) -> range:
         """The layers that `run` takes the place of; none where it would not give the same."""
-        if self._chain is None or not mode.half_convolutions():
-            return range(0)
-        return range(self._chain.first, self._chain.last + 1)
+        return range(self.part.first, self.part.last + 1) if self.part is not None and self._usable() else range(0)
 
     def run(self) -> None:
         """Compute what other layers read of them."""
-        assert self._chain is not None
-        self._chain.run()
+        assert self.part is not None
+        self.part.run()
+
+
+def frozen(net: NetGraph) -> Frozen:
+    """What is faster than such layers one by one, by the net's form: with branches, or in a row."""
+    beside = _with_branches(net) if _on_cpu() else None
+    return Frozen(_in_a_row(net), mode.half_convolutions) if beside is None else Frozen(beside, _on_cpu)
+
+
+def _on_cpu() -> bool:
+    return mode.device().type == "cpu"
+
+
+def _with_branches(net: NetGraph) -> Region | None:
+    """Their maps channels last."""
+    layers = region.region(net)
+    learns = net.phase == mode.TRAIN  # a solver's test net runs no backward, whatever its layers are ready for
+    learned = next((i for i in layers if learns and net.layers[i].will_run_backward), None)
+    # Programs that watch a test look at the scores.
+    layers = region.without_scores(net, layers) if learned is None else range(layers.start, learned)
+    in_a_row = [step.index for step in chain.chain(net)]
+    return Region(net, layers, torch.float32) if region.is_worth_it(net, layers, in_a_row) else None
+
+
+def _in_a_row(net: NetGraph) -> LayerChain | None:
+    """Where convolutions multiply in bfloat16 anyway: all hand on what bfloat16 holds exactly, so that its maps may be so, too."""
+    steps = chain.chain(net)
+    end = next((k for k, step in enumerate(steps) if not _is_frozen(step.layer)), len(steps))
+    steps = chain.ended(net, steps[:end] if end < len(steps) else chain.without_scores(net, steps))
+    return LayerChain(net, steps, torch.bfloat16) if steps else None
 
 
 def _is_frozen(layer: TorchLayer) -> bool:

@@ -89,18 +89,17 @@ def region(net: NetGraph) -> range:
 
 def is_worth_it(net: NetGraph, layers: range, in_a_row: Sequence[int]) -> bool:
     """Whether most of the convolutions of the region lie beside the chain of these layers."""
-    return 2 * convolutions(net, in_a_row) < convolutions(net, layers)
+
+    def convolutions(places: Sequence[int]) -> int:
+        return sum(isinstance(net.layers[i], Convolution) for i in places)
+
+    return 2 * convolutions(in_a_row) < convolutions(layers)
 
 
 def without_scores(net: NetGraph, layers: range) -> range:
     """The layers below the last convolution, which scores the classes."""
     last = max((i for i in layers if isinstance(net.layers[i], Convolution)), default=layers.start)
     return range(layers.start, last)
-
-
-def convolutions(net: NetGraph, layers: Sequence[int]) -> int:
-    """How many of the layers are convolutions."""
-    return sum(isinstance(net.layers[i], Convolution) for i in layers)
 
 
 def _fits(layer: Layer) -> bool:

@@ -11,7 +11,9 @@ from support.caffe.chains import FILLERS, conv
 
 import caffe
 from caffe import mode
-from caffe.fastpath.frozen import FrozenChain, FrozenRegion, frozen
+from caffe.fastpath.chain import LayerChain
+from caffe.fastpath.frozen import Frozen, frozen
+from caffe.fastpath.region import Region
 from caffe.net.graph import FastPath
 from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L
@@ -65,7 +67,7 @@ def test_what_is_learned_is_the_same(tmp_path: Path, learned: str, stop: str | N
     plain, fast = solver(tmp_path, learned), solver(tmp_path, learned)
     fast.save_memory()
     path = frozen(fast.net)
-    assert isinstance(path, FrozenRegion if stop else FrozenChain)
+    assert isinstance(path.part, Region) == (stop is not None)
     assert stop is None or net_part(fast.net, path) == ("turned", stop)
     for each in (plain, fast):
         caffe.set_random_seed(2)
@@ -82,7 +84,8 @@ def test_a_test_net_sees_the_weights_of_the_moment_and_leaves_its_scores(tmp_pat
     net = training.test_nets[0]
     index = list(net.layer_dict).index("scores")
     net.after_forward(lambda layer: seen.append(net.blobs["scores"].data.copy()) if layer == index else None)
-    assert isinstance(net.fast_path, FrozenRegion)
+    assert isinstance(net.fast_path, Frozen)
+    assert isinstance(net.fast_path.part, Region)
     for _ in range(2):
         training.test()
         training.step(3)
@@ -97,7 +100,7 @@ def test_a_net_in_a_row_is_a_chain_in_bfloat16_alone() -> None:
     conv(conv(wide, 64), 2)
     n.last = L.Softmax(conv(wide, 2))
     path = frozen(caffe.Net(n.to_proto(), caffe.TEST))
-    assert isinstance(path, FrozenChain)
+    assert isinstance(path.part, LayerChain)
     assert not path.layers()
     with mode.precision("bf16"):
         assert path.layers()
