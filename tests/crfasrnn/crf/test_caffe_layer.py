@@ -35,6 +35,12 @@ def test_every_dialect_starts_from_the_same_parameters(tmp_path: Path, dialect: 
         np.testing.assert_array_equal(blob.data, start * np.eye(3)[None, None])
 
 
+def test_further_kernels_start_from_their_own_weights(tmp_path: Path) -> None:
+    net = load(tmp_path, param("bilateral_filter_weight: 5 bilateral { weight: 0.5 } bilateral { theta_beta: 20 }"))
+    for blob, start in zip(net.params["crf"], (1, 5, -1, 0.5, 1), strict=True):
+        np.testing.assert_array_equal(blob.data, start * np.eye(3)[None, None])
+
+
 def test_weights_from_par_files_beside_the_prototxt(tmp_path: Path) -> None:
     (tmp_path / "spatial.par").write_text("1\n2\n3\n")
     (tmp_path / "bilateral.par").write_text("4 5.5 6\n")
