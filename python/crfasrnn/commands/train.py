@@ -205,8 +205,8 @@ def _check(arguments: argparse.Namespace, recipe: Recipe) -> None:
         )
     from crfasrnn.networks.recipes import RecipeOptions
 
-    without = RecipeOptions(arguments.width, robust=arguments.robust_loss)
-    if recipe.crf_rates is None and options_of(arguments) != without:
+    asked, without = options_of(arguments), RecipeOptions(arguments.width, robust=arguments.robust_loss)
+    if recipe.crf_rates is None and asked != without:
         raise options.UsageError(f"{arguments.recipe} has no CRF: what section 7.1 varies has no meaning for it")
 
 

@@ -112,8 +112,7 @@ def test_scores_and_gradients_equal_the_formula(height: int, width: int, batch: 
 def test_it_has_about_as_many_parameters_as_the_crf(classes: int, count: int) -> None:
     for iterations in (1, 5):
         net = caffe.Net(definition(classes, iterations, 16, 16), caffe.TEST)
-        named = {name: blob for name, blob in learned(net).items()}
-        assert sum(blob.data.size for blob in named.values()) == count
+        assert sum(blob.data.size for blob in learned(net).values()) == count
     assert 0.5 < count / (3 * classes**2) < 2
 
 
