@@ -73,7 +73,7 @@ def _renewed(n: NetSpec, name: str, state: Top, num_classes: int, rate: float) -
     """The state after one more iteration."""
     n[f"{name}_q"] = q = L.Softmax(state)
     for gate in ("renewal", "side"):
-        n[f"{name}_{gate}_own"] = own = L.Scale(q, filler=_constant(0), param=_learned(f"{gate}_own", rate))
+        n[f"{name}_{gate}_own"] = own = _each(q, num_classes, 0, _learned(f"{gate}_own", rate))
         n[f"{name}_{gate}_sum"] = total = _sum(own, n[f"gru_{gate}"])
         n[f"{name}_{gate}"] = L.Sigmoid(total, in_place=True)
     z, r = n[f"{name}_renewal"], n[f"{name}_side"]
@@ -90,19 +90,9 @@ def _renewed(n: NetSpec, name: str, state: Top, num_classes: int, rate: float) -
 
 def _heard(n: NetSpec, name: str, side: str, probabilities: Top, num_classes: int, rate: float) -> Top:
     """(2 + W) F of the probabilities on one side."""
-    n[f"{name}_{side}_window"] = window = L.Convolution(
-        probabilities,
-        param=_learned("window", rate / 10),
-        convolution_param={
-            "num_output": num_classes,
-            "group": num_classes,
-            "kernel_size": _WINDOW,
-            "dilation": _DILATION,
-            "pad": _DILATION * (_WINDOW // 2),
-            "bias_term": False,
-            "weight_filler": _constant(1 / _WINDOW**2),
-        },
-    )
+    wide = {"kernel_size": _WINDOW, "dilation": _DILATION, "pad": _DILATION * (_WINDOW // 2)}
+    learned = _learned("window", rate / 10)
+    n[f"{name}_{side}_window"] = window = _each(probabilities, num_classes, 1 / _WINDOW**2, learned, **wide)
     n[f"{name}_{side}_mixed"] = mixed = L.Convolution(
         window,
         param=_learned(side, rate),
@@ -115,6 +105,13 @@ def _heard(n: NetSpec, name: str, side: str, probabilities: Top, num_classes: in
     )
     n[f"{name}_{side}_heard"] = heard = _sum(mixed, window, coeff=(1, _SMOOTHING))
     return heard
+
+
+def _each(bottom: Top, num_classes: int, start: float, param: list[dict[str, Any]], **window: int) -> Top:
+    """A convolution of each class by itself. (For one pixel not Scale, which in genuine Caffe forgets what others that share its
+    parameter added to the gradient.)"""
+    fields = {"num_output": num_classes, "group": num_classes, "bias_term": False, "weight_filler": _constant(start)}
+    return L.Convolution(bottom, param=param, convolution_param={"kernel_size": 1, **fields, **window})
 
 
 def _of_image(channels: Top, num_classes: int, rate: float, start: float, bias: float) -> Top:

@@ -24,8 +24,8 @@ class Recipe:
         bundled model `model`.
     solver: makes the SolverParameter from the nets' path, the snapshots' path, base_lr and, if it differs, max_iter.
     normalize: the loss is the mean over the pixels, not the sum.
-    crf_rates: learning-rate factors of the CRF's three blobs, the second also of further bilateral kernels, the first of a GRU where
-        that stands in the CRF's place; None for a network without CRF.
+    crf_rates: learning-rate factors of the CRF's three blobs, the second also of further bilateral kernels, the first of a GRU that
+        stands in the CRF's place; None for a network without CRF.
     bandwidth_rate: that of the logarithms of the kernels' widths, where they are learned: for a width to change by some ten per
         cent in 1,000 steps. (Adam at the rate of these recipes, falling to zero, moves a logarithm by at most 0.26 at a factor of
         10. For SGD the gradients decide, and 10 is taken as well.)
