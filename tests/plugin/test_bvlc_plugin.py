@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import skimage.data
-from support.crfasrnn.mean_field_net import COMMON, NET
+from support.crfasrnn.refiner_nets import COMMON, NET
 from support.genuine_caffe import STOCK, Genuine, build, error, run
 from support.reference_data import REPOSITORY, TESTS, golden_cases
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-from support.crfasrnn.gru import definition, scene
+from support.crfasrnn.refiner_nets import gru_net, scene
 from support.genuine_caffe import STOCK, Genuine, error, run
 from support.reference_data import shared_path
 
@@ -51,7 +51,7 @@ def test_deeplab_with_crfrnn(genuine: Genuine, tmp_path: Path) -> None:
 
 def test_gru_in_the_crfs_place(genuine: Genuine, tmp_path: Path) -> None:
     """Nothing but Caffe's own layers, forward and backward, with weights that all iterations share; without the plugin, too."""
-    net = caffe.Net(definition(4, 3, 37, 50), caffe.TRAIN)
+    net = caffe.Net(gru_net(4, 3, 37, 50), caffe.TRAIN)
     rng = np.random.default_rng(0)
     for blobs in net.params.values():
         for blob in blobs:
@@ -64,7 +64,7 @@ def test_gru_in_the_crfs_place(genuine: Genuine, tmp_path: Path) -> None:
     net.blobs["pred"].diff[...] = diff = rng.normal(size=net.blobs["pred"].shape)
     net.backward()
 
-    (tmp_path / "net.prototxt").write_text(to_text(definition(4, 3, 37, 50)))
+    (tmp_path / "net.prototxt").write_text(to_text(gru_net(4, 3, 37, 50)))
     assert "Benchmark ends" in genuine.run(
         "time", "-model", "net.prototxt", "-iterations", "1", cwd=tmp_path, preload=""
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.crfasrnn.mean_field_net import COMMON, NET
+from support.crfasrnn.refiner_nets import COMMON, NET
 
 import caffe
 from caffe.errors import CaffeError

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from google.protobuf import text_format
-from support.crfasrnn.gru import definition, scene
+from support.crfasrnn.refiner_nets import gru_net, scene
 from torch import Tensor
 
 import caffe
@@ -84,7 +84,7 @@ def formula(p: dict[str, Tensor], scores: Tensor, image: Tensor, iterations: int
 @pytest.mark.parametrize(("height", "width", "batch"), [(13, 18, 1), (8, 5, 2)])
 def test_scores_and_gradients_equal_the_formula(height: int, width: int, batch: int) -> None:
     inputs = scene(3, height, width, batch)
-    net = filled(caffe.Net(definition(3, 4, height, width, batch), caffe.TRAIN), inputs)
+    net = filled(caffe.Net(gru_net(3, 4, height, width, batch), caffe.TRAIN), inputs)
     rng = np.random.default_rng(1)
     for blob in learned(net).values():
         blob.data[...] += 0.3 * rng.normal(size=blob.data.shape)
@@ -111,14 +111,14 @@ def test_scores_and_gradients_equal_the_formula(height: int, width: int, batch: 
 @pytest.mark.parametrize(("classes", "count"), [(21, 1281), (7, 231)])
 def test_it_has_about_as_many_parameters_as_the_crf(classes: int, count: int) -> None:
     for iterations in (1, 5):
-        net = caffe.Net(definition(classes, iterations, 16, 16), caffe.TEST)
+        net = caffe.Net(gru_net(classes, iterations, 16, 16), caffe.TEST)
         assert sum(blob.data.size for blob in learned(net).values()) == count
     assert 0.5 < count / (3 * classes**2) < 2
 
 
 def test_only_its_own_parameters_learn_all_at_the_rate_but_the_windows() -> None:
     rates = {}
-    for layer in definition(3, 2, 16, 16, rate=50).layer:
+    for layer in gru_net(3, 2, 16, 16, rate=50).layer:
         assert not layer.param or layer.name.startswith(PREFIX)
         assert layer.type != "MultiStageMeanfield"
         for param in layer.param:
@@ -135,7 +135,7 @@ def test_only_its_own_parameters_learn_all_at_the_rate_but_the_windows() -> None
 def test_its_start_is_a_mild_smoothing() -> None:
     inputs = scene(5, 61, 83)
     for iterations in (1, 5, 10):
-        net = filled(caffe.Net(definition(5, iterations, 61, 83), caffe.TEST), inputs)
+        net = filled(caffe.Net(gru_net(5, iterations, 61, 83), caffe.TEST), inputs)
         refined = net.forward()["pred"][0]
         before, after, truth = inputs["scores"][0].argmax(0), refined.argmax(0), inputs["label"][0, 0]
         assert (before == after).mean() > 0.95
@@ -150,7 +150,7 @@ def test_places_listen_to_those_on_their_side_of_an_edge() -> None:
     edge[..., :16] = 100
     spread = []
     for image in (flat, edge):
-        net = filled(caffe.Net(definition(2, 5, 32, 32), caffe.TEST), {"data": image, "scores": scores})
+        net = filled(caffe.Net(gru_net(2, 5, 32, 32), caffe.TEST), {"data": image, "scores": scores})
         refined = net.forward()["pred"][0]
         spread.append(float((refined[0] - refined[1])[8:-8, 16:18].mean()))
     assert spread[1] < spread[0] - 0.1
@@ -162,7 +162,7 @@ def test_places_listen_to_those_on_their_side_of_an_edge() -> None:
 def test_training_lowers_the_loss_and_its_weights_serve_any_number_of_iterations(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "net.prototxt").write_text(text_format.MessageToString(definition(4, 3, 40, 48, rate=100, loss=True)))
+    (tmp_path / "net.prototxt").write_text(text_format.MessageToString(gru_net(4, 3, 40, 48, rate=100, loss=True)))
     solver = caffe_pb2.SolverParameter(train_net=str(tmp_path / "net.prototxt"), type="Adam", lr_policy="fixed")
     solver.base_lr, solver.momentum, solver.momentum2, solver.max_iter = 1e-3, 0.9, 0.999, 30
     solver.snapshot_prefix = str(tmp_path / "net")
@@ -175,7 +175,7 @@ def test_training_lowers_the_loss_and_its_weights_serve_any_number_of_iterations
         losses.append(float(trainer.net.blobs["loss"].data))
     assert losses[-1] < 0.8 * losses[0], losses
     trainer.net.save(str(tmp_path / "net.caffemodel"))
-    (tmp_path / "longer.prototxt").write_text(text_format.MessageToString(definition(4, 10, 40, 48)))
+    (tmp_path / "longer.prototxt").write_text(text_format.MessageToString(gru_net(4, 10, 40, 48)))
     with caplog.at_level("WARNING", "caffe"):
         longer = caffe.Net(str(tmp_path / "longer.prototxt"), str(tmp_path / "net.caffemodel"), caffe.TEST)
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""Nets of a convolutional GRU behind given scores."""
+"""Nets of what refines given scores: a MultiStageMeanfield layer, to be filled in, and a convolutional GRU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L
 from crfasrnn.networks.gru import conv_gru
 
+NET = """
+layer {{ name: "u" type: "Input" top: "u" input_param {{ shape {{ dim: 1 dim: 3 dim: 6 dim: 8 }} }} }}
+layer {{ name: "q" type: "Input" top: "q" input_param {{ shape {{ dim: 1 dim: 3 dim: 6 dim: 8 }} }} }}
+layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: 1 dim: 3 dim: {width} dim: 8 }} }} }}
+layer {{ name: "crf" type: "MultiStageMeanfield" bottom: "u" bottom: "q" bottom: "d" top: "p" {options} }}
+"""
+COMMON = "num_iterations: 2 theta_alpha: 160 theta_beta: 3 theta_gamma: 3"
 
-def definition(
+
+def gru_net(
     classes: int, iterations: int, height: int, width: int, batch: int = 1, rate: float = 1, loss: bool = False
 ) -> Any:
     """Scores, an image and labels as inputs, and the refined scores, blob `pred`; `loss`: their soft-max loss."""
