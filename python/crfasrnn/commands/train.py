@@ -103,9 +103,21 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
         default="full",
         help="fixed, learned with its transpose's mean, or learned freely (full)",
     )
+    crf.add_argument(
+        "--crf-rate",
+        type=options.positive_number,
+        default=1,
+        metavar="FACTOR",
+        help="of the CRF's own learning rates (1: the recipe's); the log says how far its weights move",
+    )
     crf.add_argument("--untied", action="store_true", help="every iteration has parameters of its own")
     crf.add_argument("--relu", action="store_true", help="scores become Q by ReLU instead of softmax (section 6)")
-    crf.add_argument("--robust-loss", action="store_true", help="robust log-likelihood instead of the softmax loss")
+    crf.add_argument(
+        "--loss",
+        choices=words.LOSSES,
+        default="softmax",
+        help="softmax, robust log-likelihood, Lovász-softmax (softmax)",
+    )
     crf.add_argument(
         "--width",
         type=options.positive_number,
@@ -125,7 +137,9 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
         untied=arguments.untied,
         activation="relu" if arguments.relu else "softmax",
     )
-    return RecipeOptions(arguments.width, arguments.mean_field_iterations, None, variant, arguments.robust_loss)
+    return RecipeOptions(
+        arguments.width, arguments.mean_field_iterations, None, variant, arguments.loss, arguments.crf_rate
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -174,7 +188,7 @@ def _check(arguments: argparse.Namespace, recipe: Recipe) -> None:
         )
     from crfasrnn.networks.recipes import RecipeOptions
 
-    without = RecipeOptions(arguments.width, robust=arguments.robust_loss)
+    without = RecipeOptions(arguments.width, loss=arguments.loss)
     if recipe.crf_rates is None and options_of(arguments) != without:
         raise options.UsageError(f"{arguments.recipe} has no CRF: what section 7.1 varies has no meaning for it")
 

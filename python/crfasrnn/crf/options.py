@@ -24,6 +24,9 @@ COMPATIBILITIES = ("full", "symmetric", "potts")
 # How scores become the Q of the next iteration: a distribution over the classes, or max(0, score) (section 6).
 ACTIVATIONS = ("softmax", "relu")
 
+# What networks with a CRF are trained by: cross entropy, the robust log-likelihood, the Lovász-softmax, or the sum of two.
+LOSSES = ("softmax", "robust", "lovasz", "softmax+lovasz")
+
 # What a kernel is multiplied by, D being the diagonal of its responses to ones: nothing, D^-1 on the right, D^-1 on the left
 # (the paper's weighted mean), D^-1/2 on both sides.
 NORMALIZATIONS = ("none", "before", "after", "symmetric")

@@ -12,7 +12,6 @@ from caffe.errors import CaffeError, FileError
 from caffe.files import atomic_path
 from caffe.inputs.arrays import read_npz
 
-
 _TOGETHER = 500  # resamples
 
 
@@ -173,7 +172,10 @@ def _weights(rng: np.random.Generator, trainings: Sequence[int], resamples: int)
         return np.ones((resamples, 1))
     networks = len(trainings)
     times = rng.multinomial(networks, np.full(networks, 1 / networks), resamples)
-    drawn = [rng.multinomial(times[:, index] * count, np.full(count, 1 / count)) / count for index, count in enumerate(trainings)]
+    drawn = [
+        rng.multinomial(times[:, index] * count, np.full(count, 1 / count)) / count
+        for index, count in enumerate(trainings)
+    ]
     return np.concatenate(drawn, 1) / networks
 
 

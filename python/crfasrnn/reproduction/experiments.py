@@ -105,9 +105,7 @@ def of_table(table: str, variants: Sequence[str] | None = None) -> tuple[Experim
     if variants is None or table in _ESSENTIAL:
         return known
     started_from = {item.start for item in known if item.name in variants}
-    return tuple(
-        item for item in known if item is known[0] or item.name in variants or item.name in started_from
-    )
+    return tuple(item for item in known if item is known[0] or item.name in variants or item.name in started_from)
 
 
 def may_fail(table: str) -> bool:

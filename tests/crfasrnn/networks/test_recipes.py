@@ -42,9 +42,13 @@ def test_the_crf_alone_learns_what_testing_sees() -> None:
 
 
 def test_the_loss_is_the_one_asked_for() -> None:
-    for robust, kind in ((False, "SoftmaxWithLoss"), (True, "RobustLogLikelihoodLoss")):
+    for asked, kind in (
+        ("softmax", "SoftmaxWithLoss"),
+        ("robust", "RobustLogLikelihoodLoss"),
+        ("lovasz", "LovaszSoftmaxLoss"),
+    ):
         for make in (recipes.train_net, recipes.val_net):
-            net = make(recipe("fcn8s"), 3, RecipeOptions(robust=robust), "x")
+            net = make(recipe("fcn8s"), 3, RecipeOptions(loss=asked), "x")
             (loss,) = [layer for layer in net.layer if layer.name == "loss"]
             assert loss.type == kind
             assert net.name == "FCN-8s"
