@@ -52,12 +52,17 @@ class Trainings:
         runs = list(all_runs(table, self.settings, self.seeds, variants))
         yield self._databases(self.output / _HELD_OUT, self.held_out, [self.settings.size], False, 1)
         for folder in dict.fromkeys(self.job(run).train_folder for run in runs):
-            run = next(run for run in runs if self.job(run).train_folder == folder)
-            most = self.settings.crf_steps if run.experiment.seeded else None
-            seed = run.seed or run.network
-            yield self._databases(folder, self.fit, list(self.settings.scales), True, seed, most)
+            here = [run for run in runs if self.job(run).train_folder == folder]
+            seed = here[0].seed or here[0].network
+            yield self._databases(folder, self.fit, list(self.settings.scales), True, seed, self._most(here))
         for run in runs:
             yield self._training(run, may_fail(table))
+
+    def _most(self, runs: Sequence[Run]) -> int | None:
+        """How many entries these trainings read of the same databases: one, for its classes, what is not trained."""
+        if not any(run.experiment.trained for run in runs):
+            return 1
+        return self.settings.crf_steps if runs[0].experiment.seeded else None
 
     def _training(self, run: Run, may_fail: bool) -> Task:
         job, start = self.job(run), start_of(run, self.settings)
