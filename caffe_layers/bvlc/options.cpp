@@ -140,9 +140,10 @@ void refuse_options_of_python(const pb::Message& message) {
     if (field->number() < kFirstOfPython) continue;
     const std::string name(field->name());
     const bool is_enum = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_ENUM;
-    const bool neutral = is_enum
-                             ? message.GetReflection()->GetEnum(message, field) == field->default_value_enum()
-                             : number(message, name, 0) == 0;
+    const bool neutral =
+        !field->is_repeated() &&
+        (is_enum ? message.GetReflection()->GetEnum(message, field) == field->default_value_enum()
+                 : number(message, name, 0) == 0);
     if (neutral) continue;
     throw std::invalid_argument(
         name + " is an option of the layer in package crfasrnn alone, the plugin for Caffe lacks it.");

@@ -18,7 +18,8 @@ def generated() -> str:
     file = schema.read(text, SOURCE.name, [caffe_pb2.FILE])
     (message,) = file.message_type
     lines = [f'name: "{file.name}" package: "{file.package}"', f'message_type {{ name: "{message.name}"']
-    for kind, parts in (("enum_type", message.enum_type), ("field", message.field)):
+    parts_by_kind = {"nested_type": message.nested_type, "enum_type": message.enum_type, "field": message.field}
+    for kind, parts in parts_by_kind.items():
         lines += [f"  {kind} {{ {text_format.MessageToString(part, as_one_line=True)} }}" for part in parts]
     assert FileDescriptorProto(message_type=[message]) == FileDescriptorProto(
         message_type=text_format.Parse("\n".join([*lines, "}"]), FileDescriptorProto()).message_type

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import skimage.data
-from support.crfasrnn.mean_field_net import COMMON, NET
+from support.crfasrnn.refiner_nets import COMMON, NET
 from support.genuine_caffe import STOCK, Genuine, build, error, run
 from support.reference_data import REPOSITORY, TESTS, golden_cases
 
@@ -209,12 +209,13 @@ WRONG_OPTIONS = {
         "activation: RELU",
         "untied: true",
         "learn_bandwidths: true",
+        "bilateral { theta_alpha: 80 }",
     ],
 )
 def test_options_of_the_layer_in_python_alone_are_refused(genuine: Genuine, tmp_path: Path, option: str) -> None:
     net = write_net(tmp_path, f'python_param {{ param_str: "{COMMON} {option}" }}')
     log = genuine.run("time", "-model", net, "-iterations", "1", cwd=tmp_path, status=-1)
-    name = option.partition(":")[0]
+    name = re.split(r"\W", option)[0]
     assert (
         f"layer 'crf': {name} is an option of the layer in package crfasrnn alone, the plugin for Caffe lacks it."
         in log

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
+from support.crfasrnn.refiner_nets import gru_net, scene
 from support.genuine_caffe import STOCK, Genuine, error, run
 from support.reference_data import shared_path
 
@@ -46,3 +47,38 @@ def test_deeplab_with_crfrnn(genuine: Genuine, tmp_path: Path) -> None:
         difference = error(np.fromfile(tmp_path / f"data.{name}", np.float32), expected)
         print(f"{name}: relative error {difference:.1e}")
         assert difference < 1e-4
+
+
+def test_gru_in_the_crfs_place(genuine: Genuine, tmp_path: Path) -> None:
+    """Nothing but Caffe's own layers, forward and backward, with weights that all iterations share; without the plugin, too."""
+    net = caffe.Net(gru_net(4, 3, 37, 50), caffe.TRAIN)
+    rng = np.random.default_rng(0)
+    for blobs in net.params.values():
+        for blob in blobs:
+            if blob.data.shape[-2:] != (4, 4):  # the upsampling is fixed
+                blob.data[...] += 0.02 * rng.normal(size=blob.data.shape)
+    arrays = scene(4, 37, 50)
+    for name, values in arrays.items():
+        net.blobs[name].data[...] = values
+    net.forward()
+    net.blobs["pred"].diff[...] = diff = rng.normal(size=net.blobs["pred"].shape)
+    net.backward()
+
+    (tmp_path / "net.prototxt").write_text(to_text(gru_net(4, 3, 37, 50)))
+    assert "Benchmark ends" in genuine.run(
+        "time", "-model", "net.prototxt", "-iterations", "1", cwd=tmp_path, preload=""
+    )
+    for name, values in arrays.items():
+        values.astype(np.float32).tofile(tmp_path / f"data.{name}")
+    diff.astype(np.float32).tofile(tmp_path / "diff.pred")
+    for name, blobs in net.params.items():
+        for index, part in enumerate(blobs):
+            np.asarray(part.data, np.float32).tofile(tmp_path / f"data.{name}.{index}")
+    genuine.program("run_net", "net.prototxt", "TRAIN", tmp_path, cwd=tmp_path)
+    ours = {"data.pred": net.blobs["pred"].data, "diff.scores": net.blobs["scores"].diff}
+    for layer in ("gru_side", "gru_renewal", "gru1_side_own", "gru1_same_window", "gru1_other_mixed"):
+        ours[f"diff.{layer}.0"] = net.params[layer][0].diff
+    for name, expected in ours.items():
+        difference = error(np.fromfile(tmp_path / name, np.float32), np.asarray(expected).reshape(-1))
+        print(f"{name}: relative error {difference:.1e}")
+        assert difference < 1e-3, name

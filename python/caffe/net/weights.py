@@ -41,7 +41,7 @@ def copy_weights(
         if layer.name in matched:
             continue
         target = params[layer.name]
-        if not layer.blobs and all(blob in parameters.shared for blob in target):
+        if not layer.blobs and _owns_nothing(target, parameters):
             # HDF5 files of genuine Caffe hold shared parameters with their owner alone.
             matched.add(layer.name)
             continue
@@ -70,7 +70,12 @@ def copy_weights(
     for blob, array in copies:
         blob.data[...] = array.reshape(blob.shape)
     matched.update(node.name for node in nodes if _is_fixed(node.layer))
-    return [name for name in params if name not in matched]
+    # What shares all its parameters gets them with their owner, which stands here if the source lacks it.
+    return [name for name in params if name not in matched and not _owns_nothing(params[name], parameters)]
+
+
+def _owns_nothing(blobs: Sequence[Blob], parameters: Parameters) -> bool:
+    return all(blob in parameters.shared for blob in blobs)
 
 
 def _is_fixed(layer: Layer) -> bool:

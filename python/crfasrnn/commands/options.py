@@ -147,6 +147,14 @@ def positive_number(text: str) -> float:
     return found
 
 
+def bilateral(text: str) -> tuple[float, float]:
+    """Widths of a bilateral kernel, in pixels and grey levels."""
+    widths = [positive_number(part) for part in text.split(",")]
+    if len(widths) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers ALPHA,BETA")
+    return widths[0], widths[1]
+
+
 def fraction(text: str) -> float:
     """A number between 0 and 1, without both."""
     found = number(text)

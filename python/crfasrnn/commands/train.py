@@ -82,8 +82,8 @@ def add_arguments(parser: options.Parser) -> None:
 
 
 def add_variant(parser: argparse.ArgumentParser) -> None:
-    """The options of section 7.1, and the network's width."""
-    crf = parser.add_argument_group("what the paper's section 7.1 varies")
+    """The options of section 7.1 and of what the paper leaves open, and the network's width."""
+    crf = parser.add_argument_group("what the paper's section 7.1 varies, and what it leaves open")
     crf.add_argument(
         "--mean-field-iterations",
         type=options.mean_field_iterations,
@@ -113,6 +113,23 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     crf.add_argument("--untied", action="store_true", help="every iteration has parameters of its own")
     crf.add_argument("--relu", action="store_true", help="scores become Q by ReLU instead of softmax (section 6)")
     crf.add_argument(
+        "--learn-bandwidths", action="store_true", help="learn the kernels' widths, too (several times slower)"
+    )
+    crf.add_argument(
+        "--bilateral",
+        type=options.bilateral,
+        action="append",
+        default=[],
+        metavar="ALPHA,BETA",
+        help="one more bilateral kernel of these widths, in pixels and grey levels (section 4.2); several times: several",
+    )
+    crf.add_argument(
+        "--refiner",
+        choices=words.REFINERS,
+        default="crf",
+        help="gru: a convolutional GRU of as many iterations instead of the CRF",
+    )
+    crf.add_argument(
         "--loss",
         choices=words.LOSSES,
         default="softmax",
@@ -128,7 +145,7 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
 
 def options_of(arguments: argparse.Namespace) -> RecipeOptions:
     """What add_variant's options say."""
-    from crfasrnn.networks.crfrnn import Variant
+    from crfasrnn.networks.crfrnn import Bilateral, Variant
     from crfasrnn.networks.recipes import RecipeOptions
 
     variant = Variant(
@@ -136,9 +153,22 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
         compatibility=words.from_command_line(arguments.compatibility),
         untied=arguments.untied,
         activation="relu" if arguments.relu else "softmax",
+        learn_bandwidths=arguments.learn_bandwidths,
+        bilaterals=tuple(Bilateral(*widths) for widths in arguments.bilateral),
     )
+    if arguments.refiner != "crf" and variant != Variant():
+        raise options.UsageError(
+            f"--refiner {arguments.refiner} is no CRF: --kernel-weights, --compatibility, --untied, --relu, --learn-bandwidths and "
+            "--bilateral have no meaning for it"
+        )
     return RecipeOptions(
-        arguments.width, arguments.mean_field_iterations, None, variant, arguments.loss, arguments.crf_rate
+        arguments.width,
+        arguments.mean_field_iterations,
+        None,
+        variant,
+        arguments.loss,
+        arguments.crf_rate,
+        refiner=arguments.refiner,
     )
 
 
@@ -188,8 +218,8 @@ def _check(arguments: argparse.Namespace, recipe: Recipe) -> None:
         )
     from crfasrnn.networks.recipes import RecipeOptions
 
-    without = RecipeOptions(arguments.width, loss=arguments.loss)
-    if recipe.crf_rates is None and options_of(arguments) != without:
+    asked, without = options_of(arguments), RecipeOptions(arguments.width, loss=arguments.loss)
+    if recipe.crf_rates is None and asked != without:
         raise options.UsageError(f"{arguments.recipe} has no CRF: what section 7.1 varies has no meaning for it")
 
 

@@ -34,9 +34,11 @@ class MultiStageMeanfieldLayer(TorchLayer):
 
     Variants that the original does not have: kernel_weights PER_CLASS or SHARED (the kernels' weights count by their diagonal, or
     by its mean, alone), symmetric_compatibility, activation RELU (Q = max(0, scores), section 6), untied (every iteration has
-    parameters of its own, section 7.1: the blobs are num_iterations x 1 x C x C), learn_bandwidths (a fourth blob with the natural
-    logarithms of theta_alpha, theta_beta and theta_gamma, in this order; several times slower). A Potts model that is not
-    learned needs no option: give the compatibility lr_mult 0.
+    parameters of its own, section 7.1: the blobs are num_iterations x 1 x C x C), bilateral (repeated: one more bilateral kernel
+    with its theta_alpha, theta_beta and starting weight, section 4.2; each has a blob of weights, after the compatibility),
+    learn_bandwidths (a last blob with the natural logarithms of theta_alpha, theta_beta and theta_gamma, then theta_alpha and
+    theta_beta of each further kernel; several times slower). A Potts model that is not learned needs no option: give the
+    compatibility lr_mult 0.
     """
 
     type = "MultiStageMeanfield"
@@ -53,8 +55,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
                 f"layer '{self.name}': num_iterations must be at least 1 and at most {MAX_ITERATIONS}, not "
                 f"{self._options.num_iterations}."
             )
-        for field in ("theta_alpha", "theta_beta", "theta_gamma"):
-            value = getattr(self._options, field)
+        for field, value in self._thetas().items():
             if not options.are_thetas([value]):
                 raise CaffeError(f"layer '{self.name}': {field} must be a positive number, not {value}.")
         if len(bottom[0]) != 4:
@@ -62,11 +63,22 @@ class MultiStageMeanfieldLayer(TorchLayer):
         classes = bottom[0][1]
         starts = [torch.tensor(self._diagonal(kernel, classes)) for kernel in ("spatial", "bilateral")]
         shape = (self._options.num_iterations if self._options.untied else 1, 1, classes, classes)
-        for diagonal in (*starts, -torch.ones(classes)):
+        further = [torch.full([classes], kernel.weight) for kernel in self._options.bilateral]
+        for diagonal in (*starts, -torch.ones(classes), *further):
             self.blobs.add_blob(*shape).tensor = torch.diag(diagonal).repeat(*shape[:2], 1, 1)
         if self._options.learn_bandwidths:
-            thetas = (self._options.theta_alpha, self._options.theta_beta, self._options.theta_gamma)
-            self.blobs.add_blob(3).tensor = torch.tensor(thetas).log()
+            thetas = torch.tensor(list(self._thetas().values()))
+            self.blobs.add_blob(len(thetas)).tensor = thetas.log()
+
+    def _thetas(self) -> dict[str, float]:
+        """All standard deviations by the names of their fields, in the order in which the last blob has them."""
+        found = {field: getattr(self._options, field) for field in ("theta_alpha", "theta_beta", "theta_gamma")}
+        for k, kernel in enumerate(self._options.bilateral):
+            found |= {
+                f"bilateral[{k}].theta_alpha": kernel.theta_alpha,
+                f"bilateral[{k}].theta_beta": kernel.theta_beta,
+            }
+        return found
 
     def _read_options(self) -> caffe_pb2.MultiStageMeanfieldParameter:
         text = self.layer_param.python_param.param_str
@@ -121,15 +133,15 @@ class MultiStageMeanfieldLayer(TorchLayer):
 
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         unary, q0, image = bottom
-        spatial, bilateral, compatibility = (blob[:, 0] if self._options.untied else blob[0, 0] for blob in params[:3])
         stated = self._options
-        weights = [self._counting(spatial), self._counting(bilateral)]
+        matrices = params[:-1] if stated.learn_bandwidths else params
+        spatial, bilateral, compatibility, *further = (blob[:, 0] if stated.untied else blob[0, 0] for blob in matrices)
+        weights = [self._counting(matrix) for matrix in (spatial, bilateral, *further)]
         kind = "symmetric" if stated.symmetric_compatibility else "full"
-        alpha, beta, gamma = (
-            params[3].exp() if stated.learn_bandwidths else (stated.theta_alpha, stated.theta_beta, stated.theta_gamma)
-        )
+        alpha, beta, gamma, *others = params[-1].exp() if stated.learn_bandwidths else self._thetas().values()
         # The original has no gradient of the image, and nets ask for one when they force backward.
-        kernels = [Kernel(gamma), Kernel(alpha, image.detach(), beta)]
+        pairs = [(alpha, beta), *zip(others[::2], others[1::2])]
+        kernels = [Kernel(gamma), *(Kernel(position, image.detach(), colour) for position, colour in pairs)]
         scores = mean_field_kernels(
             unary,
             q0,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -290,41 +291,71 @@ class CrfRnn(nn.Module):
     def load_caffemodel(self, path: str | os.PathLike[str], layer: str = caffemodel.LAYER) -> CrfRnn:
         """Copy the parameters of a MultiStageMeanfield layer from a .caffemodel or .caffemodel.h5; returns self.
 
-        Learned bandwidths keep their values, with a warning in Caffe's log, since such a file has none.
+        The layer's further bilateral kernels are the module's kernels after the second. Bandwidths that the module learns and the
+        file does not have keep their values, with a warning in Caffe's log.
 
         Raises:
-            CaffeError: the file cannot be read, has no such layer, or the layer's blobs have other shapes.
+            CaffeError: the file cannot be read, has no such layer, the layer's blobs have other shapes, or it learned bandwidths
+                and this module does not.
             ValueError: this module's weights or compatibility are not "full".
         """
-        targets = self._blobs(path)
-        matrices = caffemodel.read_matrices(path, len(targets), layer)
+        targets = self._blobs()
+        matrices, learned = caffemodel.read_parameters(path, len(targets), layer)
         if matrices[0].shape != targets[0].shape:
             raise CaffeError(
                 f"{os.fspath(path)}: layer {layer!r} has matrices of {len(matrices[0])} classes, this module "
                 f"{self.num_classes}: another number of classes or of kernels"
             )
+        thetas = self._layers_thetas()
+        if learned is not None and len(learned) != len(thetas):
+            raise CaffeError(
+                f"{os.fspath(path)}: layer {layer!r} has learned {len(learned)} bandwidths, and this module {len(thetas)} of such: "
+                "make CrfRnn with learn_bandwidths=True and the layer's kernels, a Spatial, then Bilaterals"
+            )
+        if learned is None and len(self.log_thetas):
+            logger.warning("%s: no learned bandwidths there; the module's keep their values.", os.fspath(path))
         with torch.no_grad():
-            for target, matrix in zip(targets, matrices):
-                target.copy_(torch.from_numpy(matrix.copy()))
+            for target, values in zip([*targets, *thetas], [*matrices, *([] if learned is None else learned)]):
+                target.copy_(torch.from_numpy(np.array(values)))
         return self
 
     def save_caffemodel(self, path: str | os.PathLike[str], layer: str = caffemodel.LAYER) -> None:
         """Write the parameters as the layer of that name, for Caffe's `-weights` or Net.copy_from.
 
-        Learned bandwidths are left out, with a warning in Caffe's log.
+        Learned bandwidths of other kernels than the layer's (a Spatial, then Bilaterals, each with one number for both axes) are
+        left out, with a warning in Caffe's log.
 
         Raises:
             CaffeError: the file cannot be written.
             ValueError: this module's weights or compatibility are not "full".
         """
-        caffemodel.write_matrices(path, [blob.detach().float().cpu().numpy() for blob in self._blobs(path)], layer)
+        matrices, thetas = (
+            [t.detach().float().cpu().numpy() for t in ts] for ts in (self._blobs(), self._layers_thetas())
+        )
+        if len(self.log_thetas) and not thetas:
+            logger.warning("%s: model files have no place for learned bandwidths of these kernels.", os.fspath(path))
+        caffemodel.write_parameters(path, matrices, np.array(thetas) if thetas else None, layer)
 
-    def _blobs(self, path: str | os.PathLike[str]) -> list[Tensor]:
+    def _blobs(self) -> list[Tensor]:
+        """The matrices in the layer's order: the first two kernels', the compatibility, further kernels'."""
         if self._shape_of_weights != "full" or self._kind_of_compatibility != "full" or self._sets:
             raise ValueError(
                 "Caffe's layer has full matrices for all iterations: make CrfRnn with weights='full', compatibility='full' "
                 "and untied=False"
             )
-        if len(self.log_thetas):
-            logger.warning("%s: model files have no place for learned bandwidths.", os.fspath(path))
-        return [*self.weights, self.compatibility]
+        first, further = self.weights[:2], self.weights[2:]
+        return [*first, self.compatibility, *further]
+
+    def _layers_thetas(self) -> list[Tensor]:
+        """The learned logarithms in the layer's order; none where the kernels are not the layer's."""
+        first, *further = self.kernels
+        learned = list(self.log_thetas)
+        if (
+            not isinstance(first, Spatial)
+            or not further
+            or not all(isinstance(kernel, Bilateral) for kernel in further)
+        ):
+            return []
+        if any(t.ndim for t in learned):
+            return []
+        return [*learned[1:3], *learned[:1], *learned[3:]]

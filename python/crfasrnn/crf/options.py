@@ -27,6 +27,9 @@ ACTIVATIONS = ("softmax", "relu")
 # What networks with a CRF are trained by: cross entropy, the robust log-likelihood, the Lovász-softmax, or the sum of two.
 LOSSES = ("softmax", "robust", "lovasz", "softmax+lovasz")
 
+# What refines a network's scores in a training: a CRF, or a convolutional GRU in its place.
+REFINERS = ("crf", "gru")
+
 # What a kernel is multiplied by, D being the diagonal of its responses to ones: nothing, D^-1 on the right, D^-1 on the left
 # (the paper's weighted mean), D^-1/2 on both sides.
 NORMALIZATIONS = ("none", "before", "after", "symmetric")

@@ -8,8 +8,9 @@ from typing import Any
 
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
+from crfasrnn.crf import options as words
 from crfasrnn.crf.caffemodel import LAYER
-from crfasrnn.networks import crfrnn, data_and_loss, deeplab, fcn, slim, solvers
+from crfasrnn.networks import crfrnn, data_and_loss, deeplab, fcn, gru, slim, solvers
 
 Body = Callable[[NetSpec, int, float], Top]
 
@@ -23,7 +24,11 @@ class Recipe:
         bundled model `model`.
     solver: makes the SolverParameter from the nets' path, the snapshots' path, base_lr and, if it differs, max_iter.
     normalize: the loss is the mean over the pixels, not the sum.
-    crf_rates: learning-rate factors of the CRF's three blobs; None for a network without CRF.
+    crf_rates: learning-rate factors of the CRF's three blobs, the second also of further bilateral kernels, the first of a GRU that
+        stands in the CRF's place; None for a network without CRF.
+    bandwidth_rate: that of the logarithms of the kernels' widths, where they are learned: for a width to change by some ten per
+        cent in 1,000 steps. (Adam at the rate of these recipes, falling to zero, moves a logarithm by at most 0.26 at a factor of
+        10. For SGD the gradients decide, and 10 is taken as well.)
     crf_start: widths of its kernels, and the weights that they start from.
     frozen: the CRF alone is learned; the network beneath runs as in testing.
     """
@@ -36,6 +41,7 @@ class Recipe:
     normalize: bool
     _: KW_ONLY
     crf_rates: Sequence[float] | None = None
+    bandwidth_rate: float = 10
     crf_start: crfrnn.Kernels = crfrnn.PUBLISHED
     frozen: bool = False
     origin: str = "VGG-16"
@@ -54,6 +60,9 @@ class RecipeOptions:
     width: factor of the number of channels. iterations: of mean field in training. deploy_iterations: and in testing (None:
     10, or as in training where the iterations are untied). variant: of the CRF. loss: one of crf.options.LOSSES.
     crf_rate: factor of the recipe's learning-rate factors of the CRF.
+    refiner: what refines the scores, "crf" or "gru" (crfasrnn.networks.gru), with as many iterations.
+
+    Raises CaffeError for another refiner, and for a variant of the CRF where there is none.
     """
 
     width: float = 1
@@ -62,6 +71,13 @@ class RecipeOptions:
     variant: crfrnn.Variant = field(default_factory=crfrnn.Variant)
     loss: str = "softmax"
     crf_rate: float = 1
+    refiner: str = "crf"
+
+    def __post_init__(self) -> None:
+        if self.refiner not in words.REFINERS:
+            raise CaffeError(f"refiner must be one of {', '.join(words.REFINERS)}, not {self.refiner!r}")
+        if self.refiner != "crf" and self.variant != crfrnn.Variant():
+            raise CaffeError(f"refiner {self.refiner!r} is no CRF: a variant of the CRF has no meaning for it")
 
     @property
     def iterations_in_testing(self) -> int:
@@ -75,6 +91,7 @@ class RecipeOptions:
 # training (one seed; 57.9 % without a CRF) after 1000 steps: 64.3 % at these rates, 61.6 % at twice base_lr; with the head's layers
 # learning ten times as fast as the trunk, as they do while they are new, 63.3 %, and with both 56.4 %.
 _PUBLISHED_RATES, _SLIM_RATES = (10000, 10000, 1000), (125, 125, 12)
+_PUBLISHED_CRF: dict[str, Any] = {"crf_rates": _PUBLISHED_RATES, "bandwidth_rate": 1000}
 _FCN_LR, _CRF_LR = 2e-4, 5e-5
 # The published weights, 3 and 5, are for the scores of the published network. Here they make the CRF so sure of itself that the
 # loss doubles, 0.56 instead of 0.25 without a CRF; these give the same mean IU at 0.35.
@@ -105,9 +122,9 @@ RECIPES: dict[str, Recipe] = {
     "fcn16s": Recipe("FCN-16s", fcn.fcn16s, "fcn32s", solvers.published, 1e-12, False),
     "fcn8s": Recipe("FCN-8s", fcn.fcn8s, "fcn16s", solvers.published, 1e-14, False),
     "fcn8s-longer": Recipe("FCN-8s, trained on", fcn.fcn8s, "fcn8s", solvers.published, 1e-14, False),
-    "crfrnn": Recipe("FCN-8s + CRF-RNN", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, crf_rates=_PUBLISHED_RATES),
+    "crfrnn": Recipe("FCN-8s + CRF-RNN", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, **_PUBLISHED_CRF),
     "crf-only": Recipe(
-        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, crf_rates=_PUBLISHED_RATES,
+        "FCN-8s + CRF-RNN, CRF learned", fcn.fcn8s, "fcn8s", solvers.published, 1e-13, False, **_PUBLISHED_CRF,
         frozen=True
     ),
     "slim-fcn8s": Recipe("FCN-8s slim", slim.fcn8s, None, solvers.slim, _FCN_LR, True),
@@ -149,7 +166,7 @@ def deploy_net(made_by: Recipe, num_classes: int, options: RecipeOptions) -> Any
     n = NetSpec()
     data_and_loss.deploy_input(n)
     _scores(n, made_by, num_classes, options, options.iterations_in_testing)
-    return _named(n, made_by)
+    return _named(n, made_by, options)
 
 
 def train_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: str) -> Any:
@@ -158,8 +175,8 @@ def train_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder:
     data_and_loss.lmdb_input(n, folder)
     scores = _scores(n, made_by, num_classes, options, options.iterations)
     data_and_loss.loss(n, scores, made_by.normalize, options.loss)
-    net = _named(n, made_by)
-    return _frozen(net) if made_by.frozen else net
+    net = _named(n, made_by, options)
+    return _frozen(net, gru.PREFIX if options.refiner == "gru" else LAYER) if made_by.frozen else net
 
 
 def val_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: str) -> Any:
@@ -169,7 +186,7 @@ def val_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: s
     scores = _scores(n, made_by, num_classes, options, options.iterations)
     data_and_loss.accuracy(n, scores)
     data_and_loss.loss(n, scores, made_by.normalize, options.loss)
-    return _named(n, made_by)
+    return _named(n, made_by, options)
 
 
 def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: RecipeOptions, iterations: int) -> Top:
@@ -177,22 +194,30 @@ def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: RecipeOption
     if made_by.crf_rates is None:
         return scores
     rates = [rate * options.crf_rate for rate in made_by.crf_rates]
-    return crfrnn.mean_field(n, scores, num_classes, iterations, rates, made_by.crf_start, options.variant)
+    if options.refiner == "gru":
+        return gru.conv_gru(n, scores, num_classes, iterations, rates[0])
+    bandwidths = made_by.bandwidth_rate * options.crf_rate
+    return crfrnn.mean_field(n, scores, num_classes, iterations, rates, made_by.crf_start, options.variant, bandwidths)
 
 
-def _frozen(net: Any) -> Any:
-    """The net learning nothing but the CRF, without the dropout that would disturb what the CRF sees."""
+def _frozen(net: Any, learned: str) -> Any:
+    """The net learning nothing but the refiner, whose layers' names begin so, without dropout that would disturb what it sees."""
     for index in reversed(range(len(net.layer))):
         layer = net.layer[index]
         if layer.type == "Dropout":
             del net.layer[index]
-        elif layer.name != LAYER:
+        elif not layer.name.startswith(learned):
             for param in layer.param:
                 param.lr_mult, param.decay_mult = 0, 0
     return net
 
 
-def _named(n: NetSpec, made_by: Recipe) -> Any:
+def title(made_by: Recipe, options: RecipeOptions) -> str:
+    """What the recipe's network is called with these options."""
+    return made_by.title.replace("CRF-RNN", "GRU").replace("CRF", "GRU") if options.refiner == "gru" else made_by.title
+
+
+def _named(n: NetSpec, made_by: Recipe, options: RecipeOptions) -> Any:
     net = n.to_proto()
-    net.name = made_by.title
+    net.name = title(made_by, options)
     return net

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caffe.errors import CaffeError
-from crfasrnn.networks.crfrnn import Variant
+from crfasrnn.networks.crfrnn import Bilateral, Variant
 from crfasrnn.networks.recipes import RecipeOptions
 
 LONGEST_SWEEP = 20
@@ -58,6 +58,9 @@ _VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("untied", "untied iterations, T = 5", {"untied": True}),
     ("relu", "ReLU instead of softmax", {"activation": "relu"}),
     ("robust", "robust log-likelihood", {"loss": "robust"}),
+    ("bandwidths", "kernels' widths learned, too", {"learn_bandwidths": True}),
+    ("bilaterals", "two bilateral kernels", {"bilaterals": (Bilateral(80, 13),)}),
+    ("gru", "a convolutional GRU instead of the CRF", {"refiner": "gru"}),
 )
 ABLATIONS = (END_TO_END, *(_crf(name, title, **options) for name, title, options in _VARIANTS))
 ALONE_ABLATIONS = (

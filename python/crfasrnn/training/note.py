@@ -112,7 +112,8 @@ def _read_for_resuming(job: Job) -> dict[str, Any]:
 def _rates(job: Job, recipe: recipes.Recipe) -> dict[str, Any]:
     """The job's rate, and the recipe's own numbers, which may change from one version to the next."""
     crf = {"crf_rates": list(recipe.crf_rates), "crf_start": asdict(recipe.crf_start)} if recipe.crf_rates else {}
-    return {"base_lr": job.learning_rate or recipe.base_lr, **crf}
+    bandwidths = {"bandwidth_rate": recipe.bandwidth_rate} if job.options.variant.learn_bandwidths else {}
+    return {"base_lr": job.learning_rate or recipe.base_lr, **crf, **bandwidths}
 
 
 def _content(weights: Path | None) -> str | None:

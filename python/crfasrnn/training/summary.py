@@ -18,7 +18,8 @@ _NAMED = 8  # classes at most
 def opening(job: Job, classes: Classes, solver: Solver, resumed: bool) -> Iterator[str]:
     """Lines that say what is trained, on what, and for how long. resumed: it goes on from a snapshot."""
     param = solver.param
-    yield f"{job.recipe} ({recipes.recipe(job.recipe).title}): {len(classes)} classes, {_listed(classes.names)}"
+    title = recipes.title(recipes.recipe(job.recipe), job.options)
+    yield f"{job.recipe} ({title}): {len(classes)} classes, {_listed(classes.names)}"
     yield f"training on {count_entries(job.train_folder)} images of {job.train_folder}, one a step"
     if param.test_iter:
         total = count_entries(job.val_folder)

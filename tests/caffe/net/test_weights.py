@@ -50,6 +50,22 @@ layer {{ name: "up" type: "Deconvolution" bottom: "conv" top: "up" param {{ lr_m
     assert ("has no weights for: up" in caplog.text) == told
 
 
+def test_layers_that_share_all_their_weights_need_none(write, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    step = """
+layer {{ name: "step{0}" type: "Convolution" bottom: "conv" top: "step{0}" param {{ name: "w" }} param {{ name: "b" }}
+  convolution_param {{ num_output: 2 kernel_size: 1 weight_filler {{ type: "gaussian" std: 0.3 }} }} }}
+"""
+    one, two = step.format(1), step.format(2)
+    trained = caffe.Net(write(CONV + one), caffe.TEST)
+    trained.save(str(tmp_path / "w.caffemodel"))
+    with caplog.at_level("WARNING", "caffe"):
+        longer = caffe.Net(write(CONV + one + two, "longer.prototxt"), str(tmp_path / "w.caffemodel"), caffe.TEST)
+        assert not caplog.records
+        np.testing.assert_array_equal(longer.params["step2"][0].data, trained.params["step1"][0].data)
+        caffe.Net(write(CONV + two + step.format(3), "other.prototxt"), str(tmp_path / "w.caffemodel"), caffe.TEST)
+    assert "has no weights for: step2. They" in caplog.text
+
+
 def test_a_file_of_which_no_layer_fits(
     write, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

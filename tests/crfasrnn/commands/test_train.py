@@ -82,6 +82,35 @@ def test_another_crf_than_the_bundled_one_starts_anew(tmp_path: Path, capsys: An
     assert "does not score zebra, and deeplab-crf-only learns no scores" in capsys.readouterr().err
 
 
+def test_what_the_paper_leaves_open_is_trained_and_deployed(tmp_path: Path, capsys: Any) -> None:
+    """Learned widths move by some per cent, further kernels and a GRU learn; their folders are models."""
+    data = databases(tmp_path)
+    tiny = ("--data", data, "--width", WIDTH, "--steps", 2, "--test-interval", 2)
+    assert status("train", "slim-fcn8s", *tiny, "--scratch") == 0
+    tiny += ("--mean-field-iterations", 2)
+    options = {
+        "open": ("--learn-bandwidths", "--bilateral", "60,9", "--bilateral", "20,30", "--learning-rate", "1e-2"),
+        "gru": ("--refiner", "gru", "--learning-rate", "1e-2"),
+    }
+    for name, more in options.items():
+        assert status("train", "slim-crf-only", *tiny, *more, "--output", tmp_path / name) == 0
+        photographs = tmp_path / "photos" / "p1.png"
+        assert status("segment", photographs, "--model", tmp_path / name, "--output", tmp_path / "out") == 0
+        capsys.readouterr()
+        assert status("train", "slim-crf-only", *tiny, *more, "--output", tmp_path / name) == 0
+        assert "is there already, of 2 steps" in capsys.readouterr().out
+    learned = weights_of(tmp_path / "open" / "final.caffemodel")["inference1"]
+    assert [blob.shape for blob in learned] == [(1, 1, 3, 3)] * 5 + [(7,)]
+    moved = np.abs(learned[5] - np.log([160, 3, 3, 60, 9, 20, 30]))
+    assert (moved > 1e-6).all()
+    assert (moved < 0.5).all()
+    assert all((np.abs(blob[0, 0] - np.eye(3)) > 1e-6).any() for blob in learned[3:5])
+    gru = weights_of(tmp_path / "gru" / "final.caffemodel")
+    assert gru["gru1_same_mixed"][0].any()
+    before = weights_of(data / "slim-fcn8s" / "final.caffemodel")
+    assert all(np.array_equal(before[name][0], gru[name][0]) for name in before)
+
+
 def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None:
     for arguments, message in (
         (("slim-crfrnn", "--data", tmp_path), "starts from the result of slim-fcn8s"),
@@ -90,6 +119,10 @@ def test_errors_of_the_command_are_one_line(tmp_path: Path, capsys: Any) -> None
         (("slim-fcn8s", "--data", tmp_path, "--steps", "0"), "'0' is not a number of steps"),
         (("slim-fcn8s", "--data", tmp_path, "--scratch", "--width", "0"), "'0' is not a number above 0"),
         (("slim-fcn8s", "--data", tmp_path, "--scratch", "--untied"), "slim-fcn8s has no CRF"),
+        (("slim-fcn8s", "--data", tmp_path, "--scratch", "--refiner", "gru"), "slim-fcn8s has no CRF"),
+        (("slim-crfrnn", "--data", tmp_path, "--refiner", "gru", "--bilateral", "9,9"), "--refiner gru is no CRF"),
+        (("slim-crfrnn", "--data", tmp_path, "--bilateral", "9"), "'9' is not two numbers ALPHA,BETA"),
+        (("slim-crfrnn", "--data", tmp_path, "--bilateral", "9,-1"), "'-1' is not a number above 0"),
         (("slim-fcn8s", "--data", tmp_path / "none", "--scratch"), "none/train` makes"),
         (("slim-fcn8s", "--data", tmp_path, "--weights", tmp_path), "final.caffemodel' not found"),
     ):

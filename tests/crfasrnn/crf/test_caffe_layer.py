@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.crfasrnn.mean_field_net import COMMON, NET
+from support.crfasrnn.refiner_nets import COMMON, NET
 
 import caffe
 from caffe.errors import CaffeError
@@ -32,6 +32,12 @@ DIALECTS = {
 def test_every_dialect_starts_from_the_same_parameters(tmp_path: Path, dialect: str) -> None:
     net = load(tmp_path, DIALECTS[dialect])
     for blob, start in zip(net.params["crf"], (3, 5, -1), strict=True):
+        np.testing.assert_array_equal(blob.data, start * np.eye(3)[None, None])
+
+
+def test_further_kernels_start_from_their_own_weights(tmp_path: Path) -> None:
+    net = load(tmp_path, param("bilateral_filter_weight: 5 bilateral { weight: 0.5 } bilateral { theta_beta: 20 }"))
+    for blob, start in zip(net.params["crf"], (1, 5, -1, 0.5, 1), strict=True):
         np.testing.assert_array_equal(blob.data, start * np.eye(3)[None, None])
 
 

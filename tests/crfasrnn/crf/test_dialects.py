@@ -101,6 +101,7 @@ def test_the_meanfield_layer_has_the_forks_fields() -> None:
         "activation": 102,
         "untied": 103,
         "learn_bandwidths": 104,
+        "bilateral": 105,
     }
     empty = caffe_pb2.MultiStageMeanfieldParameter()
     assert empty.IsInitialized()

@@ -13,7 +13,7 @@ from torch import Tensor
 import caffe
 from caffe.errors import CaffeError
 from crfasrnn import CrfRnn
-from crfasrnn.crf.functional import mean_field, permutohedral_filter
+from crfasrnn.crf.functional import Kernel, mean_field, mean_field_kernels, permutohedral_filter
 from crfasrnn.crf.module import Bilateral, Spatial
 
 CLASSES, HEIGHT, WIDTH, ITERATIONS = 4, 6, 7, 3
@@ -148,7 +148,7 @@ def run_net(
     (folder / "net.prototxt").write_text(NET.format(options=options, thetas=thetas))
     net = caffe.Net(str(folder / "net.prototxt"), caffe.TRAIN)
     for k, blob in enumerate(net.params["crf"]):
-        if k < 3:
+        if blob.data.ndim == 4:
             blob.data[...] += (draw(k, *blob.data.shape) / 2).numpy()
     net.blobs["u"].data[...] = draw(5, 1, CLASSES, HEIGHT, WIDTH).numpy()
     net.blobs["d"].data[...] = 20 * draw(6, 1, 3, HEIGHT, WIDTH).numpy()
@@ -197,6 +197,74 @@ def test_layer_options_equal_the_formula(tmp_path: Path, options: str) -> None:
     gradients = torch.autograd.grad(expected, leaves, diff)
     for blob, gradient in zip(net.params["crf"], gradients, strict=True):
         np.testing.assert_allclose(blob.diff[:, 0], gradient.numpy(), rtol=1e-3, atol=1e-3)
+
+
+SECOND, THIRD = (3.0, 40.0), (12.0, 9.0)
+FURTHER = " ".join(f"bilateral {{ theta_alpha: {a} theta_beta: {b} weight: 2 }}" for a, b in (SECOND, THIRD))
+
+
+@pytest.mark.parametrize("options", LAYERS)
+def test_further_bilateral_kernels_are_summed(tmp_path: Path, options: str) -> None:
+    """Each with weights of its own, after the compatibility, of which as much counts as of the first one's."""
+    net, blobs = run_net(tmp_path, f"{options} {FURTHER}")
+    weight_of, mu_of, activation = LAYERS[options]
+    assert [blob.shape for blob in blobs] == [(ITERATIONS if "untied" in options else 1, 1, CLASSES, CLASSES)] * 5
+    leaves = [torch.from_numpy(blob)[:, 0].requires_grad_() for blob in blobs]
+    spatial, bilateral, mu, *further = leaves
+    unary, image, diff = (
+        torch.from_numpy(a.astype(np.float64)) for a in (net.blobs["u"].data, net.blobs["d"].data, net.blobs["p"].diff)
+    )
+    expected = mean_field_kernels(
+        unary,
+        unary,
+        [Kernel(2.0), *(Kernel(alpha, image, beta) for alpha, beta in ((8.0, 15.0), SECOND, THIRD))],
+        [weight_of(w).expand(ITERATIONS, -1, -1) for w in (spatial, bilateral, *further)],
+        mu_of(mu).expand(ITERATIONS, -1, -1),
+        iterations=ITERATIONS,
+        activation=activation,
+    )
+    np.testing.assert_allclose(net.blobs["p"].data, expected.detach().numpy(), rtol=1e-4, atol=1e-4)
+    for blob, gradient in zip(net.params["crf"], torch.autograd.grad(expected, leaves, diff), strict=True):
+        np.testing.assert_allclose(blob.diff[:, 0], gradient.numpy(), rtol=1e-3, atol=1e-3)
+
+
+def test_further_kernels_are_about_the_gaussians_that_the_lattice_stands_for(tmp_path: Path) -> None:
+    net, blobs = run_net(tmp_path, FURTHER)
+    scores = torch.from_numpy(net.blobs["u"].data.astype(np.float64))[0].flatten(1).T
+    start, image = scores, torch.from_numpy(net.blobs["d"].data.astype(np.float64))[0]
+    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    place, colours = torch.stack([columns, rows], -1).reshape(-1, 2).double(), image.flatten(1).T
+    features = [place / 2, *(torch.cat([place / a, colours / b], 1) for a, b in ((8, 15), SECOND, THIRD))]
+    gaussians = [torch.exp(-0.5 * torch.cdist(f, f) ** 2) for f in features]
+    spatial, bilateral, mu, *further = (torch.from_numpy(blob)[0, 0] for blob in blobs)
+
+    def refined(count: int) -> np.ndarray:
+        scores = start
+        for _ in range(ITERATIONS):
+            parts = zip(gaussians[:count], (spatial, bilateral, *further))
+            q = scores.softmax(1)
+            scores = start - sum(k / k.sum(1, keepdim=True) @ q @ w.T for k, w in parts) @ mu.T
+        return scores.T.reshape(1, CLASSES, HEIGHT, WIDTH).numpy()
+
+    errors = [float(np.abs(net.blobs["p"].data - refined(count)).mean()) for count in (4, 3, 2)]
+    assert errors[0] < 0.3 * min(errors[1:]), errors
+
+
+def test_bandwidths_of_further_kernels_are_learned_with_the_others(tmp_path: Path) -> None:
+    plain, _ = run_net(tmp_path, FURTHER)
+    net, blobs = run_net(tmp_path, f"learn_bandwidths: true {FURTHER}")
+    np.testing.assert_allclose(blobs[5], np.log([8, 15, 2, *SECOND, *THIRD]), rtol=1e-6)
+    np.testing.assert_allclose(net.blobs["p"].data, plain.blobs["p"].data, rtol=1e-4, atol=1e-4)
+    for learned, fixed in zip(list(net.params["crf"])[:5], plain.params["crf"], strict=True):
+        np.testing.assert_allclose(learned.diff, fixed.diff, rtol=1e-3, atol=1e-3)
+    assert (net.params["crf"][5].diff != 0).all()
+    net.params["crf"][5].data[5] = np.log(6)
+    net.forward()
+    other, _ = run_net(tmp_path, FURTHER.replace("theta_alpha: 12", "theta_alpha: 6"))
+    np.testing.assert_allclose(net.blobs["p"].data, other.blobs["p"].data, rtol=1e-4, atol=1e-4)
+    for wrong in ("theta_alpha: 0", "theta_beta: nan"):
+        with pytest.raises(CaffeError, match=r"layer 'crf': bilateral\[1\].theta_\w+ must be a positive number, not"):
+            run_net(tmp_path, f"bilateral {{ }} bilateral {{ {wrong} }}")
 
 
 def test_layer_learns_bandwidths(tmp_path: Path) -> None:

@@ -41,6 +41,38 @@ def test_the_crf_alone_learns_what_testing_sees() -> None:
     assert learned == {LAYER}
 
 
+@pytest.mark.parametrize("name", [name for name, made_by in RECIPES.items() if made_by.crf_rates])
+def test_a_gru_stands_where_the_crf_would(name: str) -> None:
+    made_by, options = recipe(name), RecipeOptions(iterations=3, deploy_iterations=4, refiner="gru")
+    nets = [recipes.train_net(made_by, 3, options, "x"), recipes.val_net(made_by, 3, options, "x")]
+    for net, steps in ((nets[0], 3), (nets[1], 3), (recipes.deploy_net(made_by, 3, options), 4)):
+        layers = {layer.name: layer for layer in net.layer}
+        assert LAYER not in layers
+        assert [name for name in layers if name.endswith("_q")] == [f"gru{step + 1}_q" for step in range(steps)]
+        assert layers["pred"].bottom[0] == "coarse" or "score" in layers["pred"].bottom[0]
+        assert {param.lr_mult for param in layers["gru_side"].param} == {made_by.crf_rates[0]}  # type: ignore[index]
+        assert net.name == made_by.title.replace("CRF-RNN", "GRU").replace("CRF", "GRU")
+    if made_by.frozen:
+        learned = {layer.name for layer in nets[0].layer if any(p.lr_mult or p.decay_mult for p in layer.param)}
+        assert {"gru_side", "gru_renewal", "gru1_same_mixed", "gru3_other_window"} < learned
+        assert all(name.startswith("gru") for name in learned)
+
+
+def test_refiners_that_there_are_not() -> None:
+    with pytest.raises(CaffeError, match="refiner must be one of crf, gru, not 'lstm'"):
+        RecipeOptions(refiner="lstm")
+    with pytest.raises(CaffeError, match="refiner 'gru' is no CRF"):
+        RecipeOptions(refiner="gru", variant=Variant(untied=True))
+
+
+def test_widths_learn_at_a_rate_of_their_own() -> None:
+    for name, rate in (("crfrnn", 1000), ("slim-crfrnn", 10), ("deeplab-crf-only", 10)):
+        options = RecipeOptions(variant=Variant(learn_bandwidths=True))
+        net = recipes.train_net(recipe(name), 3, options, "x")
+        (layer,) = [layer for layer in net.layer if layer.name == LAYER]
+        assert [param.lr_mult for param in layer.param] == [*recipe(name).crf_rates, rate]  # type: ignore[misc]
+
+
 def test_the_loss_is_the_one_asked_for() -> None:
     for asked, kind in (
         ("softmax", "SoftmaxWithLoss"),

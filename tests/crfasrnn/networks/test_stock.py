@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from support.crfasrnn.mean_field_net import COMMON, NET
+from support.crfasrnn.refiner_nets import COMMON, NET
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
