@@ -154,7 +154,8 @@ def val_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: s
     scores = _scores(n, made_by, num_classes, options, options.iterations)
     data_and_loss.accuracy(n, scores)
     data_and_loss.loss(n, scores, made_by.normalize, options.robust)
-    return _named(n, made_by)
+    net = _named(n, made_by)
+    return _frozen(net) if made_by.frozen else net
 
 
 def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: RecipeOptions, iterations: int) -> Top:
