@@ -3,10 +3,11 @@
     crfasrnn data lmdb --voc VOC2012 --list train --output voc/train
     crfasrnn data lmdb --voc VOC2012 --list train --classes 0,8,10,12,13,15,17 --output animals/train
     python benchmarks/bench_score_cache.py --data voc --recipe deeplab-crf-only
-    python benchmarks/bench_score_cache.py --data animals --recipe slim-crf-only --weights models/voc-animals-slim/crfrnn.caffemodel.h5
+    python benchmarks/bench_score_cache.py --data animals --recipe slim-crf-only \\
+        --weights models/voc-animals-slim/crfrnn.caffemodel.h5
 
-Rounds alternate between the three, on the same images, with one thread; times are medians over the rounds, per step, as the processor
-counts them for the process and as the clock does. The table of results is kept in benchmarks/README.md.
+Rounds alternate between the three, on the same images, with one thread; times are medians over the rounds, per step: the
+processor's, of all threads of the process, and the clock's. The table of results is kept in benchmarks/README.md.
 """
 
 from __future__ import annotations

@@ -84,15 +84,15 @@ class Remembered:
 
     def _key(self) -> str:
         """The digest of all that the layers read."""
-        found = hashlib.blake2b(digest_size=_DIGEST)
-        hashed: dict[int, int] = {}  # by place in memory: a Split's tops are one array
-        for k, name in enumerate(self._inputs):
-            values = self._net.blobs[name].tensor
-            same = hashed.setdefault(values.data_ptr(), k)
-            found.update(f"{tuple(values.shape)} {same} ".encode())
-            if same == k:
-                found.update(_bytes(values))
-        return found.hexdigest()
+        read = [self._net.blobs[name].tensor.cpu() for name in self._inputs]
+        # By place in memory, since a Split's tops are one array.
+        digests: dict[tuple[int, torch.Size], bytes] = {}
+        for values in read:
+            place = values.data_ptr(), values.shape
+            if place not in digests:
+                digests[place] = hashlib.blake2b(_bytes(values), digest_size=_DIGEST).digest()
+        found = [(tuple(values.shape), digests[values.data_ptr(), values.shape]) for values in read]
+        return hashlib.blake2b(repr(found).encode(), digest_size=_DIGEST).hexdigest()
 
 
 def remembered(net: NetGraph, trained: NetGraph, store: Callable[[str], Store]) -> Remembered | None:
@@ -107,11 +107,11 @@ def remembered(net: NetGraph, trained: NetGraph, store: Callable[[str], Store]) 
 
 def _fixed(net: NetGraph, trained: NetGraph) -> range:
     """The longest run of layers whose tops depend on the tops of data layers alone, always in the same way."""
-    learned = {p.tensor.data_ptr() for p, rate in zip(trained.learnable, trained.lr_mult) if rate and p.count}
+    learned = [blob for blob, rate in zip(trained.learnable, trained.lr_mult) if rate]
     changing: set[str] = set()
     run, longest = range(0), range(0)
     for i, node in enumerate(net.nodes):
-        changes = not node.layer.repeats or any(p.tensor.data_ptr() in learned for p in node.layer.blobs)
+        changes = not node.layer.repeats or any(p.shares_data(blob) for p in node.layer.blobs for blob in learned)
         if node.bottoms and (changes or changing.intersection(node.bottoms)):
             changing.update(node.tops)
         fixed = bool(node.bottoms) and changing.isdisjoint(node.tops) and not any(node.layer.loss_weights)
