@@ -75,6 +75,11 @@ def add_arguments(parser: options.Parser) -> None:
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
     run.add_argument(
+        "--no-score-cache",
+        action="store_true",
+        help="of crf-only recipes: compute what the frozen network says anew in every step, without DATA/scores",
+    )
+    run.add_argument(
         "--budget-minutes", type=options.positive_number, help="stop after so long, with a snapshot and exit status 3"
     )
     add_variant(parser)
@@ -199,6 +204,7 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         options=options_of(arguments),
         precision=arguments.precision,
+        score_cache=not arguments.no_score_cache,
     )
     try:
         with threads(arguments.threads):

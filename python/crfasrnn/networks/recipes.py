@@ -176,7 +176,7 @@ def train_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder:
     scores = _scores(n, made_by, num_classes, options, options.iterations)
     data_and_loss.loss(n, scores, made_by.normalize, options.loss)
     net = _named(n, made_by, options)
-    return _frozen(net, gru.PREFIX if options.refiner == "gru" else LAYER) if made_by.frozen else net
+    return _frozen(net, _refiner(options)) if made_by.frozen else net
 
 
 def val_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: str) -> Any:
@@ -186,7 +186,8 @@ def val_net(made_by: Recipe, num_classes: int, options: RecipeOptions, folder: s
     scores = _scores(n, made_by, num_classes, options, options.iterations)
     data_and_loss.accuracy(n, scores)
     data_and_loss.loss(n, scores, made_by.normalize, options.loss)
-    return _named(n, made_by, options)
+    net = _named(n, made_by, options)
+    return _frozen(net, _refiner(options)) if made_by.frozen else net
 
 
 def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: RecipeOptions, iterations: int) -> Top:
@@ -198,6 +199,11 @@ def _scores(n: NetSpec, made_by: Recipe, num_classes: int, options: RecipeOption
         return gru.conv_gru(n, scores, num_classes, iterations, rates[0])
     bandwidths = made_by.bandwidth_rate * options.crf_rate
     return crfrnn.mean_field(n, scores, num_classes, iterations, rates, made_by.crf_start, options.variant, bandwidths)
+
+
+def _refiner(options: RecipeOptions) -> str:
+    """How the names of the layers begin that refine the scores."""
+    return gru.PREFIX if options.refiner == "gru" else LAYER
 
 
 def _frozen(net: Any, learned: str) -> Any:

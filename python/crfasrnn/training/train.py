@@ -24,7 +24,7 @@ from crfasrnn.classes import Classes
 from crfasrnn.datasets.databases import check_labels, count_entries, require_databases
 from crfasrnn.figures.curves import draw_training, read_curves
 from crfasrnn.networks import recipes
-from crfasrnn.training import initial_weights, monitors, snapshots
+from crfasrnn.training import initial_weights, monitors, score_cache, snapshots
 from crfasrnn.training.crf_watch import CrfWatch, has_crf
 from crfasrnn.training.definitions import write_definitions
 from crfasrnn.training.job import Job, find_classes
@@ -89,7 +89,8 @@ def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Ca
         if longer and job.final.is_file():
             show(f"the result so far is kept as {snapshots.set_aside(job.final, solver.iter)}")
         write_note(job, checked, solver.iter)  # not before there is something to go on with
-        _solve(solver, validation, job, list(opening(job, classes, solver, resumed)), write, stop, show)
+        lines = [*opening(job, classes, solver, resumed), *score_cache.keep(solver, job)]
+        _solve(solver, validation, job, lines, write, stop, show)
     snapshots.finish(solver, job.final)
     show(f"{job.final}")
     del solver, validation
