@@ -59,6 +59,7 @@ _LAYERS = [
     ("RNN", "q c", 'recurrent_param { num_output: 3 weight_filler { type: "uniform" } bias_filler { type: "constant" } }'),
     ("ReLU", "x", "relu_param { negative_slope: 0.1 }"), ("Reduction", "x", "reduction_param { operation: ASUM axis: 1 coeff: 2 }"),
     ("Reshape", "x", "reshape_param { shape { dim: 0 dim: -1 dim: 5 } axis: 0 num_axes: -1 }"),
+    ("LovaszSoftmaxLoss", "s n", ""),
     ("RobustLogLikelihoodLoss", "s n", ""), ("SPP", "x", "spp_param { pyramid_height: 2 pool: MAX }"),
     ("Scale", "x", 'scale_param { axis: 1 num_axes: 1 bias_term: true filler { type: "constant" } }'), ("Sigmoid", "x", ""),
     ("SigmoidCrossEntropyLoss", "x y", "loss_param { normalization: FULL ignore_label: 3 }"), ("Silence", "x", ""),

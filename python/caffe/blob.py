@@ -194,6 +194,10 @@ class Blob:
         if diff:
             self._diff = other._diff
 
+    def shares_data(self, other: Blob) -> bool:
+        """Whether `data` of both are one memory, by `share`."""
+        return self._data is other._data
+
     # What layers and solvers use.
 
     @property

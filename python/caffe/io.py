@@ -53,18 +53,18 @@ def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) 
     from skimage.util import img_as_float32
 
     name = str(filename if isinstance(filename, str | os.PathLike) else getattr(filename, "name", "the image"))
+    if not isinstance(filename, str | os.PathLike) and not hasattr(filename, "read"):
+        raise TypeError(f"filename must be a path or an open binary file, not {type(filename).__name__}")
     try:
         if isinstance(filename, str | os.PathLike):
             content = read_bytes(filename, MAX_IMAGE_FILE)
         else:
-            if not hasattr(filename, "read"):
-                raise TypeError(f"filename must be a path or an open binary file, not {type(filename).__name__}")
             content = filename.read(MAX_IMAGE_FILE)
         opened(content, _KINDS)
         image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
     except FileNotFoundError:
         raise FileError(f"{name}: no such file") from None
-    except (CaffeError, MemoryError, OSError, ValueError, SyntaxError, AttributeError) as error:
+    except Exception as error:  # decoders fail in many ways
         raise FileError(f"{name}: is not an image that can be read: {error}") from error
     if image.ndim == 2:
         image = image[:, :, np.newaxis]

@@ -20,6 +20,10 @@ _BLOCK = 1 << 20
 _LOCK = ".in-use"
 
 
+class BusyError(FileError):
+    """Another process is at work in the folder."""
+
+
 def claim(path: str | os.PathLike[str], facts: Any, refusal: str) -> None:
     """Let a JSON file remember `facts`: it is written if it is not there, else it must say the same.
 
@@ -68,7 +72,7 @@ def _differences(name: str, there: Any, here: Any) -> Iterator[tuple[str, Any, A
 def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Within it no other process may be in `alone_in` for the same folder; it ends with the process, however that dies.
 
-    Raises CaffeError at once, with the other's process id, where one is there, and where the folder cannot be written.
+    Raises BusyError at once, with the other's process id, where one is there, and FileError where the folder cannot be written.
     """
     path = Path(folder) / _LOCK
     handle = _locked(path)
@@ -98,7 +102,7 @@ def _locked(path: Path) -> int:
         except BlockingIOError:
             other = os.pread(handle, 20, 0).decode("ascii", "replace") or "that has just begun"
             os.close(handle)
-            raise FileError(
+            raise BusyError(
                 f"process {other} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"
             ) from None
         except OSError as problem:

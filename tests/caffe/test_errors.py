@@ -93,3 +93,14 @@ def test_retold_errors_keep_their_kind() -> None:
         again = kind("line 3").retold("list.txt: line 3")
         assert type(again) is kind
         assert str(again) == "list.txt: line 3"
+
+
+@pytest.mark.parametrize("kind", [CaffeError, FileError])
+def test_a_message_stays_readable(kind: type[CaffeError]) -> None:
+    """Whatever a damaged file brings into it."""
+    assert str(kind("no file 'x'")) == "no file 'x'"
+    told = str(kind(f"cannot read 'x': {'y' * 1_000_000} differ"))
+    assert len(told) <= 4000
+    assert told.startswith("cannot read 'x': yyy")
+    assert " ... y" in told
+    assert told.endswith("yyy differ")

@@ -241,6 +241,20 @@ def test_images_are_read_from_open_files(kind: str, tmp_path: Path) -> None:
     assert isinstance(caught.value, CaffeError)
 
 
+@pytest.mark.parametrize("kind", range(1, 14))
+def test_decoders_may_fail_in_any_way(kind: int) -> None:
+    """A TIFF that says where its pixels are by a number of another kind, at which the decoder raises TypeErrors."""
+    written = BytesIO()
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(written, "TIFF")
+    content = bytearray(written.getvalue())
+    offsets = content.index((273).to_bytes(2, "little") + (4).to_bytes(2, "little"))
+    content[offsets + 2 : offsets + 4] = kind.to_bytes(2, "little")
+    try:
+        assert io.load_image(BytesIO(content)).shape == (4, 5, 3)
+    except CaffeError as error:
+        assert "the image: is not an image that can be read" in str(error)  # noqa: PT017
+
+
 def test_lists_pass_for_arrays_and_other_kinds_are_named() -> None:
     assert list(caffe.io.array_to_blobproto([[1, 2]], diff=[[3, 4]]).diff) == [3, 4]
     assert caffe.io.array_to_datum([[[1.5]]], np.int64(3)).label == 3

@@ -23,7 +23,7 @@ PUBLIC = {
     "arraylist_to_blobprotovector_str",
     "crfasrnn": "CrfRnn Segmenter",
     "crfasrnn.crf": "mean_field mean_field_kernels Kernel permutohedral_filter Spatial Bilateral Features "
-    "RobustLogLikelihoodLoss robust_log_likelihood",
+    "LovaszSoftmaxLoss RobustLogLikelihoodLoss lovasz_softmax robust_log_likelihood",
     "crfasrnn.densecrf": "DenseCRF DenseCRF2D",
     "crfasrnn.utils": "unary_from_labels unary_from_softmax create_pairwise_gaussian create_pairwise_bilateral",
     "crfasrnn.evaluation.metrics": "confusion_matrix per_class_iu mean_iu pixel_accuracy",

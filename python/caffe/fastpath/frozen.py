@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import torch
@@ -31,19 +32,20 @@ class Frozen:
         self.part.run()
 
 
-def frozen(net: NetGraph) -> Frozen:
-    """What is faster than such layers one by one, by the net's form: with branches, or in a row."""
-    beside = _with_branches(net) if _on_cpu() else None
-    return Frozen(_in_a_row(net), mode.half_convolutions) if beside is None else Frozen(beside, _on_cpu)
+def frozen(net: NetGraph, stop: int = sys.maxsize) -> Frozen:
+    """What is faster than such layers one by one, by the net's form: with branches, or in a row; stop: before this layer."""
+    beside = _with_branches(net, stop) if _on_cpu() else None
+    return Frozen(_in_a_row(net, stop), mode.half_convolutions) if beside is None else Frozen(beside, _on_cpu)
 
 
 def _on_cpu() -> bool:
     return mode.device().type == "cpu"
 
 
-def _with_branches(net: NetGraph) -> Region | None:
+def _with_branches(net: NetGraph, stop: int) -> Region | None:
     """Their maps channels last."""
     layers = region.region(net)
+    layers = range(layers.start, min(layers.stop, stop))
     learns = net.phase == mode.TRAIN  # a solver's test net runs no backward, whatever its layers are ready for
     learned = next((i for i in layers if learns and net.layers[i].will_run_backward), None)
     # Programs that watch a test look at the scores.
@@ -52,9 +54,9 @@ def _with_branches(net: NetGraph) -> Region | None:
     return Region(net, layers, torch.float32) if region.is_worth_it(net, layers, in_a_row) else None
 
 
-def _in_a_row(net: NetGraph) -> LayerChain | None:
+def _in_a_row(net: NetGraph, stop: int) -> LayerChain | None:
     """Where convolutions multiply in bfloat16 anyway: all hand on what bfloat16 holds exactly, so that its maps may be so, too."""
-    steps = chain.chain(net)
+    steps = [step for step in chain.chain(net) if step.index < stop]
     end = next((k for k, step in enumerate(steps) if not _is_frozen(step.layer)), len(steps))
     steps = chain.ended(net, steps[:end] if end < len(steps) else chain.without_scores(net, steps))
     return LayerChain(net, steps, torch.bfloat16) if steps else None

@@ -17,11 +17,12 @@ from caffe.layers.registry import register_layer
 
 
 class NeuronLayer(TorchLayer):
-    """A function of each element: override `activate`, and nothing else unless there are parameters."""
+    """A function of each element: override `activate`, and nothing else unless there are parameters (or chance: `repeats`)."""
 
     keeps_coordinates = True
     pointwise = True
     any_layout = True
+    repeats = True
     exact_bottoms = 1
     exact_tops = 1
 
@@ -150,6 +151,7 @@ class Dropout(NeuronLayer):
 
     def build(self, bottom: Sequence[Shape]) -> None:
         self.ratio = self.layer_param.dropout_param.dropout_ratio
+        self.repeats = self.phase == mode.TEST
         if not 0 <= self.ratio < 1:
             raise layer_error(self, f"dropout_ratio must be in [0, 1), got {self.ratio:g}.")
 

@@ -48,6 +48,8 @@ class Layer:
     any_layout: ClassVar[bool] = False
     # The tops are new memory, never a view of a bottom.
     fresh_top: ClassVar[bool] = False
+    # The same bottoms and parameters give the same tops, every time: no chance, no memory, nothing else is read. (Of a layer.)
+    repeats: bool = False
     # It has windows of the top's pixels on the bottom's, not of the bottom's on the top's.
     transposes_windows: ClassVar[bool] = False
     # Its colour in drawings: one of caffe.draw.COLOURS.

@@ -26,6 +26,7 @@ class _Convolution(TorchLayer):
     equal_bottoms_tops = True
     fresh_top = True
     any_layout = True
+    repeats = True
     kind = "convolution"
 
     @classmethod

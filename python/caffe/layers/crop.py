@@ -21,6 +21,7 @@ class Crop(TorchLayer):
     """
 
     any_layout = True
+    repeats = True
     exact_bottoms = 2
     exact_tops = 1
 

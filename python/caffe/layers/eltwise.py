@@ -23,6 +23,7 @@ class Eltwise(TorchLayer):
 
     keeps_coordinates = True
     any_layout = True
+    repeats = True
     min_bottoms = 2
     exact_tops = 1
 

@@ -24,6 +24,7 @@ class InnerProduct(TorchLayer):
     """
 
     fresh_top = True
+    repeats = True
     kind = "product"
     exact_bottoms = 1
     exact_tops = 1

@@ -25,6 +25,7 @@ class LRN(TorchLayer):
     """
 
     keeps_coordinates = True
+    repeats = True
     kind = "normalization"
     exact_bottoms = 1
     exact_tops = 1
@@ -56,6 +57,7 @@ class MVN(TorchLayer):
     """
 
     keeps_coordinates = True
+    repeats = True
     kind = "normalization"
     exact_bottoms = 1
     exact_tops = 1

@@ -144,6 +144,7 @@ class Pooling(TorchLayer):
         param = self.layer_param.pooling_param
         self._check_axes(bottom[0])
         self.method = param.pool
+        self.repeats = self.method != caffe_pb2.PoolingParameter.STOCHASTIC
         self.global_pooling = param.global_pooling
         windows = Windows.of_pooling(self.layer_param)
         if len(self.layer_param.top) > 1 and self.method != caffe_pb2.PoolingParameter.MAX:

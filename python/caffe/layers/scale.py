@@ -18,6 +18,7 @@ class _Broadcast(TorchLayer):
 
     keeps_coordinates = True
     any_layout = True
+    repeats = True
     kind = "normalization"
     min_bottoms = 1
     max_bottoms = 2

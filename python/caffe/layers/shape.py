@@ -20,6 +20,7 @@ class Split(TorchLayer):
 
     keeps_coordinates = True
     any_layout = True
+    repeats = True
     pointwise = True
     exact_bottoms = 1
     min_tops = 1
@@ -43,6 +44,7 @@ class Concat(TorchLayer):
 
     keeps_coordinates = True
     any_layout = True
+    repeats = True
     min_bottoms = 1
     exact_tops = 1
 
@@ -78,6 +80,7 @@ class Slice(TorchLayer):
 
     keeps_coordinates = True
     any_layout = True
+    repeats = True
     exact_bottoms = 1
     min_tops = 1
 
@@ -121,6 +124,7 @@ class _SameElements(TorchLayer):
     """A layer whose top holds the bottom's elements, in the same memory, under another shape."""
 
     any_layout = True
+    repeats = True
     exact_bottoms = 1
     exact_tops = 1
 

@@ -21,6 +21,7 @@ class Softmax(TorchLayer):
     """
 
     keeps_coordinates = True
+    repeats = True
     exact_bottoms = 1
     exact_tops = 1
 

@@ -103,13 +103,22 @@ class NetGraph(OneThread):
     @exclusive
     def run_forward(self, start: int = 0, end: int | None = None) -> float:
         """Run layers start..end (both included; default: to the last) and return the sum of their weighted losses."""
-        loss = 0.0
         stop = len(self.layers) if end is None else end + 1
-        taken = self._taken_by_fast_path(start, stop)
-        for i in range(start, stop):
+        loss = self.run_layers(range(start, stop), self.fast_path)
+        if stop == len(self.layers) and self._sizes != self._input_shapes():
+            self._sizes = self._input_shapes()
+            give_back_freed_memory()
+        return loss
+
+    @exclusive
+    def run_layers(self, layers: range, fast_path: FastPath | None) -> float:
+        """Run consecutive layers, some by the fast path where blobs are freed; returns the sum of their weighted losses."""
+        loss = 0.0
+        taken = self._taken(fast_path, layers)
+        for i in layers:
             if i in taken:
-                if i == taken[0] and self.fast_path is not None:
-                    self.fast_path.run()
+                if i == taken[0] and fast_path is not None:
+                    fast_path.run()
                 continue
             node = self.nodes[i]
             self._call("before_forward", i)
@@ -132,17 +141,14 @@ class NetGraph(OneThread):
                     blob.discard_data()
                 if self.phase == mode.TEST:
                     node.layer.release()
-        if stop == len(self.layers) and self._sizes != self._input_shapes():
-            self._sizes = self._input_shapes()
-            give_back_freed_memory()
         return loss
 
-    def _taken_by_fast_path(self, start: int, stop: int) -> range:
-        """The layers of a forward through start..stop-1 that the fast path runs."""
-        if self.fast_path is None or not self.frees_blobs or self.debug_info:
+    def _taken(self, fast_path: FastPath | None, layers: range) -> range:
+        """The layers of these that the fast path runs."""
+        if fast_path is None or not self.frees_blobs or self.debug_info:
             return range(0)
-        taken = self.fast_path.layers()
-        return taken if start <= taken.start and taken.stop <= stop else range(0)
+        taken = fast_path.layers()
+        return taken if layers.start <= taken.start and taken.stop <= layers.stop else range(0)
 
     @exclusive
     def run_backward(self, start: int | None = None, end: int = 0) -> None:

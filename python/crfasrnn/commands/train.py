@@ -75,6 +75,11 @@ def add_arguments(parser: options.Parser) -> None:
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the wide convolutions (float32)"
     )
     run.add_argument(
+        "--no-score-cache",
+        action="store_true",
+        help="of crf-only recipes: compute what the frozen network says anew in every step, without DATA/scores",
+    )
+    run.add_argument(
         "--budget-minutes", type=options.positive_number, help="stop after so long, with a snapshot and exit status 3"
     )
     add_variant(parser)
@@ -103,6 +108,13 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
         default="full",
         help="fixed, learned with its transpose's mean, or learned freely (full)",
     )
+    crf.add_argument(
+        "--crf-rate",
+        type=options.positive_number,
+        default=1,
+        metavar="FACTOR",
+        help="of the CRF's own learning rates (1: the recipe's); the log says how far its weights move",
+    )
     crf.add_argument("--untied", action="store_true", help="every iteration has parameters of its own")
     crf.add_argument("--relu", action="store_true", help="scores become Q by ReLU instead of softmax (section 6)")
     crf.add_argument(
@@ -122,7 +134,12 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
         default="crf",
         help="gru: a convolutional GRU of as many iterations instead of the CRF",
     )
-    crf.add_argument("--robust-loss", action="store_true", help="robust log-likelihood instead of the softmax loss")
+    crf.add_argument(
+        "--loss",
+        choices=words.LOSSES,
+        default="softmax",
+        help="softmax, robust log-likelihood, Lovász-softmax (softmax)",
+    )
     crf.add_argument(
         "--width",
         type=options.positive_number,
@@ -154,7 +171,8 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
         arguments.mean_field_iterations,
         None,
         variant,
-        arguments.robust_loss,
+        arguments.loss,
+        arguments.crf_rate,
         refiner=arguments.refiner,
     )
 
@@ -186,6 +204,7 @@ def _train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         options=options_of(arguments),
         precision=arguments.precision,
+        score_cache=not arguments.no_score_cache,
     )
     try:
         with threads(arguments.threads):
@@ -205,7 +224,7 @@ def _check(arguments: argparse.Namespace, recipe: Recipe) -> None:
         )
     from crfasrnn.networks.recipes import RecipeOptions
 
-    asked, without = options_of(arguments), RecipeOptions(arguments.width, robust=arguments.robust_loss)
+    asked, without = options_of(arguments), RecipeOptions(arguments.width, loss=arguments.loss)
     if recipe.crf_rates is None and asked != without:
         raise options.UsageError(f"{arguments.recipe} has no CRF: what section 7.1 varies has no meaning for it")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crfasrnn.crf.functional import Kernel, mean_field, mean_field_kernels, permutohedral_filter
-    from crfasrnn.crf.losses import RobustLogLikelihoodLoss, robust_log_likelihood
+    from crfasrnn.crf.losses import LovaszSoftmaxLoss, RobustLogLikelihoodLoss, lovasz_softmax, robust_log_likelihood
     from crfasrnn.crf.module import Bilateral, CrfRnn, Features, Spatial
 
 _HOME = {
@@ -15,11 +15,13 @@ _HOME = {
     "CrfRnn": "module",
     "Features": "module",
     "Kernel": "functional",
+    "LovaszSoftmaxLoss": "losses",
     "RobustLogLikelihoodLoss": "losses",
     "Spatial": "module",
     "mean_field": "functional",
     "mean_field_kernels": "functional",
     "permutohedral_filter": "functional",
+    "lovasz_softmax": "losses",
     "robust_log_likelihood": "losses",
 }
 
@@ -28,8 +30,10 @@ __all__ = [
     "CrfRnn",
     "Features",
     "Kernel",
+    "LovaszSoftmaxLoss",
     "RobustLogLikelihoodLoss",
     "Spatial",
+    "lovasz_softmax",
     "mean_field",
     "mean_field_kernels",
     "permutohedral_filter",

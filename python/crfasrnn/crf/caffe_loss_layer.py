@@ -1,4 +1,4 @@
-"""RobustLogLikelihoodLoss as a layer of caffe nets (found through the entry-point group "caffe.layers")."""
+"""RobustLogLikelihoodLoss and LovaszSoftmaxLoss as layers of caffe nets (found through the entry-point group "caffe.layers")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from caffe.layers.base import LossLayer, Shape, canonical_axis
 from caffe.layers.checks import class_labels, label_count_error, layer_error
 from caffe.layers.normalization import LossNormalizer
-from crfasrnn.crf.losses import robust_log_likelihood
+from crfasrnn.crf.losses import lovasz_softmax, robust_log_likelihood
 
 
 class RobustLogLikelihoodLossLayer(LossLayer):
@@ -47,10 +47,7 @@ class RobustLogLikelihoodLossLayer(LossLayer):
         return value
 
     def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
-        scores, label = bottom
-        if math.prod(label) * scores[self.axis] != math.prod(scores):
-            raise label_count_error(self, scores, label)
-        return [(), scores][: max(1, len(self.layer_param.top))]
+        return _top_shapes(self, self.axis, bottom)
 
     def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         scores = bottom[0]
@@ -61,3 +58,38 @@ class RobustLogLikelihoodLossLayer(LossLayer):
         total = robust_log_likelihood(rows, index.reshape(-1), self.robustness, -1, "sum")
         loss = total / self.normalizer(tuple(scores.shape), self.axis, ignored)
         return [loss, scores.detach().softmax(self.axis)][: max(1, len(self.layer_param.top))]
+
+
+class LovaszSoftmaxLossLayer(LossLayer):
+    """The mean over the images of the Lovász extension of 1 - IU at softmax(x), see crfasrnn.crf.losses.
+
+    Bottoms: scores x, (N, C, ...); labels, one per position, 0 .. C - 1. Tops: the loss, without axes; optionally softmax(x).
+    Options: softmax_param.axis (1); loss_param.ignore_label. It is a mean by itself: normalization and normalize change
+    nothing. Gradient: x.
+    """
+
+    max_tops = 2
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        self.axis = canonical_axis(self.layer_param.softmax_param.axis, len(bottom[0]), f"layer '{self.name}'")
+        loss_param = self.layer_param.loss_param
+        self.ignore = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        return _top_shapes(self, self.axis, bottom)
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        scores = bottom[0]
+        index, ignored = class_labels(self, bottom[1], scores.shape[self.axis], self.ignore)
+        if ignored is not None:
+            index = index.masked_fill(ignored, -1)
+        images = scores.movedim(self.axis, 1) if self.axis else scores[None]
+        loss = lovasz_softmax(images, index.reshape(len(images), *images.shape[2:]), -1)
+        return [loss, scores.detach().softmax(self.axis)][: max(1, len(self.layer_param.top))]
+
+
+def _top_shapes(layer: LossLayer, axis: int, bottom: Sequence[Shape]) -> Sequence[Shape]:
+    scores, label = bottom
+    if math.prod(label) * scores[axis] != math.prod(scores):
+        raise label_count_error(layer, scores, label)
+    return [(), scores][: max(1, len(layer.layer_param.top))]

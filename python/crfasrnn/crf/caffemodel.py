@@ -13,6 +13,8 @@ from caffe.proto.model_file import read_model, write_model
 
 # What the published nets call the layer.
 LAYER = "inference1"
+# What its first blobs are: weights of the kernels, and compatibilities; each 1 x 1 x C x C, of untied iterations T x 1 x C x C.
+MATRICES = ("spatial", "bilateral", "compatibility")
 
 
 def read_matrices(path: str | os.PathLike[str], count: int | None = None, layer: str = LAYER) -> list[np.ndarray]:

@@ -24,6 +24,9 @@ COMPATIBILITIES = ("full", "symmetric", "potts")
 # How scores become the Q of the next iteration: a distribution over the classes, or max(0, score) (section 6).
 ACTIVATIONS = ("softmax", "relu")
 
+# What networks with a CRF are trained by: cross entropy, the robust log-likelihood, the Lovász-softmax, or the sum of two.
+LOSSES = ("softmax", "robust", "lovasz", "softmax+lovasz")
+
 # What refines a network's scores in a training: a CRF, or a convolutional GRU in its place.
 REFINERS = ("crf", "gru")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class Scores:
     trimap: 40 x C x C, entry w - 1 for the band of w pixels around void; None if not asked for.
     boundary: the boundary F measure of each class, mean over the images where it occurs (C float64, NaN where it never
         does); None if not asked for.
-    over: numbers of the classes whose mean IU is wanted, too; None if not asked for.
+    over: numbers of the classes whose mean IU is wanted, too, and in the bands alone; None if not asked for.
     """
 
     classes: Classes
@@ -53,7 +54,7 @@ def report(scores: Scores) -> str:
     head = f"{'class':<{width}}" + "".join(f"  {title:>5}" for title in columns)
     lines = [head, *rows, "", *totals, f"{'images':<{width}}  {scores.images:5d}"]
     if scores.trimap is not None:
-        lines += ["", *_trimap_lines(scores.trimap, width)]
+        lines += ["", *_trimap_lines(scores.trimap, width, scores.over)]
     return "\n".join(lines)
 
 
@@ -72,12 +73,12 @@ def _means(scores: Scores) -> dict[str, float]:
     return means
 
 
-def _trimap_lines(trimap: np.ndarray, width: int) -> list[str]:
+def _trimap_lines(trimap: np.ndarray, width: int, over: Sequence[int] | None) -> list[str]:
     if not trimap.any():
         return ["no void in these label maps, so no bands around it"]
     head = f"{'pixels from void':<{width}}  {'IU %':>5}  {'acc %':>5}"
     return [head] + [
-        f"{size:<{width}}  {100 * metrics.mean_iu(band):5.1f}  {100 * metrics.pixel_accuracy(band):5.1f}"
+        f"{size:<{width}}  {100 * metrics.mean_iu(band, over):5.1f}  {100 * metrics.pixel_accuracy(band):5.1f}"
         for size, band in ((size, trimap[size - 1]) for size in _SHOWN_WIDTHS)
     ]
 
@@ -100,7 +101,7 @@ def write_json(path: str | os.PathLike[str], scores: Scores) -> None:
     if scores.boundary is not None:
         content["per_class_boundary_f"] = [known(value) for value in scores.boundary]
     if scores.trimap is not None:
-        content["trimap_mean_iu"] = [known(metrics.mean_iu(band)) for band in scores.trimap]
+        content["trimap_mean_iu"] = [known(metrics.mean_iu(band, scores.over)) for band in scores.trimap]
         content["trimap_pixel_accuracy"] = [known(metrics.pixel_accuracy(band)) for band in scores.trimap]
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

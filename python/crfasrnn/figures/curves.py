@@ -1,4 +1,4 @@
-"""Curves of trainings: the one reader of their logs, and loss and mean IU over the iterations."""
+"""Curves of trainings: the one reader of their logs, and loss, mean IU and the CRF's weights over the iterations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from caffe.errors import FileError
 from caffe.inputs.reading import open_regular
+from crfasrnn.crf.caffemodel import MATRICES
 from crfasrnn.figures.canvas import new_figure, save_figure
 
 # Of the text log: "... Iteration 3 (3 iter/s, 0s/3 iters), loss = 306.537", a run's last "... Iteration 12, loss = 319.707", and
@@ -23,12 +24,19 @@ from crfasrnn.figures.canvas import new_figure, save_figure
 _LINE = re.compile(r"\] +Iteration (?P<iteration>\d+)(?: \([^)]*\))?, (?P<what>loss|mean IU) = (?P<value>\S+)\s*$")
 
 
+_COLUMNS = 4  # of panels
+
+
 @dataclass(frozen=True)
 class Curves:
-    """What a training's log tells: iteration -> loss, and iteration -> mean IU (a fraction) on the test net's images."""
+    """What a training's log tells: iteration -> loss, and iteration -> mean IU (a fraction) on the test net's images.
+
+    crf: iteration -> "spatial", "bilateral", "compatibility" -> the diagonal of that matrix, C floats; empty without a CRF.
+    """
 
     loss: dict[int, float]
     mean_iu: dict[int, float]
+    crf: dict[int, dict[str, list[float]]] = field(default_factory=dict)
 
 
 def read_events(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -72,6 +80,9 @@ def read_curves(path: str | os.PathLike[str]) -> Curves:
     curves = Curves({}, {})
     kinds = {"train": (curves.loss, "loss"), "validation": (curves.mean_iu, "mean_iu")}
     for event in read_events(path):
+        if event["event"] == "crf":
+            _add_crf(event, curves.crf)
+            continue
         try:
             curve, name = kinds[event["event"]]
             iteration, value = int(event["iteration"]), float(event[name])
@@ -80,6 +91,16 @@ def read_curves(path: str | os.PathLike[str]) -> Curves:
         if math.isfinite(value):
             curve[iteration] = value
     return curves
+
+
+def _add_crf(event: dict[str, Any], crf: dict[int, dict[str, list[float]]]) -> None:
+    try:
+        found = {name: [float(value) for value in event[name]] for name in MATRICES}
+        iteration = int(event["iteration"])
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return
+    if all(values and all(map(math.isfinite, values)) for values in found.values()):
+        crf[iteration] = found
 
 
 def speed(log: Path) -> float | None:
@@ -108,20 +129,47 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 def draw_training(path: str | os.PathLike[str], trainings: Sequence[tuple[str, Curves]]) -> None:
     """Write the loss and, where it was measured, the mean IU of each titled training over its iterations, one panel each.
 
-    Points are the losses as logged; the line is their mean over a window of a twentieth of the run.
+    Points are the losses as logged; the line is their mean over a window of a twentieth of the run. Below, where there is a CRF,
+    its kernels' weights and compatibilities: the means over the classes, and in a band from the lowest to the highest.
     """
-    figure, axes = new_figure(1, len(trainings), 1 + 5 * len(trainings), 4)
-    for ax, (title, curves) in zip(axes[0], trainings):
-        iterations = np.array(sorted(curves.loss), np.int64)
-        losses = np.array([curves.loss[iteration] for iteration in iterations.tolist()])
-        ax.plot(iterations, losses, ".", color="tab:blue", alpha=0.3, markersize=3)
-        ax.plot(iterations, smoothed(losses), color="tab:blue", linewidth=1)
-        ax.set(title=title, xlabel="iteration", ylabel="loss")
-        ax.grid(alpha=0.3)
-        if curves.mean_iu:
-            right = ax.twinx()
-            values = [100 * value for value in curves.mean_iu.values()]
-            right.plot(list(curves.mean_iu), values, "o-", color="tab:orange", markersize=4)
-            right.set_ylabel("mean IU on the test images, %", color="tab:orange")
-            right.set_ylim(0, 1.05 * max(*values, 1))
+    columns = min(len(trainings), _COLUMNS)
+    deep = 1 + any(curves.crf for _, curves in trainings)
+    rows = deep * -(-len(trainings) // columns)
+    figure, axes = new_figure(rows, columns, 1 + 5 * columns, 1 + 3 * rows)
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for index, (title, curves) in enumerate(trainings):
+        above = axes[deep * (index // columns), index % columns]
+        _draw_loss(above, title, curves)
+        if curves.crf:
+            _draw_crf(axes[deep * (index // columns) + 1, index % columns], curves.crf)
     save_figure(figure, path)
+
+
+def _draw_loss(ax: Any, title: str, curves: Curves) -> None:
+    ax.set_visible(True)
+    iterations = np.array(sorted(curves.loss), np.int64)
+    losses = np.array([curves.loss[iteration] for iteration in iterations.tolist()])
+    ax.plot(iterations, losses, ".", color="tab:blue", alpha=0.3, markersize=3)
+    ax.plot(iterations, smoothed(losses), color="tab:blue", linewidth=1)
+    ax.set(title=title, xlabel="iteration", ylabel="loss")
+    ax.grid(alpha=0.3)
+    if curves.mean_iu:
+        right = ax.twinx()
+        values = [100 * value for value in curves.mean_iu.values()]
+        right.plot(list(curves.mean_iu), values, "o-", color="tab:orange", markersize=4)
+        right.set_ylabel("mean IU on the test images, %", color="tab:orange")
+        right.set_ylim(0, 1.05 * max(*values, 1))
+
+
+def _draw_crf(ax: Any, crf: dict[int, dict[str, list[float]]]) -> None:
+    ax.set_visible(True)
+    iterations = sorted(crf)
+    for name, colour in zip(MATRICES, ("tab:green", "tab:red", "tab:gray")):
+        sign = -1 if name == MATRICES[-1] else 1  # the layer stores minus one for Potts
+        values = sign * np.array([crf[iteration][name] for iteration in iterations])
+        ax.fill_between(iterations, values.min(1), values.max(1), color=colour, alpha=0.15, linewidth=0)
+        ax.plot(iterations, values.mean(1), color=colour, label=name if sign > 0 else f"minus {name}")
+    ax.set(xlabel="iteration", ylabel="the CRF's weights (diagonals)")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)

@@ -30,13 +30,17 @@ def lmdb_input(n: NetSpec, folder: str) -> Top:
     return n.data
 
 
-def loss(n: NetSpec, scores: Top, normalize: bool, robust: bool = False) -> None:
-    """Soft-max loss over all pixels but the ignored ones, summed (the papers' choice) or averaged over the pixels.
+def loss(n: NetSpec, scores: Top, normalize: bool, kind: str = "softmax") -> None:
+    """A loss over all pixels but the ignored ones, summed (the papers' choice) or averaged over the pixels, blob `loss`.
 
-    robust: the robust log-likelihood of Krähenbühl and Koltun (2013) instead.
+    kind: one of crfasrnn.crf.options.LOSSES: the soft-max loss, the robust log-likelihood of Krähenbühl and Koltun (2013), the
+    Lovász-softmax of Berman et al. (2018), which is an average always, or the first and the last of these together (`lovasz_loss`).
     """
-    layer = L.RobustLogLikelihoodLoss if robust else L.SoftmaxWithLoss
-    n.loss = layer(scores, n.label, loss_param={"ignore_label": VOID, "normalize": normalize})
+    layers = {"softmax": L.SoftmaxWithLoss, "robust": L.RobustLogLikelihoodLoss, "lovasz": L.LovaszSoftmaxLoss}
+    first, *second = kind.split("+")
+    n.loss = layers[first](scores, n.label, loss_param={"ignore_label": VOID, "normalize": normalize})
+    if second:
+        n.lovasz_loss = layers[second[0]](scores, n.label, loss_param={"ignore_label": VOID}, loss_weight=1)
 
 
 def accuracy(n: NetSpec, scores: Top) -> None:

@@ -74,3 +74,11 @@ def deeplab(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:
 def slim_short(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:
     """The same for a network that is trained on from another."""
     return slim(nets, work, base_lr, max_iter)
+
+
+def carried_over(nets: str, work: str, base_lr: float, max_iter: int = 1000) -> Any:
+    """The papers' fixed rate for a loss averaged over the pixels, with a momentum that so few steps have a use for."""
+    param = slim(nets, work, base_lr, max_iter)
+    param.lr_policy = "fixed"
+    param.ClearField("power")
+    return param

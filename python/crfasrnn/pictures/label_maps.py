@@ -101,7 +101,7 @@ def read_labels(path: str | os.PathLike[str], class_ids: Sequence[int] | None = 
             if class_ids is not None and picture.mode == "P":
                 _check_colours(labels, np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3), class_ids)
             return labels
-    except (OSError, SyntaxError, ValueError) as problem:
+    except Exception as problem:  # decoders fail in many ways
         raise FileError(f"cannot read label map {str(path)!r}: {problem}") from problem
 
 

@@ -1,17 +1,14 @@
-"""What has to be trained for a table: experiments, each from the result of another one, for every seed."""
+"""What has to be trained for the tables: experiments, each from the result of another one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 from caffe.errors import CaffeError
-from crfasrnn.networks.crfrnn import Variant
+from crfasrnn.networks.crfrnn import Bilateral, Variant
 from crfasrnn.networks.recipes import RecipeOptions
-from crfasrnn.reproduction.settings import Settings
-from crfasrnn.segmentation.models import FINAL
-from crfasrnn.training.job import Job
 
 LONGEST_SWEEP = 20
 TESTED = (1, 2, 5, 10, 15)  # iterations in testing that the table of ablations shows
@@ -19,81 +16,101 @@ TESTED = (1, 2, 5, 10, 15)  # iterations in testing that the table of ablations 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training: name, title in tables, recipe (without the family's prefix), what it starts from, and its options."""
+    """One training.
+
+    name, title: in files and in tables. recipe: a part of the family's (see families.Family.recipe).
+    start: the experiment whose result it starts from; None for the weights that are given.
+    trained: False takes the weights as they come. seeded: done once for each seed, else once for each network.
+    """
 
     name: str
     title: str
     recipe: str
     start: str | None
     options: RecipeOptions = field(default_factory=RecipeOptions)
+    trained: bool = True
+    seeded: bool = True
 
 
-def _crf(name: str, title: str, recipe: str = "crfrnn", iterations: int = 5, **variant: object) -> Experiment:
-    options = RecipeOptions(iterations=iterations, variant=Variant(**variant))  # type: ignore[arg-type]
-    return Experiment(name, title, recipe, "fcn8s", options)
+BASE = "base"  # the start of all that is done for every seed: the last of a family's chain
+PLAIN, LONGER_RECIPE, CRFRNN, CRF_ONLY = "plain", "longer", "crfrnn", "crf-only"  # parts of a family's recipes
+PUBLISHED = "published"
 
 
-FCN_CHAIN = {"slim": ("fcn8s",), "voc21": ("fcn32s", "fcn16s", "fcn8s")}
-TITLES = {"fcn32s": "FCN-32s", "fcn16s": "FCN-16s", "fcn8s": "FCN-8s"}
-LONGER = Experiment("longer", "FCN-8s, trained on for as long as the CRF-RNN", "fcn8s-longer", "fcn8s")
-END_TO_END = _crf("crfrnn", "FCN-8s + CRF-RNN, end to end")
-ABLATIONS = (
-    END_TO_END,
-    _crf("shared", "one weight per kernel, Potts", kernel_weights="shared", compatibility="potts"),
-    _crf("per-class", "weights per class, Potts", kernel_weights="per_class", compatibility="potts"),
-    _crf("per-class-full", "weights per class, full compatibility", kernel_weights="per_class"),
-    _crf("potts", "full weights, Potts", compatibility="potts"),
-    _crf("symmetric", "full weights, symmetric compatibility", compatibility="symmetric"),
-    _crf("crf-only", "CRF learned alone, network frozen", "crf-only"),
-    _crf("train-t10", "T = 10 in training", iterations=10),
-    _crf("untied", "untied iterations, T = 5", untied=True),
-    _crf("relu", "ReLU instead of softmax", activation="relu"),
+def _crf(name: str, title: str, recipe: str = CRFRNN, start: str = BASE, **changed: Any) -> Experiment:
+    fields = {key: changed.pop(key) for key in ("iterations", "loss", "crf_rate", "refiner") if key in changed}
+    return Experiment(name, title, recipe, start, RecipeOptions(variant=Variant(**changed), **fields))
+
+
+LONGER = Experiment("longer", "the network, trained on for as long as the CRF-RNN", LONGER_RECIPE, BASE)
+END_TO_END = _crf("crfrnn", "CRF-RNN, end to end")
+ALONE = _crf("crf-only", "CRF-RNN, the CRF learned alone", CRF_ONLY)
+UNTRAINED = Experiment("untrained", "CRF-RNN, untrained", CRFRNN, BASE, trained=False, seeded=False)
+
+# Section 7.1 and 6, and what the paper leaves open; each with the network learned along and, as "alone-...", frozen.
+_VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("shared", "one weight per kernel, Potts", {"kernel_weights": "shared", "compatibility": "potts"}),
+    ("per-class", "weights per class, Potts", {"kernel_weights": "per_class", "compatibility": "potts"}),
+    ("per-class-full", "weights per class, full compatibility", {"kernel_weights": "per_class"}),
+    ("potts", "full weights, Potts", {"compatibility": "potts"}),
+    ("symmetric", "full weights, symmetric compatibility", {"compatibility": "symmetric"}),
+    ("train-t10", "T = 10 in training", {"iterations": 10}),
+    ("untied", "untied iterations, T = 5", {"untied": True}),
+    ("relu", "ReLU instead of softmax", {"activation": "relu"}),
+    ("robust", "robust log-likelihood", {"loss": "robust"}),
+    ("bandwidths", "kernels' widths learned, too", {"learn_bandwidths": True}),
+    ("bilaterals", "two bilateral kernels", {"bilaterals": (Bilateral(80, 13),)}),
+    ("gru", "a convolutional GRU instead of the CRF", {"refiner": "gru"}),
+)
+ABLATIONS = (END_TO_END, *(_crf(name, title, **options) for name, title, options in _VARIANTS))
+ALONE_ABLATIONS = (
+    ALONE,
+    *(_crf(f"alone-{name}", f"{title}, alone", CRF_ONLY, **options) for name, title, options in _VARIANTS),
 )
 
+# Losses and rates, compared on the images held out of training.
+_LOSSES = {"robust": "robust log-likelihood", "lovasz": "Lovász-softmax", "softmax+lovasz": "softmax + Lovász-softmax"}
+SCHEDULES = (
+    LONGER,
+    UNTRAINED,
+    ALONE,
+    *(_crf(f"alone-{loss}", f"alone, {title}", CRF_ONLY, loss=loss) for loss, title in _LOSSES.items()),
+    _crf("alone-slow", "alone, a fifth of the CRF's rates", CRF_ONLY, crf_rate=0.2),
+    _crf("alone-fast", "alone, five times the CRF's rates", CRF_ONLY, crf_rate=5),
+    END_TO_END,
+    *(_crf(f"loss-{loss}", f"end to end, {title}", loss=loss) for loss, title in _LOSSES.items()),
+    _crf("slow", "end to end, a fifth of the CRF's rates", crf_rate=0.2),
+    _crf("fast", "end to end, five times the CRF's rates", crf_rate=5),
+    _crf("crf-first", "the CRF alone, then end to end", start="crf-only"),
+    _crf("published-rates", "end to end, the paper's rates carried over", PUBLISHED),
+)
 
-def experiments(table: str, family: str, variants: Sequence[str] | None = None) -> list[Experiment]:
-    """What a table needs, each after what it starts from. variants: the ablations' names, None for all."""
-    chain = FCN_CHAIN[family]
-    first = [Experiment(name, TITLES[name], name, start) for start, name in zip((None, *chain), chain)]
-    if table == "table1":
-        return [*first, LONGER, END_TO_END]
-    return [*first, *(ablations(variants) if table == "ablations" else (END_TO_END,))]
+TABLES = {
+    "table1": (UNTRAINED, LONGER, ALONE, END_TO_END),
+    "ablations": ABLATIONS,
+    "alone": ALONE_ABLATIONS,
+    "iterations": (END_TO_END,),
+    "schedules": SCHEDULES,
+}
+_ESSENTIAL = {"table1", "iterations"}  # tables that mean nothing with a part missing
 
 
-def ablations(variants: Sequence[str] | None = None) -> list[Experiment]:
-    """CRF-RNN end to end, then the variants of these names (None: all). Raises CaffeError for a name that is none."""
-    known = {item.name: item for item in ABLATIONS[1:]}
-    unknown = set(variants or ()) - set(known)
+def of_table(table: str, variants: Sequence[str] | None = None) -> tuple[Experiment, ...]:
+    """What a table shows that starts from the base. variants: the names of those wanted beside the first, None for all.
+
+    Raises CaffeError for a name that the table does not have.
+    """
+    known = TABLES[table]
+    unknown = set(variants or ()) - {item.name for item in known}
     if unknown:
-        raise CaffeError(f"no variant {sorted(unknown)[0]!r}: one of {', '.join(known)}")
-    return [END_TO_END, *(item for name, item in known.items() if variants is None or name in variants)]
+        names = ", ".join(item.name for item in known[1:])
+        raise CaffeError(f"{table} has no variant {sorted(unknown)[0]!r}: one of {names or 'none'}")
+    if variants is None or table in _ESSENTIAL:
+        return known
+    started_from = {item.start for item in known if item.name in variants}
+    return tuple(item for item in known if item is known[0] or item.name in variants or item.name in started_from)
 
 
-def folder_of(output: Path, name: str, seed: int) -> Path:
-    """Where an experiment's training lies."""
-    return output / f"{name}-seed{seed}"
-
-
-def job(output: Path, settings: Settings, experiment: Experiment, seed: int) -> Job:
-    """The training of an experiment."""
-    prefix = "slim-" if settings.family == "slim" else ""
-    steps = settings.fcn_steps if experiment.start in (None, "fcn32s", "fcn16s") else settings.crf_steps
-    weights = (
-        None
-        if experiment.start is None and settings.weights is None
-        else Path(str(settings.weights))
-        if experiment.start is None
-        else folder_of(output, experiment.start, seed) / FINAL
-    )
-    return Job(
-        prefix + experiment.recipe,
-        output / "data",
-        folder_of(output, experiment.name, seed),
-        weights=weights,
-        train_data=output / "data" / f"train-seed{seed}",
-        steps=steps,
-        test_interval=max(1, steps // 5),
-        seed=seed,
-        options=replace(experiment.options, width=settings.width),
-        precision=settings.precision,
-    )
+def may_fail(table: str) -> bool:
+    """Whether the table is made without those of its trainings that diverge."""
+    return table not in _ESSENTIAL

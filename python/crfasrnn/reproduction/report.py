@@ -15,56 +15,61 @@ from crfasrnn.reproduction import paper
 
 _TITLES = {
     "table1": "Table 1: what the CRF adds",
-    "ablations": "Ablations (section 7.1)",
+    "ablations": "Sections 6 and 7.1, trained end to end",
+    "alone": "Sections 6 and 7.1, the CRF learned alone",
     "iterations": "Mean-field iterations in testing",
+    "schedules": "Losses and rates, on held-out training images",
 }
+_TRAINING = "Loss, mean IU on the held-out training images, and the CRF's weights, of the first training of each row"
 # What `reproduce` draws beside each table.
 PICTURES = {
     "table1": {
-        "table1_cases.png": "The image with the largest gain of CRF-RNN over FCN-8s, the one nearest to the median, and the one "
-        "with the largest loss (IU of that image over the classes that its truth shows)",
+        "table1_cases.png": "The image with the largest gain of CRF-RNN over the plain network, the one nearest to the median, and "
+        "the one with the largest loss (IU of that image over the classes that its truth shows)",
         "table1_crf.png": "What the CRF learned: compatibility of the classes against Potts, weights of the kernels",
-        "table1_training.png": "Loss, and mean IU on the held-out training images",
+        "table1_training.png": _TRAINING,
         "table1.png": "Mean IU on the validation images",
     },
-    "ablations": {
-        "ablations.png": "Mean IU on the validation images",
-        "ablations_training.png": "Loss, and mean IU on the held-out training images",
-    },
+    "ablations": {"ablations.png": "Mean IU on the validation images", "ablations_training.png": _TRAINING},
+    "alone": {"alone.png": "Mean IU on the validation images", "alone_training.png": _TRAINING},
     "iterations": {"iterations.png": "Mean IU over the number of mean-field iterations in testing"},
+    "schedules": {"schedules.png": "Mean IU on the held-out training images", "schedules_training.png": _TRAINING},
 }
 _BANDS = (1, 4, 8, 20, 40)  # pixels around void
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """A table's page: what was run on what, mean IU for each row and seed, differences with intervals, bands around void."""
-    seeds = [str(seed) for seed in content["seeds"]]
-    parts = [f"# {_TITLES[content['table']]}", _data(content), _rows(content, seeds)]
+    """A table's page: what was run on what, mean IU of each row, claims with intervals and verdicts, bands around void."""
+    parts = [f"# {_TITLES[content['table']]} ({content['family']})", _data(content), _rows(content)]
     if content["table"] == "table1":
         parts.append(f"The paper's columns: {paper.TABLE_1_SOURCE}; other data, so not comparable with ours.")
     parts += [f"Without a result: {title} ({reason})" for title, reason in content["diverged"].items()]
-    if content["table"] == "ablations":
-        parts.append("The paper, section 7.1: " + "; ".join(paper.SECTION_7_1.values()) + ".")
     if content["differences"]:
-        parts.append(_differences(content, seeds))
-    if any("trimap_mean_iu" in row["seeds"][seeds[0]] for row in content["rows"]):
-        parts.append(_bands(content, seeds))
+        parts += [_differences(content), _reading(content)]
+    if content["table"] == "ablations":
+        parts.append(paper.REMARKS)
+    if content["tuned"]:
+        parts.append(_tuned(content["tuned"]))
+    if any(_curves(row) for row in content["rows"]):
+        parts.append(_bands(content))
     return "\n\n".join(parts) + "\n"
 
 
 def _data(content: Mapping[str, Any]) -> str:
-    images, iterations = content["images"], content["iterations"]
+    images, classes, over = content["images"], content["classes"], content["mean_over"]
     minutes = sum(content["training_seconds"].values()) / 60
     width = "" if content["width"] == 1 else f", channels times {content['width']:g}"
-    precision = ", wide convolutions in bfloat16" if content.get("precision") == "bf16" else ""
-    classes, scales, seeds = (", ".join(map(str, content[name])) for name in ("classes", "scales", "seeds"))
+    precision = ", wide convolutions in bfloat16" if content["precision"] == "bf16" else ""
+    scales, networks, seeds = (", ".join(map(str, content[name])) for name in ("scales", "networks", "seeds"))
+    of = f"{len(classes)} classes" if over == classes else f"{len(classes)} classes, mean IU over {len(over)} of them"
+    where = "held-out training images" if content["on_held_out"] else "validation images"
+    steps = ", ".join(f"{count} for {what}" for what, count in content["steps"].items())
     return (
-        f"{len(content['classes'])} classes ({classes}); {images['training']} training images at largest sides {scales}, mirrored "
-        f"too; {images['held_out']} others of the training lists for the settings of the dense CRF and the curves; scores on "
-        f"{images['validation']} validation images, reduced to {content['size']} pixels, labels compared at the original size. "
-        f"Networks `{content['family']}`{width}{precision}, from {content['start']}: {iterations['fcn']} steps for the FCN, "
-        f"{iterations['crf']} for all that starts from it. Seeds {seeds}; {minutes:.0f} minutes of training on "
-        f"{content['hardware']}."
+        f"{of} ({', '.join(over)}); {images['training']} training images at largest sides {scales}, mirrored too; "
+        f"{images['held_out']} others of the training lists, every class its share, for all that was chosen; scores on "
+        f"{images['scored']} {where}, reduced to {content['size']} pixels, labels compared at the original size. "
+        f"Networks `{content['family']}`{width}{precision}, from {content['start']}; steps: {steps}. Networks {networks}, of each "
+        f"the trainings {seeds}; {minutes:.0f} minutes of training on {content['hardware']}."
     )
 
 
@@ -77,40 +82,72 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def _rows(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
+def _rows(content: Mapping[str, Any]) -> str:
     has_paper = content["table"] == "table1"
-    head = ["mean IU, %", *(f"seed {seed}" for seed in seeds), "mean"]
-    rows = [
-        [row["title"], *(_percent(row["seeds"][seed]["mean_iu"]) for seed in seeds), _percent(row["mean_iu"])]
-        for row in content["rows"]
-    ]
-    if has_paper:
-        head += ["paper", "paper, with COCO"]
-        for cells, row in zip(rows, content["rows"]):
-            cells += [f"{value:.1f}" for value in row["paper"]] or ["", ""]
+    head = ["", "mean IU, %", "lowest to highest", "trainings", *(["paper", "paper, with COCO"] if has_paper else [])]
+    rows = []
+    for row in content["rows"]:
+        values = [run["mean_iu"] for run in row["runs"].values()]
+        spread = f"{_percent(min(values))} to {_percent(max(values))}" if len(values) > 1 else ""
+        papers = [f"{value:.1f}" for value in row["paper"]] or ["", ""]
+        rows.append([row["title"], _percent(row["mean_iu"]), spread, str(len(values)), *(papers if has_paper else [])])
     return _grid(head, rows)
 
 
-def _differences(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
+def _differences(content: Mapping[str, Any]) -> str:
     titles = {row["name"]: row["title"] for row in content["rows"]}
     rows = []
     for item in content["differences"]:
-        cells = [
-            f"{100 * result['difference']:+.2f} ({100 * result['low']:+.2f} to {100 * result['high']:+.2f})"
-            for result in (item["seeds"][seed] for seed in seeds)
-        ]
-        rows.append([f"{titles[item['first']]} → {titles[item['second']]}", *cells])
-    head = ["difference, points (95 % interval, paired bootstrap over images)", *(f"seed {seed}" for seed in seeds)]
-    return _grid(head, rows)
+        section = f" ({item['section']})" if item["section"] else ""
+        says = f"{item['says']}{section}" if item["says"] else ""
+        points = "" if item["points"] is None else f"{item['points']:+.1f}"
+        found = f"{100 * item['difference']:+.2f} ({100 * item['low']:+.2f} to {100 * item['high']:+.2f})"
+        rows.append([f"{titles[item['first']]} → {titles[item['second']]}", says, points, found, item["verdict"]])
+    level = 100 * content["differences"][0]["level"]
+    return _grid(["difference", "what is claimed", "paper", f"points here ({level:g} % interval)", "verdict"], rows)
 
 
-def _bands(content: Mapping[str, Any], seeds: Sequence[str]) -> str:
-    rows = []
-    for row in content["rows"]:
-        curves = [row["seeds"][seed].get("trimap_mean_iu") for seed in seeds]
-        if all(curve is not None for curve in curves):
-            means = [_mean([curve[width - 1] for curve in curves]) for width in _BANDS]
-            rows.append([row["title"], *means])
+def _reading(content: Mapping[str, Any]) -> str:
+    """How the intervals are made, and what they cannot tell."""
+    most = max(len(item["of_each"]) for item in content["differences"])
+    networks = len(content["networks"])
+    spreads = [float(np.std(item["of_each"], ddof=1)) for item in content["differences"] if len(item["of_each"]) > 1]
+    if not spreads:
+        return "Intervals: paired bootstrap over the images. One training of each: what another seed would give they do not tell."
+    across = f"networks ({networks}), trainings of each ({most // networks})" if networks > 1 else f"trainings ({most})"
+    return (
+        f"Intervals: hierarchical bootstrap over {across} and images, paired. From training to training a difference varies by "
+        f"{100 * float(np.median(spreads)):.2f} points (standard deviation, median over the rows), so that the mean of {most} is "
+        f"known to about {200 * float(np.median(spreads)) / most**0.5:.2f} points even with endlessly many images; so few "
+        'trainings make the intervals somewhat too narrow. "Not decided" means that the interval holds zero.'
+    )
+
+
+def _tuned(tuned: Mapping[str, Any]) -> str:
+    lines = [
+        f"- {name}: spatial {_numbers(found['spatial'])}, bilateral {_numbers(found['bilateral'])}, {found['iterations']} "
+        "iterations"
+        for name, found in tuned.items()
+    ]
+    head = "Dense CRFs as tuned on the held-out images, for the first training of each network (widths, then the kernel's weight):"
+    return "\n".join([head, "", *lines])
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
+def _curves(row: Mapping[str, Any]) -> list[Sequence[float | None]]:
+    found = [run.get("trimap_mean_iu") for run in row["runs"].values()]
+    return [curve for curve in found if curve is not None]
+
+
+def _bands(content: Mapping[str, Any]) -> str:
+    rows = [
+        [row["title"], *(_mean([curve[width - 1] for curve in _curves(row)]) for width in _BANDS)]
+        for row in content["rows"]
+        if _curves(row)
+    ]
     return _grid(["mean IU within so many pixels of void, %", *map(str, _BANDS)], rows)
 
 
@@ -119,31 +156,36 @@ def _mean(values: Sequence[float | None]) -> str:
     return _percent(float(np.mean(known))) if known else "-"
 
 
-def write_docs(output: Path, page: Path) -> None:
-    """Write a page (docs/RESULTS.md) of the tables that a folder has, their pictures beside it in results/.
+def write_docs(outputs: Sequence[Path], page: Path) -> None:
+    """Write a page (docs/RESULTS.md) of the tables that some folders have, their pictures beside it in results/.
 
     Raises CaffeError if there are no tables.
     """
     pages = []
-    for table in _TITLES:
-        path = output / f"{table}.json"
-        if path.is_file():
-            pages.append(markdown(json.loads(path.read_text(encoding="utf-8"))).replace("# ", "## ", 1))
-            pages += [_shown(output / name, caption, page) for name, caption in PICTURES[table].items()]
+    for output in outputs:
+        for table in _TITLES:
+            path = output / f"{table}.json"
+            if path.is_file():
+                content = json.loads(path.read_text(encoding="utf-8"))
+                pages.append(markdown(content).replace("# ", "## ", 1))
+                pages += [
+                    _shown(output / name, caption, page, content["family"]) for name, caption in PICTURES[table].items()
+                ]
     if not pages:
-        raise CaffeError(f"no tables in {str(output)!r} yet")
+        raise CaffeError(f"no tables in {', '.join(repr(str(output)) for output in outputs)} yet")
     head = (
         "# Results\n\nWritten by `crfasrnn reproduce ... --write-docs` from the figures of the runs. The validation images were "
-        "used for these figures alone: all settings are the recipes' own or were chosen on training images.\n\n"
+        "used for these figures alone: all settings are the recipes' own or were chosen on held-out training images. "
+        "[REPRODUCTION.md](REPRODUCTION.md) says what they mean.\n\n"
     )
     write_text(page, head + "\n".join(pages))
 
 
-def _shown(picture: Path, caption: str, page: Path) -> str:
+def _shown(picture: Path, caption: str, page: Path, family: str) -> str:
     """A copy of the picture beside the page, as Markdown; nothing if there is no such picture."""
     if not picture.is_file():
         return ""
-    copy = page.parent / "results" / picture.name
+    copy = page.parent / "results" / f"{family}_{picture.name}"
     make_folder(copy.parent)
     write_bytes(copy, picture.read_bytes())
-    return f"![{caption}](results/{picture.name})\n\n{caption}.\n"
+    return f"![{caption}](results/{copy.name})\n\n{caption}.\n"

@@ -6,39 +6,53 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from crfasrnn.evaluation.bootstrap import Comparison
+from crfasrnn.reproduction.paper import Claim
+from crfasrnn.reproduction.runs import Run
 from crfasrnn.reproduction.scoring import Scored
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method: its result for each seed, and the paper's mean IU in per cent (empty: the paper has none)."""
+    """One method: its result for each training, and the paper's mean IU in per cent (empty: the paper has none)."""
 
     name: str
     title: str
-    seeds: Mapping[int, Scored]
+    runs: Mapping[Run, Scored]
     paper: tuple[float, ...] = ()
+
+    def scored(self, label: str) -> Scored:
+        """The result of the training of that label."""
+        return next(scored for run, scored in self.runs.items() if run.label == label)
+
+    @property
+    def mean_iu(self) -> float:
+        """The mean over the trainings, networks alike."""
+        networks = {run.network for run in self.runs}
+        means = [
+            np.mean([scored.mean_iu for run, scored in self.runs.items() if run.network == one]) for one in networks
+        ]
+        return float(np.mean(means))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two rows, by name, compared with each seed."""
+    """What two rows were compared for, and what came out."""
 
-    first: str
-    second: str
-    seeds: Mapping[int, Comparison]
+    claim: Claim
+    found: Comparison
 
 
 def to_json(
     table: str, rows: Sequence[Row], differences: Sequence[Difference], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """All figures of a table, fractions; paper's in per cent."""
+    """All figures of a table, fractions; the paper's in per cent."""
     return {
         "table": table,
         **facts,
@@ -46,10 +60,10 @@ def to_json(
             {
                 "name": row.name,
                 "title": row.title,
-                "mean_iu": float(np.mean([result.mean_iu for result in row.seeds.values()])),
-                "seeds": {
-                    str(seed): {"mean_iu": result.mean_iu, **_details(result.figures)}
-                    for seed, result in row.seeds.items()
+                "mean_iu": row.mean_iu,
+                "runs": {
+                    run.label: {"mean_iu": scored.mean_iu, **_details(scored.figures)}
+                    for run, scored in row.runs.items()
                 },
                 "paper": list(row.paper),
             }
@@ -57,18 +71,14 @@ def to_json(
         ],
         "differences": [
             {
-                "first": item.first,
-                "second": item.second,
-                "seeds": {
-                    str(seed): {
-                        "difference": result.difference,
-                        "low": result.low,
-                        "high": result.high,
-                        "level": result.level,
-                        "not_better": result.worse,
-                    }
-                    for seed, result in item.seeds.items()
-                },
+                **asdict(item.claim),
+                "difference": item.found.difference,
+                "low": item.found.low,
+                "high": item.found.high,
+                "level": item.found.level,
+                "not_better": item.found.worse,
+                "of_each": list(item.found.differences),
+                "verdict": item.claim.verdict(item.found.low, item.found.high),
             }
             for item in differences
         ],

@@ -1,10 +1,10 @@
-"""Rows of the tables: every method labels the validation images once; labels, counts and scores stay on disk."""
+"""Rows of the tables: every method labels the images once; labels, counts and scores stay on disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from caffe.files import make_folder
 from caffe.logs.progress_bar import progress
-from crfasrnn.claims import digest
+from crfasrnn.claims import alone_in, digest
 from crfasrnn.classes import read_classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
@@ -35,68 +35,60 @@ CACHE_LIMIT = 16 << 30  # bytes of the probabilities of the held-out images
 
 @dataclass(frozen=True)
 class Scored:
-    """The result of one method with one seed: figures as evaluate.write_json writes them, and counts image by image."""
+    """The result of one method with one seed: figures as evaluate.write_json writes them, and counts image by image.
+
+    over: the classes whose mean IU is meant, None for all.
+    """
 
     figures: dict[str, Any]
     per_image: ImageConfusions
+    over: tuple[int, ...] | None = None
 
     @property
     def mean_iu(self) -> float:
         """As a fraction."""
-        return metrics.mean_iu(self.per_image.matrices.sum(0, dtype=np.int64))
+        return metrics.mean_iu(self.per_image.matrices.sum(0, dtype=np.int64), self.over)
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores methods on the validation images and keeps the results below `folder`.
+    """Scores methods on a data set's images and keeps the results below `folder`.
 
+    size: largest side. over: the classes whose mean IU is meant, None for all.
     stop: asked before every image whether the time is over.
     """
 
     folder: Path
     dataset: Dataset
     size: int
+    over: tuple[int, ...] | None
     stop: Callable[[], bool]
 
-    def score(self, name: str, job: Job, label: Callable[[], Labeller]) -> Scored:
-        """The scores of a method that starts from the weights of a job; `label` makes the method if it must be run.
+    def is_scored(self, name: str) -> bool:
+        """Whether a method's result is there."""
+        return self._counts(name).is_file() and self._figures(name).is_file()
 
-        Raises StoppedError when the time is over.
-        """
-        figures, per_image, labels = (
-            self.folder / f"{name}.json",
-            self.folder / f"{name}.npz",
-            self.labels(name),
-        )
-        if not figures.is_file():
-            classes = read_classes(job.output / "classes.txt")
-            make_folder(labels)
-            palette = class_palette(classes)
+    def scored(self, name: str) -> Scored:
+        """It."""
+        figures = json.loads(self._figures(name).read_text(encoding="utf-8"))
+        return Scored(figures, ImageConfusions.load(self._counts(name)), self.over)
 
-            def keep(image: str, result: np.ndarray) -> None:
-                write_labels(labels / f"{image}.png", result, palette)
-                self._go_on()
+    def _counts(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
 
-            scores = evaluate(label(), self.dataset, classes, trimap=True, keep=keep)
-            assert scores.per_image is not None
-            scores.per_image.save(per_image)
-            write_json(figures, scores)
-        return Scored(json.loads(figures.read_text(encoding="utf-8")), ImageConfusions.load(per_image))
+    def _figures(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
 
     def labels(self, name: str) -> Path:
         """The folder of a method's label maps."""
         return self.folder / "labels" / name
 
-    def _go_on(self) -> None:
-        if self.stop():
-            raise StoppedError
+    def network(self, name: str, job: Job) -> None:
+        """Score the network as it was trained. Raises StoppedError when the time is over, BusyError if somebody else does it."""
+        self._score(name, job, lambda: model_labels(self._segmenter(job)))
 
-    def network(self, name: str, job: Job) -> Scored:
-        """The network as it was trained."""
-        return self.score(name, job, lambda: model_labels(self._segmenter(job)))
-
-    def dense_crf(self, name: str, job: Job, settings: CrfSettings) -> Scored:
-        """The network, then the dense CRF of Krähenbühl and Koltun, each for itself."""
+    def dense_crf(self, name: str, job: Job, settings: CrfSettings) -> None:
+        """Score the network, then the dense CRF of Krähenbühl and Koltun, each for itself; see network."""
 
         def labeller() -> Labeller:
             segmenter = self._segmenter(job)
@@ -109,48 +101,83 @@ class Scorer:
 
             return label
 
-        return self.score(name, job, labeller)
+        self._score(name, job, labeller)
+
+    def _score(self, name: str, job: Job, label: Callable[[], Labeller]) -> None:
+        classes, labels = read_classes(job.output / "classes.txt"), self.labels(name)
+        make_folder(labels)
+        palette = class_palette(classes)
+
+        def keep(image: str, result: np.ndarray) -> None:
+            write_labels(labels / f"{image}.png", result, palette)
+            self._go_on()
+
+        with alone_in(labels):
+            scores = replace(evaluate(label(), self.dataset, classes, trimap=True, keep=keep), over=self.over)
+            assert scores.per_image is not None
+            scores.per_image.save(self._counts(name))
+            write_json(self._figures(name), scores)
+
+    def _go_on(self) -> None:
+        if self.stop():
+            raise StoppedError
 
     def _segmenter(self, job: Job) -> Segmenter:
         return Segmenter(str(job.deploy), job.final, size=self.size, precision=job.precision)
 
-    def tuned(self, name: str, job: Job, held_out: Dataset, counts: tuple[int, int], processes: int) -> CrfSettings:
-        """The settings of the dense CRF that are best for a network on images held out of training."""
-        folder = self.folder / f"{name}-search"
-        best = folder / "best.json"
-        if not best.is_file():
-            self._go_on()
-            samples = cached(
-                held_out.examples,
-                folder / "probabilities",
-                digest(self.size, files=[job.deploy, job.final]),
-                lambda: self._segmenter(job),
-                CACHE_LIMIT,
-            )
-            self._go_on()
-            search(
-                samples,
-                folder / "evaluated.jsonl",
-                coarse=counts[0],
-                fine=counts[1],
-                folds=min(5, len(samples)),
-                processes=processes,
-            ).save(best)
-        return CrfSettings.read(best)
-
-    def sweep(self, name: str, job: Job, longest: int) -> list[Scored]:
-        """The scores with 1, 2, ... `longest` mean-field iterations in testing. Raises StoppedError when the time is over."""
-        files = [self.folder / f"{name}-t{count}.npz" for count in range(1, longest + 1)]
-        if not all(path.is_file() for path in files):
-            classes = read_classes(job.output / "classes.txt")
+    def sweep(self, names: Sequence[str], job: Job) -> None:
+        """Score the network with 1, 2, ... mean-field iterations in testing, as many as there are names; see network."""
+        classes = read_classes(job.output / "classes.txt")
+        folder = self.folder / "sweeps" / job.output.name
+        make_folder(folder)
+        with alone_in(folder):
             labels = Sweep(job, self.size, len(classes))
-            confusions = np.zeros((longest, len(self.dataset), len(classes), len(classes)), np.int32)
-            for index, example in enumerate(progress(self.dataset, what=name, unit="image")):
+            confusions = np.zeros((len(names), len(self.dataset), len(classes), len(classes)), np.int32)
+            for index, example in enumerate(progress(self.dataset, what=f"T = 1 to {len(names)}", unit="image")):
                 self._go_on()
                 truth = example.labels()
-                for step, result in enumerate(labels(example.image(), longest)):
+                for step, result in enumerate(labels(example.image(), len(names))):
                     confusions[step, index] = metrics.confusion_matrix(truth, result, len(classes))
-            names = tuple(example.name for example in self.dataset)
-            for path, counts in zip(files, confusions):
-                ImageConfusions(names, classes.names, counts).save(path)
-        return [Scored({}, ImageConfusions.load(path)) for path in files]
+            images = tuple(example.name for example in self.dataset)
+            for name, counts in zip(names, confusions):
+                ImageConfusions(images, classes.names, counts).save(self._counts(name))
+                self._figures(name).write_text("{}\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The search for the settings of the dense CRF that are best for a network on images held out of training.
+
+    folder: for what it tries and finds. counts: of the settings that are drawn and varied.
+    """
+
+    folder: Path
+    held_out: Dataset
+    size: int
+    counts: tuple[int, int]
+    processes: int
+
+    @property
+    def best(self) -> Path:
+        """The file of what it finds, see CrfSettings.read."""
+        return self.folder / "best.json"
+
+    def run(self, job: Job) -> None:
+        """Search. Raises BusyError if another process does."""
+        make_folder(self.folder)
+        with alone_in(self.folder):
+            samples = cached(
+                self.held_out.examples,
+                self.folder / "probabilities",
+                digest(self.size, files=[job.deploy, job.final]),
+                lambda: Segmenter(str(job.deploy), job.final, size=self.size, precision=job.precision),
+                CACHE_LIMIT,
+            )
+            search(
+                samples,
+                self.folder / "evaluated.jsonl",
+                coarse=self.counts[0],
+                fine=self.counts[1],
+                folds=min(5, len(samples)),
+                processes=self.processes,
+            ).save(self.best)

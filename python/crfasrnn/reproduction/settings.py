@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from caffe.errors import CaffeError, FileError
+from caffe.logs.progress_bar import progress
 from crfasrnn.claims import claim, remembered
-from crfasrnn.classes import VOC_ANIMALS
+from crfasrnn.classes import VOC_ANIMALS, VOID
 from crfasrnn.datasets import Dataset, voc
-from crfasrnn.datasets.folder import split
+from crfasrnn.datasets.stratified import stratified
 from crfasrnn.datasets.voc import MASKS
 
 _SETTINGS = "settings.json"
@@ -21,9 +25,10 @@ _REFUSAL = "{where} holds experiments with {fact} {there}, now {now}: leave the 
 class Settings:
     """What all experiments of a folder share. They are written there; another call must agree or leave them out.
 
-    voc: folder like VOC2012. weights: VGG-16's, None for random weights. family: "slim" or "voc21" (the papers').
-    classes: VOC's numbers. train_lists, val_list: of ImageSets/Segmentation. held_out: number of images of the first train list
-    that are left out of training, for the settings of the dense CRF and the curves. scales: largest sides in training.
+    voc: folder like VOC2012. weights: what the first training starts from, None for random weights. family: one of FAMILIES.
+    classes: VOC's numbers. mean_over: those of the classes, by their place, whose mean IU the tables give; None for all.
+    train_lists, val_list: of ImageSets/Segmentation. held_out: number of images of the first train list that are left out of
+    training, every class its share, for all that is chosen and for the curves. scales: largest sides in training.
     size: and in testing. fcn_steps, crf_steps: steps. width: factor of the channels. tune_settings: how many
     settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in `voc`.
     precision: of the wide convolutions.
@@ -34,15 +39,16 @@ class Settings:
     _: KW_ONLY
     family: str = "slim"
     classes: tuple[int, ...] = VOC_ANIMALS
+    mean_over: tuple[int, ...] | None = None
     train_lists: tuple[str, ...] = ("train", "train_sbd")
     val_list: str = "val"
-    held_out: int = 60
+    held_out: int = 150
     scales: tuple[int, ...] = (256, 384)
     size: int = 384
-    fcn_steps: int = 3500
+    fcn_steps: int = 8000
     crf_steps: int = 1000
     width: float = 1
-    tune_settings: tuple[int, int] = (40, 40)
+    tune_settings: tuple[int, int] = (12, 12)
     masks: str = MASKS
     precision: str = "float32"
 
@@ -86,16 +92,23 @@ class Settings:
     def training(self) -> tuple[Dataset, Dataset]:
         """The images to train on, and those held out of them. Raises CaffeError if one of them is also a validation image."""
         everything = self._selected(self.train_lists)
-        first = [example.name for example in self._selected(self.train_lists[:1])]
+        first = self._selected(self.train_lists[:1])
         if self.held_out >= len(first):
             raise CaffeError(
                 f"{self.train_lists[0]!r} has {len(first)} images, too few to hold {self.held_out} out of training"
             )
-        held = set(split(first, self.held_out / len(first), seed=1)[1])
+        held = stratified(_shown(first.require_files()), self.held_out, seed=1)
         both = {example.name for example in self.validation()} & {example.name for example in everything}
         if both:
             raise CaffeError(f"{sorted(both)[0]!r} is in the training lists and in {self.val_list!r}")
         return _named(everything, held, False), _named(everything, held, True)
+
+
+@cache
+def _shown(dataset: Dataset) -> dict[str, frozenset[int]]:
+    """What classes each image shows, void aside."""
+    examples = progress(dataset, what="classes shown", unit="image")
+    return {example.name: frozenset(np.unique(example.labels()).tolist()) - {VOID} for example in examples}
 
 
 def _named(dataset: Dataset, names: set[str], wanted: bool) -> Dataset:

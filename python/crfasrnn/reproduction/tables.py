@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caffe.files import make_folder, write_text
 from crfasrnn.classes import read_classes
-from crfasrnn.evaluation import bootstrap
+from crfasrnn.evaluation.bootstrap import compare_runs
 from crfasrnn.evaluation.labellers import saved_labels
 from crfasrnn.figures import cases as sheets
 from crfasrnn.figures import crf, curves, scores
-from crfasrnn.reproduction import paper, report, results
-from crfasrnn.reproduction.experiments import (
-    END_TO_END,
-    LONGER,
-    LONGEST_SWEEP,
-    TESTED,
-    Experiment,
-    ablations,
-    experiments,
-)
+from crfasrnn.postprocessing.settings import CrfSettings
+from crfasrnn.reproduction import report, results
+from crfasrnn.reproduction.experiments import END_TO_END, LONGEST_SWEEP, Experiment, of_table
+from crfasrnn.reproduction.families import FAMILIES
+from crfasrnn.reproduction.methods import PUBLISHED, TUNED, Method, claims, methods
 from crfasrnn.reproduction.results import Difference, Row
-from crfasrnn.reproduction.scoring import Scored, Scorer
+from crfasrnn.reproduction.runs import Run, Seeds, runs
+from crfasrnn.reproduction.scoring import Scorer, Tuning
 from crfasrnn.reproduction.settings import Settings
+from crfasrnn.reproduction.tasks import Task, work_off
 from crfasrnn.reproduction.trainings import Trainings
+
+ON_HELD_OUT = {"schedules"}  # tables that choose: they never see the validation images
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method's labels by one training. tuning: of the dense CRF behind it, if that is tuned."""
+
+    method: Method
+    run: Run
+    tuning: Run | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.method.name}-{self.run.label}"
 
 
 class Reproduction:
     """All tables of one folder.
 
-    variants: the ablations' names, None for all.
+    variants: the names of those rows that are wanted beside the first, None for all.
     seeds: each gives every row a training of its own: order of the images, dropout and random weights.
     stop: asked often whether the time is over; then StoppedError is raised. show: gets one line now and then.
     """
@@ -41,169 +55,195 @@ class Reproduction:
         self,
         output: Path,
         settings: Settings,
-        seeds: Sequence[int],
+        seeds: Seeds,
         *,
         variants: Sequence[str] | None = None,
         processes: int = 1,
         stop: Callable[[], bool] = lambda: False,
         show: Callable[[str], object] = print,
     ) -> None:
-        self._ablations, self._variants = ablations(variants), variants
+        self._variants = variants
         settings.check()  # before they are written: a mistyped path must not stay
         make_folder(output)
         settings.save(output)
-        self._output, self._settings, self._seeds = output, settings, list(seeds)
-        self._processes, self._show = processes, show
+        self._output, self._settings, self._seeds = output, settings, seeds
+        self._processes, self._stop, self._show = processes, stop, show
         self._trainings = Trainings(output, settings, seeds, stop, show)
-        self._scorer = Scorer(output / "scores", settings.validation(), settings.size, stop)
-        make_folder(self._scorer.folder)
 
-    def _row(self, name: str, title: str, score: Callable[[int], Scored], paper_says: Sequence[float] = ()) -> Row:
-        results = {}
-        for seed in self._seeds:
-            results[seed] = score(seed)
-            self._show(f"{title}, seed {seed}: mean IU {100 * results[seed].mean_iu:.2f} %")
-        return Row(name, title, results, tuple(paper_says))
+    def make(self, table: str) -> Path:
+        """Train and score what a table needs, and write it; returns the path of its page.
 
-    # Tables.
+        Raises CaffeError for a variant that the table does not have, StoppedError when the time is over, and DivergedError if a
+        training diverges that the table cannot do without.
+        """
+        rows = methods(table, self._settings.family, self._variants)
+        found = {method: self._results(method) for method in rows}
+        scorer = self._scorer(table)
+        make_folder(scorer.folder)
+        work_off(list(self._tasks(table, found, scorer)), self._stop, self._show)
+        return self._write(table, found, scorer)
 
-    def table1(self) -> Path:
-        """FCN-8s alone, with a disconnected dense CRF, and with CRF-RNN; FCN-8s trained on tells the layer's gain apart."""
-        self._trainings.run("table1", self._variants)
-        first = experiments("table1", self._settings.family)[-3]
-        rows = [
-            self._network_row("fcn8s", "plain FCN-8s", first),
-            self._dense_row("fcn8s-dense", "FCN-8s and dense CRF, disconnected", first),
-            self._network_row("longer", LONGER.title, LONGER),
-            self._dense_row("longer-dense", "the same and dense CRF, disconnected", LONGER),
-            self._network_row("crfrnn", "end-to-end CRF-RNN", END_TO_END),
-        ]
-        pairs = [
-            ("fcn8s", "fcn8s-dense"),
-            ("fcn8s-dense", "crfrnn"),
-            ("longer", "longer-dense"),
-            ("longer", "crfrnn"),
-            ("longer-dense", "crfrnn"),
-        ]
-        self._draw([rows[0], rows[1], rows[-1]])
-        return self._write("table1", rows, pairs)
+    def _scorer(self, table: str) -> Scorer:
+        settings = self._settings
+        held_out = table in ON_HELD_OUT
+        dataset = self._trainings.held_out if held_out else settings.validation()
+        folder = self._output / ("scores-held-out" if held_out else "scores")
+        return Scorer(folder, dataset, settings.size, settings.mean_over, self._stop)
 
-    def _draw(self, rows: Sequence[Row]) -> None:
-        """Labels of these rows side by side (the paper's figure 4) and what the CRF learned (figure 5), of the first seed."""
-        seed, dataset = self._seeds[0], self._scorer.dataset
-        job = self._trainings.job(END_TO_END, seed)
-        classes = read_classes(job.output / "classes.txt")
-        methods = [(row.title, saved_labels(self._scorer.labels(f"{row.name}-seed{seed}"), classes)) for row in rows]
-        if len(dataset) >= len(sheets.KINDS):
-            cases = sheets.choose_cases(dataset, methods[0][1], methods[-1][1], len(classes), 1)
-            path = self._output / "table1_cases.png"
-            sheets.draw_cases(path, cases, methods, classes)
-        crf.draw_crf(self._output / "table1_crf.png", crf.read_crf(job.final), classes.names)
+    def _results(self, method: Method) -> list[Result]:
+        found = runs(method.experiment, self._seeds)
+        first = {run.network: run for run in reversed(found)}
+        return [Result(method, run, first[run.network] if method.behind == TUNED else None) for run in found]
 
-    def _network_row(self, name: str, title: str, experiment: Experiment) -> Row:
-        def score(seed: int) -> Scored:
-            return self._scorer.network(f"{name}-seed{seed}", self._trainings.job(experiment, seed))
+    # What is to be done.
 
-        return self._row(name, title, score, paper.TABLE_1.get(name, ()))
+    def _tasks(self, table: str, found: dict[Method, list[Result]], scorer: Scorer) -> Iterator[Task]:
+        """Each training is followed by what it is looked at for: what can be known early is known early."""
+        every = [result for results in found.values() for result in results]
+        looks: dict[str, list[Task]] = {}
+        for run in dict.fromkeys(result.tuning for result in every if result.tuning is not None):
+            looks.setdefault(run.name, []).append(self._tuning_task(run))
+        for run in dict.fromkeys(result.run for result in every if result.method.iterations is not None):
+            looks.setdefault(run.name, []).append(self._sweep_task(run, scorer))
+        for result in every:
+            if result.method.iterations is None:
+                looks.setdefault(result.run.name, []).append(self._score_task(result, scorer))
+        for task in self._trainings.tasks(table, self._variants):
+            yield task
+            yield from looks.get(task.name, ())
 
-    def _dense_row(self, name: str, title: str, experiment: Experiment) -> Row:
-        def score(seed: int) -> Scored:
-            job = self._trainings.job(experiment, seed)
-            settings = self._scorer.tuned(
-                f"{name}-seed{seed}", job, self._trainings.held_out, self._settings.tune_settings, self._processes
-            )
-            return self._scorer.dense_crf(f"{name}-seed{seed}", job, settings)
+    def _tuning(self, run: Run) -> Tuning:
+        folder = self._output / "tuned" / run.name
+        return Tuning(
+            folder, self._trainings.held_out, self._settings.size, self._settings.tune_settings, self._processes
+        )
 
-        return self._row(name, title, score, paper.TABLE_1.get(name, ()))
+    def _tuning_task(self, run: Run) -> Task:
+        tuning, job = self._tuning(run), self._trainings.job(run)
+        return Task(f"tuned {run.name}", tuning.best.is_file, lambda: tuning.run(job), (run.name,))
 
-    def ablations(self) -> Path:
-        """The variants of section 7.1, and the number of iterations in testing, against CRF-RNN end to end."""
-        self._trainings.run("ablations", self._variants)
-        failed = {item.title: reason for item in self._ablations for reason in self._trainings.divergences(item)}
-        rows = [self._network_row(item.name, item.title, item) for item in self._ablations if item.title not in failed]
-        sweeps = {seed: self._sweep(seed) for seed in self._seeds}
-        rows += [
-            self._row(f"test-t{count}", f"T = {count} in testing", lambda seed, count=count: sweeps[seed][count - 1])  # type: ignore[misc]
-            for count in TESTED
-        ]
-        pairs = [(END_TO_END.name, row.name) for row in rows[1:]]
-        return self._write("ablations", rows, pairs, failed=failed)
+    def _sweep_task(self, run: Run, scorer: Scorer) -> Task:
+        names = [f"test-t{count}-{run.label}" for count in range(1, LONGEST_SWEEP + 1)]
+        job = self._trainings.job(run)
+        is_done = lambda: all(scorer.is_scored(name) for name in names)  # noqa: E731
+        return Task(f"swept {run.name}", is_done, lambda: scorer.sweep(names, job), (run.name,))
 
-    def iterations(self) -> Path:
-        """Mean IU of CRF-RNN end to end over the number of mean-field iterations in testing."""
-        self._trainings.run("iterations", self._variants)
-        sweeps = {seed: self._sweep(seed) for seed in self._seeds}
-        rows = [
-            self._row(f"test-t{count}", f"T = {count}", lambda seed, count=count: sweeps[seed][count - 1])  # type: ignore[misc]
-            for count in range(1, LONGEST_SWEEP + 1)
-        ]
-        series = {f"seed {seed}": [result.mean_iu for result in sweep] for seed, sweep in sweeps.items()}
-        scores.draw_iterations(self._output / "iterations.png", series, END_TO_END.options.iterations)
-        pairs = [("test-t5", "test-t10")]
-        return self._write("iterations", rows, pairs, picture=False)
+    def _score_task(self, result: Result, scorer: Scorer) -> Task:
+        name, run, job = result.name, result.run, self._trainings.job(result.run)
 
-    def _sweep(self, seed: int) -> list[Scored]:
-        job = self._trainings.job(END_TO_END, seed)
-        return self._scorer.sweep(f"crfrnn-seed{seed}", job, LONGEST_SWEEP)
+        def do() -> None:
+            if result.method.behind is None:
+                scorer.network(name, job)
+            else:
+                scorer.dense_crf(name, job, self._settings_behind(result))
+            self._show(f"{result.method.title}, {run.label}: mean IU {100 * scorer.scored(name).mean_iu:.2f} %")
 
-    # Files.
+        needs = (run.name,) if result.tuning is None else (run.name, f"tuned {result.tuning.name}")
+        return Task(
+            f"scored {name}", lambda: scorer.is_scored(name) or bool(self._trainings.divergence(run)), do, needs
+        )
 
-    def _write(
-        self,
-        table: str,
-        rows: Sequence[Row],
-        pairs: Sequence[tuple[str, str]],
-        picture: bool = True,
-        failed: dict[str, str] | None = None,
-    ) -> Path:
-        """Write the table's .json, .md and .png; returns the path of the .md."""
-        seconds = self._trainings.seconds(table, self._variants)
+    def _settings_behind(self, result: Result) -> CrfSettings:
+        if result.method.behind == PUBLISHED:
+            return CrfSettings()
+        assert result.tuning is not None
+        return CrfSettings.read(self._tuning(result.tuning).best)
+
+    # What is shown.
+
+    def _write(self, table: str, found: dict[Method, list[Result]], scorer: Scorer) -> Path:
+        """Write the table's .json, .md and pictures; returns the path of the .md."""
+        rows, failed = [], {}
+        for method, every in found.items():
+            if reason := next(filter(None, (self._trainings.divergence(result.run) for result in every)), ""):
+                failed[method.title] = reason
+                continue
+            by_run = {result.run: scorer.scored(result.name) for result in every}
+            rows.append(Row(method.name, method.title, by_run, method.paper))
         by_name = {row.name: row for row in rows}
         differences = [
-            Difference(
-                a,
-                b,
-                {
-                    s: bootstrap.compare(by_name[a].seeds[s].per_image, by_name[b].seeds[s].per_image)
-                    for s in self._seeds
-                },
-            )
-            for a, b in pairs
+            Difference(claim, self._compared(by_name[claim.first], by_name[claim.second]))
+            for claim in claims(table, list(by_name))
         ]
-        content: dict[str, Any] = results.to_json(
-            table, rows, differences, {**self._facts(seconds), "diverged": failed or {}}
-        )
+        seconds = self._trainings.seconds(table, self._variants)
+        tuned = {
+            result.tuning.name: CrfSettings.read(self._tuning(result.tuning).best).to_json()
+            for results in found.values()
+            for result in results
+            if result.tuning is not None
+        }
+        facts = {**self._facts(table, scorer, seconds), "tuned": tuned, "diverged": failed}
+        content = results.to_json(table, rows, differences, facts)
         write_text(self._output / f"{table}.json", json.dumps(content, indent=1) + "\n")
         path = self._output / f"{table}.md"
         write_text(path, report.markdown(content))
-        if picture:
-            bars = {row.title: [result.mean_iu for result in row.seeds.values()] for row in rows}
-            scores.draw_rows(self._output / f"{table}.png", bars)
-        read = [
-            (name, curves.read_curves(self._output / name / "log.jsonl"))
-            for name in seconds
-            if name.endswith(f"seed{self._seeds[0]}")
-        ]
-        curves.draw_training(self._output / f"{table}_training.png", read)
+        self._draw(table, rows, scorer)
         return path
 
-    def _facts(self, seconds: dict[str, float]) -> dict[str, Any]:
-        settings = self._settings
+    def _compared(self, first: Row, second: Row) -> Any:
+        return compare_runs(self._by_network(first), self._by_network(second), over=self._settings.mean_over)
+
+    def _by_network(self, row: Row) -> list[list[Any]]:
+        return [
+            [scored.per_image for run, scored in row.runs.items() if run.network == network]
+            for network in self._seeds.networks
+        ]
+
+    def _draw(self, table: str, rows: Sequence[Row], scorer: Scorer) -> None:
+        if table == "iterations":
+            networks = {
+                label: [row.scored(label).mean_iu for row in rows] for label in (run.label for run in rows[0].runs)
+            }
+            scores.draw_iterations(self._output / "iterations.png", networks, END_TO_END.options.iterations)
+        else:
+            bars = {row.title: [scored.mean_iu for scored in row.runs.values()] for row in rows}
+            scores.draw_rows(self._output / f"{table}.png", bars)
+        if table == "table1":
+            self._draw_cases([rows[0], rows[2], rows[-1]], scorer)
+        self._draw_trainings(table)
+
+    def _draw_cases(self, rows: Sequence[Row], scorer: Scorer) -> None:
+        """Labels of these rows side by side (the paper's figure 4) and what the CRF learned (figure 5), of the first training."""
+        run = next(iter(rows[-1].runs))
+        job = self._trainings.job(run)
+        classes = read_classes(job.output / "classes.txt")
+        labels = [scorer.labels(f"{row.name}-{next(iter(row.runs)).label}") for row in rows]
+        methods = [(row.title, saved_labels(folder, classes)) for row, folder in zip(rows, labels)]
+        if len(scorer.dataset) >= len(sheets.KINDS):
+            cases = sheets.choose_cases(scorer.dataset, methods[0][1], methods[-1][1], len(classes), 1)
+            sheets.draw_cases(self._output / "table1_cases.png", cases, methods, classes)
+        crf.draw_crf(self._output / "table1_crf.png", crf.read_crf(job.final), classes.names)
+
+    def _draw_trainings(self, table: str) -> None:
+        """The curves of the first training of everything that was trained."""
+        shown: list[Experiment] = [*FAMILIES[self._settings.family].chain, *of_table(table, self._variants)]
+        logs = [(item.title, self._trainings.job(runs(item, self._seeds)[0]).log) for item in shown if item.trained]
+        read = [(title, curves.read_curves(log)) for title, log in logs if log.is_file()]
+        if read:
+            curves.draw_training(self._output / f"{table}_training.png", read)
+
+    def _facts(self, table: str, scorer: Scorer, seconds: dict[str, float]) -> dict[str, Any]:
+        settings, family = self._settings, FAMILIES[self._settings.family]
+        over = range(len(scorer.dataset.names)) if settings.mean_over is None else settings.mean_over
         return {
             "family": settings.family,
             "classes": list(self._trainings.fit.names),
+            "mean_over": [scorer.dataset.names[label] for label in over],
             "images": {
                 "training": len(self._trainings.fit),
                 "held_out": len(self._trainings.held_out),
-                "validation": len(self._scorer.dataset),
+                "scored": len(scorer.dataset),
             },
+            "on_held_out": table in ON_HELD_OUT,
             "scales": list(settings.scales),
             "size": settings.size,
             "width": settings.width,
             "precision": settings.precision,
-            "iterations": {"fcn": settings.fcn_steps, "crf": settings.crf_steps},
-            "start": "VGG-16's trunk" if settings.weights else "random weights",
-            "seeds": self._seeds,
+            "steps": {item.title: settings.fcn_steps for item in family.chain if item.trained}
+            | {"all that starts from it": settings.crf_steps},
+            "start": family.origin if settings.weights else "random weights",
+            "networks": list(self._seeds.networks),
+            "seeds": list(self._seeds.seeds),
             "training_seconds": seconds,
             "hardware": results.hardware(),
         }

@@ -31,6 +31,7 @@ class Job:
     test_interval, test_images: steps between tests on the way, and how many of the val images these take; None for a tenth of
         all steps, and for so many that they cost at most a quarter of what the steps between cost.
     precision: of the wide convolutions in training, "float32" or "bf16" (see caffe.mode.precision).
+    score_cache: keep the scores of a network that does not learn (see crfasrnn.training.score_cache).
     """
 
     recipe: str
@@ -50,6 +51,12 @@ class Job:
     seed: int = 1
     options: recipes.RecipeOptions = field(default_factory=recipes.RecipeOptions)
     precision: str = "float32"
+    score_cache: bool = True
+
+    @property
+    def keeps_scores(self) -> bool:
+        """Whether scores are kept. Raises CaffeError if there is no such recipe."""
+        return self.score_cache and recipes.recipe(self.recipe).frozen
 
     @property
     def train_folder(self) -> Path:

@@ -39,6 +39,7 @@ def facts(job: Job, classes: Classes) -> dict[str, Any]:
         "options": asdict(job.options),
         "precision": job.precision,
         "rates": _rates(job, recipes.recipe(job.recipe)),
+        **({"scores": "float16"} if job.keeps_scores else {}),
     }
 
 

@@ -16,6 +16,7 @@ from caffe.logs.glog import GlogFormatter, signed
 from caffe.logs.glog import logger as caffe_log
 from caffe.logs.json_log import json_log
 from caffe.logs.log_files import TroubleOnce
+from caffe.net.net import Net
 from caffe.solver.signals import STOP, Signals
 from caffe.solver.solver import Event, Solver, get_solver
 from crfasrnn.claims import alone_in
@@ -23,7 +24,8 @@ from crfasrnn.classes import Classes
 from crfasrnn.datasets.databases import check_labels, count_entries, require_databases
 from crfasrnn.figures.curves import draw_training, read_curves
 from crfasrnn.networks import recipes
-from crfasrnn.training import initial_weights, monitors, snapshots
+from crfasrnn.training import initial_weights, monitors, score_cache, snapshots
+from crfasrnn.training.crf_watch import CrfWatch, has_crf
 from crfasrnn.training.definitions import write_definitions
 from crfasrnn.training.job import Job, find_classes
 from crfasrnn.training.limits import StoppedError
@@ -52,6 +54,18 @@ def train(job: Job, stop: Callable[[], bool] | None = None, show: Callable[[str]
         _train(job, classes, stop, show)
 
 
+def write_untrained(job: Job) -> None:
+    """Write the job's network with the weights that it would start from, as its result. Raises CaffeError as train does."""
+    recipes.recipe(job.recipe)
+    classes = job.classes or find_classes(job)
+    make_folder(job.output)
+    with alone_in(job.output):
+        write_definitions(job, classes)
+        net = Net(str(job.deploy), mode.TEST)
+        initial_weights.load(net, job, classes)
+        net.save(str(job.final))
+
+
 def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Callable[[str], object]) -> None:
     checked = check_note(job, classes)
     longer = lengthens(job)
@@ -75,7 +89,8 @@ def _train(job: Job, classes: Classes, stop: Callable[[], bool] | None, show: Ca
         if longer and job.final.is_file():
             show(f"the result so far is kept as {snapshots.set_aside(job.final, solver.iter)}")
         write_note(job, checked, solver.iter)  # not before there is something to go on with
-        _solve(solver, validation, job, list(opening(job, classes, solver, resumed)), write, stop, show)
+        lines = [*opening(job, classes, solver, resumed), *score_cache.keep(solver, job)]
+        _solve(solver, validation, job, lines, write, stop, show)
     snapshots.finish(solver, job.final)
     show(f"{job.final}")
     del solver, validation
@@ -108,6 +123,8 @@ def _solve(
         write(event)
         if event["event"] == "snapshot":
             snapshots.prune(job.output)
+        if event["event"] == "train" and watch is not None:
+            watch.note(event["iteration"])
 
     def stepped(loss: float) -> None:
         flat.add(loss)
@@ -124,11 +141,14 @@ def _solve(
         if validation is not None:
             validation.begin(tested)
         monitors.NumberCheck(solver, stepped)
+        watch = CrfWatch(solver.net, job, write) if has_crf(solver.net) else None
         began = time.monotonic()
         solver.solve()
         if validation is not None and not solver.stopped_early:
             validation.on_all(count_entries(job.val_folder))
         write({"event": "session", "iteration": solver.iter, "seconds": time.monotonic() - began})
+        if watch is not None and not solver.stopped_early:
+            show(watch.end(solver.iter))
         bar.draw()
     if solver.stopped_early and solver.iter == solver.param.max_iter:
         show("stopped after the last step; the same command tests and ends it")

@@ -25,13 +25,14 @@ OWN = {
     **{kind: f"{name}_param" for kind, name in param_name_dict().items()},
     "RNN": "recurrent_param",
     "LSTM": "recurrent_param",
+    "LovaszSoftmaxLoss": None,
     "RobustLogLikelihoodLoss": None,
 }
 IGNORE_LOSS_PARAM = ("EuclideanLoss", "MultinomialLogisticLoss")
 # Messages that a type reads beside its own.
 MORE = {
     **dict.fromkeys(("Data", "ImageData", "WindowData"), "transform_param"),
-    **dict.fromkeys(("SoftmaxWithLoss", "InfogainLoss", "RobustLogLikelihoodLoss"), "loss_param"),
+    **dict.fromkeys(("SoftmaxWithLoss", "InfogainLoss", "LovaszSoftmaxLoss", "RobustLogLikelihoodLoss"), "loss_param"),
 }
 
 

@@ -1,4 +1,4 @@
-"""RobustLogLikelihoodLoss as a layer: beside SoftmaxWithLoss and the function, its options and its errors."""
+"""The losses as layers: beside SoftmaxWithLoss and the functions, their options and their errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import caffe
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L
-from crfasrnn.crf.losses import robust_log_likelihood
+from crfasrnn.crf.losses import lovasz_softmax, robust_log_likelihood
 
 
 def loss_net(layer: str, axis: int = 1, **options: object) -> caffe.Net:
@@ -62,3 +62,23 @@ def test_layer_refuses_other_options(text: str) -> None:
 def test_layer_names_a_wrong_label() -> None:
     with pytest.raises(CaffeError, match=r"label 255 at position \(0, 0, 0\)"):
         loss_net("RobustLogLikelihoodLoss").forward()
+
+
+@pytest.mark.usefixtures("compute")
+@pytest.mark.parametrize("axis", [1, 3])
+def test_lovasz_layer_computes_the_loss_and_its_gradient(axis: int) -> None:
+    scores, labels = problem(torch.float32)
+    net = loss_net("LovaszSoftmaxLoss", axis=axis, loss_param={"ignore_label": 255}, loss_weight=2)
+    scores.requires_grad_()
+    expected = lovasz_softmax(scores, labels)
+    expected.backward()
+    assert float(net.forward()["loss"]) == pytest.approx(expected.item(), rel=1e-5)
+    net.backward()
+    assert scores.grad is not None
+    wanted = 2 * (scores.grad if axis == 1 else scores.grad.movedim(1, 3))
+    np.testing.assert_allclose(net.blobs["scores"].diff, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_lovasz_layer_names_a_wrong_label() -> None:
+    with pytest.raises(CaffeError, match=r"label 255 at position \(0, 0, 0\)"):
+        loss_net("LovaszSoftmaxLoss").forward()

@@ -1,8 +1,9 @@
-"""The robust log-likelihood: closed forms, gradients in float64, cross entropy as its limit, and the layer in a net."""
+"""The losses: closed forms, brute force, gradients in float64, and cross entropy as the robust log-likelihood's limit."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from support.crfasrnn.losses import problem
 
-from crfasrnn.crf.losses import RobustLogLikelihoodLoss, robust_log_likelihood
+from crfasrnn.crf.losses import LovaszSoftmaxLoss, RobustLogLikelihoodLoss, lovasz_softmax, robust_log_likelihood
 
 
 def test_closed_form() -> None:
@@ -74,3 +75,67 @@ def test_the_ignored_label_is_a_whole_number() -> None:
     for wrong in ("255", [255], torch.zeros(1)):
         with pytest.raises(TypeError, match="ignore_label must be an integer"):
             robust_log_likelihood(scores, labels, ignore_label=wrong)  # type: ignore[arg-type]
+
+
+def iou_loss(wrong: frozenset[int], truth: np.ndarray) -> float:
+    """1 - IU of a class where exactly these positions are wrong about it."""
+    true = set(np.flatnonzero(truth).tolist())
+    return 1 - len(true - wrong) / len(true | wrong)
+
+
+def lovasz_by_thresholds(errors: np.ndarray, truth: np.ndarray) -> float:
+    """The extension as the integral, over thresholds from 0 to 1, of the loss of the positions whose error is above."""
+    edges = np.unique([0.0, *errors, 1.0])
+    return sum(
+        (high - low) * iou_loss(frozenset(np.flatnonzero(errors > (low + high) / 2).tolist()), truth)
+        for low, high in pairwise(edges)
+    )
+
+
+def test_lovasz_is_the_integral_over_thresholds() -> None:
+    scores, labels = problem()
+    found = lovasz_softmax(scores, labels, reduction="none")
+    probabilities = scores.softmax(1).numpy()
+    for image in range(2):
+        counted = labels[image].numpy() != 255
+        truth, values = labels[image].numpy()[counted], probabilities[image][:, counted]
+        parts = [
+            lovasz_by_thresholds(np.where(truth == label, 1 - values[label], values[label]), truth == label)
+            for label in np.unique(truth)
+        ]
+        assert found[image].item() == pytest.approx(np.mean(parts), rel=1e-12)
+    assert lovasz_softmax(scores, labels).item() == pytest.approx(found.mean().item())
+    assert LovaszSoftmaxLoss(reduction="sum")(scores, labels).item() == pytest.approx(found.sum().item())
+
+
+def test_lovasz_of_sure_scores_is_one_minus_iu() -> None:
+    rng = np.random.default_rng(0)
+    given, truth = rng.integers(0, 4, (1, 9, 9)), rng.integers(0, 3, (1, 9, 9))
+    scores = 1e4 * F.one_hot(torch.from_numpy(given), 4).movedim(3, 1).double()
+    parts = [
+        1 - ((given == label) & (truth == label)).sum() / ((given == label) | (truth == label)).sum()
+        for label in range(3)
+    ]
+    assert lovasz_softmax(scores, torch.from_numpy(truth)).item() == pytest.approx(np.mean(parts))
+
+
+def test_lovasz_gradients() -> None:
+    scores, labels = problem()
+    scores.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: lovasz_softmax(x, labels), scores)
+    rows, of_rows = torch.randn(4, 3, dtype=torch.float64, requires_grad=True), torch.tensor([0, 1, 255, 2])
+    assert torch.autograd.gradcheck(lambda x: lovasz_softmax(x, of_rows, reduction="none"), rows)
+
+
+def test_lovasz_without_anything_to_count() -> None:
+    scores, labels = problem()
+    scores.requires_grad_()
+    lovasz_softmax(scores, torch.full_like(labels, 255)).backward()
+    assert scores.grad is not None
+    assert not scores.grad.any()
+    assert lovasz_softmax(torch.zeros(0, 3, 4), torch.zeros(0, 4, dtype=torch.long)).item() == 0
+    assert lovasz_softmax(scores.detach().half(), labels).dtype == torch.float32
+    with pytest.raises(ValueError, match="label 255 at"):
+        lovasz_softmax(scores, labels, ignore_label=None)
+    with pytest.raises(ValueError, match="reduction is"):
+        lovasz_softmax(scores, labels, reduction="max")

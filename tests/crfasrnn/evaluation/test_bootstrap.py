@@ -15,7 +15,7 @@ from support.fuzz import SETTINGS, damaged, one_error_or_a_result
 
 from caffe.errors import CaffeError
 from crfasrnn.evaluation import metrics
-from crfasrnn.evaluation.bootstrap import ImageConfusions, compare
+from crfasrnn.evaluation.bootstrap import ImageConfusions, compare, compare_runs
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")
 
@@ -113,3 +113,35 @@ def test_an_npz_that_promises_too_much(tmp_path: Path) -> None:
             archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
     with pytest.raises(CaffeError, match="promises 8796093022208 bytes"):
         ImageConfusions.load(path)
+
+
+def test_runs_are_resampled_network_by_network() -> None:
+    """Against a plain loop over draws of networks, of trainings of each, and of images."""
+    first = [[confusions(10 * n)] for n in range(2)]
+    second = [[confusions(10 * n + s, better=0.03 * s + 0.05 * n) for s in range(1, 4)] for n in range(2)]
+    result = compare_runs(first, second, resamples=4000, seed=5)
+    rng, differences = np.random.default_rng(98), []
+    for _ in range(1500):
+        drawn, found = rng.integers(0, 60, 60), []
+        for network in rng.integers(0, 2, 2):
+            before = metrics.mean_iu(first[network][0].matrices[drawn].sum(0))
+            for training in rng.integers(0, 3, 3):
+                found.append(metrics.mean_iu(second[network][training].matrices[drawn].sum(0)) - before)
+        differences.append(np.mean(found))
+    low, high = np.quantile(differences, [0.025, 0.975])
+    spread = np.std(differences)
+    assert abs(result.low - low) < 0.25 * spread
+    assert abs(result.high - high) < 0.25 * spread
+    assert result.difference == pytest.approx(np.mean(result.differences))
+    assert len(result.differences) == 6
+    one = compare(first[1][0], second[1][2])
+    assert result.differences[5] == pytest.approx(one.difference)
+    assert one.differences == (one.difference,)
+
+
+def test_runs_that_cannot_be_paired_are_refused() -> None:
+    a, b = confusions(0, images=3), confusions(1, images=3)
+    with pytest.raises(CaffeError, match="2 and 3 trainings cannot be paired"):
+        compare_runs([[a, a]], [[b, b, b]])
+    with pytest.raises(CaffeError, match="images differ"):
+        compare_runs([[a], [confusions(0, images=2)]], [[b], [confusions(0, images=2)]])

@@ -81,3 +81,24 @@ def test_each_training_has_its_panel(tmp_path: Path) -> None:
     loss_only = matplotlib.image.imread(tmp_path / "loss.png")
     assert not (np.abs(loss_only[..., :3] - np.float32([1, 127 / 255, 14 / 255])) < 0.02).all(-1).any()
     draw_training(tmp_path / "none.png", [("nothing yet", Curves({}, {}))])
+
+
+def test_the_crfs_weights(tmp_path: Path) -> None:
+    good = {"event": "crf", "iteration": 20, "spatial": [1, 1.5], "bilateral": [3, 2.5], "compatibility": [-1, -0.5]}
+    bad = [
+        {**good, "iteration": 40, "spatial": [float("nan"), 1]},
+        {**good, "iteration": 60, "bilateral": "x"},
+        {"event": "crf"},
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join(json.dumps(event) for event in [*EVENTS, good, *bad]))
+    curves = read_curves(log)
+    assert curves.crf == {20: {name: good[name] for name in ("spatial", "bilateral", "compatibility")}}
+    assert curves.loss == {0: 4.5, 20: 3.25}
+    with_crf, without = (tmp_path / f"{name}.png" for name in ("with", "without"))
+    draw_training(with_crf, [("a", curves)] * 5)
+    draw_training(without, [("a", Curves(curves.loss, curves.mean_iu))])
+    height, width = matplotlib.image.imread(with_crf).shape[:2]  # two rows of four panels above each other
+    alone = matplotlib.image.imread(without).shape[:2]
+    assert height > 3 * alone[0] > 0
+    assert width > 3 * alone[1]

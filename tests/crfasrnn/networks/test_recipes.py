@@ -74,9 +74,13 @@ def test_widths_learn_at_a_rate_of_their_own() -> None:
 
 
 def test_the_loss_is_the_one_asked_for() -> None:
-    for robust, kind in ((False, "SoftmaxWithLoss"), (True, "RobustLogLikelihoodLoss")):
+    for asked, kind in (
+        ("softmax", "SoftmaxWithLoss"),
+        ("robust", "RobustLogLikelihoodLoss"),
+        ("lovasz", "LovaszSoftmaxLoss"),
+    ):
         for make in (recipes.train_net, recipes.val_net):
-            net = make(recipe("fcn8s"), 3, RecipeOptions(robust=robust), "x")
+            net = make(recipe("fcn8s"), 3, RecipeOptions(loss=asked), "x")
             (loss,) = [layer for layer in net.layer if layer.name == "loss"]
             assert loss.type == kind
             assert net.name == "FCN-8s"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import status
-from support.crfasrnn.reproduction import first_call, miniature_voc
+from support.crfasrnn.reproduction import SEEDS, first_call, miniature_voc
 
 from crfasrnn.commands.options import OUT_OF_TIME
 
@@ -23,5 +23,8 @@ def output(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reproduce") / "out"
     assert status("reproduce", "table1", *first_call(voc, folder), "--budget-minutes", "1e-6") == OUT_OF_TIME
     assert not (folder / "table1.md").exists()
-    assert status("reproduce", "table1", "--output", folder, "--threads", 1, "--write-docs", folder / "RESULTS.md") == 0
+    assert (
+        status("reproduce", "table1", "--output", folder, *SEEDS, "--threads", 1, "--write-docs", folder / "RESULTS.md")
+        == 0
+    )
     return folder

@@ -19,7 +19,7 @@ from crfasrnn.training.job import Job
 def test_a_sweep_gives_what_nets_with_so_many_iterations_give(voc: Path, output: Path, tmp_path: Path) -> None:
     """With strong random weights, so that the iterations differ."""
     rng = np.random.default_rng(0)
-    layers = [layer for layer in read_model(output / "crfrnn-seed1" / "final.caffemodel") if layer.blobs]
+    layers = [layer for layer in read_model(output / "crfrnn-1.1" / "final.caffemodel") if layer.blobs]
     for layer in layers:
         if layer.name == "inference1":
             layer.blobs = [blob + rng.normal(0, 1, blob.shape).astype(np.float32) for blob in layer.blobs]

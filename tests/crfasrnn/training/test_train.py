@@ -141,7 +141,11 @@ def test_the_crf_alone_is_learned(data: Path, fcn: Path, tmp_path: Path) -> None
 def test_variants_of_the_crf(
     data: Path, fcn: Path, tmp_path: Path, variant: dict[str, Any], iterations: int, shape: tuple[int, ...]
 ) -> None:
-    options = {"variant": Variant(**variant), "iterations": iterations, "robust": iterations == 4}
+    options = {
+        "variant": Variant(**variant),
+        "iterations": iterations,
+        "loss": "robust" if iterations == 4 else "softmax+lovasz",
+    }
     job = slim(data, tmp_path / "out", "slim-crfrnn", weights=fcn, steps=3, options=options)
     train(job, show=quiet)
     spatial, bilateral, compatibility = weights_of(job.final)["inference1"]

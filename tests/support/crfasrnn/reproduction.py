@@ -19,6 +19,7 @@ from support.crfasrnn.training import WIDTH, piece
 
 CLASSES = (0, 8, 15)
 NAMES = [f"i{number:02}" for number in range(12)]
+SEEDS = ("--networks", "1", "--seeds", "1,2")
 LISTS = {"train": NAMES[:5], "train_sbd": NAMES[5:8], "val": NAMES[8:]}
 
 
@@ -71,7 +72,8 @@ def first_call(voc: Path, output: Path) -> list[object]:
             "--train-size",
             "40,56",
         ),
-        *("--size", 56, "--fcn-steps", 1, "--crf-steps", 2, "--tune-settings", "2,2", "--width", WIDTH),
+        *("--size", 56, "--fcn-steps", 1, "--crf-steps", 8, "--tune-settings", "2,2", "--width", WIDTH),
+        *SEEDS,
         *("--threads", 1),
     ]
 
