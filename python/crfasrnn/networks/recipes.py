@@ -26,10 +26,10 @@ class Recipe:
     normalize: the loss is the mean over the pixels, not the sum.
     crf_rates: learning-rate factors of the CRF's three blobs, the second also of further bilateral kernels, the first of a GRU that
         stands in the CRF's place; None for a network without CRF.
-    bandwidth_rate: that of the logarithms of the kernels' widths, where they are learned. With Adam at these recipes' rate, falling
-        to zero, a factor of 10 moves a logarithm by at most 0.26 in 1,000 steps. For SGD the gradients decide: on five images behind
-        DeepLab's scores they were -0.016, -0.003 and -0.009 of the mean loss (theta_alpha, theta_beta, theta_gamma), at which 10, and
-        1,000 for the sum over pixels, widen the kernels by 1 to 4 per cent.
+    bandwidth_rate: that of the logarithms of the kernels' widths, where they are learned. With Adam at these recipes' rate,
+        falling to zero, a factor of 10 moves a logarithm by at most 0.26 in 1,000 steps. For SGD the gradients decide: on
+        five images behind DeepLab's scores they were -0.016, -0.003 and -0.009 of the mean loss (theta_alpha, theta_beta,
+        theta_gamma), at which 10, and 1,000 for the sum over pixels, widen the kernels by 1 to 4 per cent.
     crf_start: widths of its kernels, and the weights that they start from.
     frozen: the CRF alone is learned; the network beneath runs as in testing.
     """
