@@ -101,12 +101,11 @@ def _lovasz_of_image(probabilities: Tensor, truth: Tensor) -> Tensor:
         true = truth == label
         errors = torch.where(true, 1 - probabilities[label], probabilities[label])
         errors, order = errors.sort(descending=True)
-        # 1 - IU of the class if the positions with the largest errors, 1, 2, ... of them, are wrong and all others right.
+        # IU of the class if the positions with the largest errors, 1, 2, ... of them, are wrong and all others right.
         hits = true[order].to(errors.dtype)
-        missed = hits.cumsum(0)
-        count = hits.sum()
-        jaccard = 1 - (count - missed) / (count + torch.arange(1, len(hits) + 1, device=hits.device) - missed)
-        parts.append((errors * torch.diff(jaccard, prepend=jaccard.new_zeros(1))).sum())
+        missed, count = hits.cumsum(0), hits.sum()
+        iu = (count - missed) / (count + torch.arange(1, len(hits) + 1, device=hits.device) - missed)
+        parts.append((errors * -torch.diff(iu, prepend=iu.new_ones(1))).sum())
     return torch.stack(parts).mean() if parts else probabilities.sum()
 
 

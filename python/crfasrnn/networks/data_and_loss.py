@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, Top
 from caffe.net_spec import layers as L
 from caffe.net_spec import params as P
@@ -35,7 +36,13 @@ def loss(n: NetSpec, scores: Top, normalize: bool, kind: str = "softmax") -> Non
 
     kind: one of crfasrnn.crf.options.LOSSES: the soft-max loss, the robust log-likelihood of Krähenbühl and Koltun (2013), the
     Lovász-softmax of Berman et al. (2018), which is an average always, or the first and the last of these together (`lovasz_loss`).
+    Raises CaffeError for a Lovász loss where the other is a sum.
     """
+    if "lovasz" in kind and not normalize:
+        raise CaffeError(
+            f"the loss is summed over the pixels, beside which {kind!r}, a mean, moves nothing: take a recipe that averages "
+            "(slim, deeplab)"
+        )
     layers = {"softmax": L.SoftmaxWithLoss, "robust": L.RobustLogLikelihoodLoss, "lovasz": L.LovaszSoftmaxLoss}
     first, *second = kind.split("+")
     n.loss = layers[first](scores, n.label, loss_param={"ignore_label": VOID, "normalize": normalize})

@@ -60,7 +60,7 @@ _VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("robust", "robust log-likelihood", {"loss": "robust"}),
     ("bandwidths", "kernels' widths learned, too", {"learn_bandwidths": True}),
     ("bilaterals", "two bilateral kernels", {"bilaterals": (Bilateral(80, 13),)}),
-    ("gru", "a convolutional GRU instead of the CRF", {"refiner": "gru"}),
+    ("gru", "a convolutional GRU instead of the CRF", {"refiner": "gru", "crf_rate": 4}),  # its rate: see SCHEDULES
 )
 ABLATIONS = (END_TO_END, *(_crf(name, title, **options) for name, title, options in _VARIANTS))
 ALONE_ABLATIONS = (
@@ -77,6 +77,10 @@ SCHEDULES = (
     *(_crf(f"alone-{loss}", f"alone, {title}", CRF_ONLY, loss=loss) for loss, title in _LOSSES.items()),
     _crf("alone-slow", "alone, a fifth of the CRF's rates", CRF_ONLY, crf_rate=0.2),
     _crf("alone-fast", "alone, five times the CRF's rates", CRF_ONLY, crf_rate=5),
+    *(
+        _crf(f"alone-gru-{rate}", f"alone, a GRU, {rate} times the CRF's rates", CRF_ONLY, refiner="gru", crf_rate=rate)
+        for rate in (1, 4)
+    ),
     END_TO_END,
     *(_crf(f"loss-{loss}", f"end to end, {title}", loss=loss) for loss, title in _LOSSES.items()),
     _crf("slow", "end to end, a fifth of the CRF's rates", crf_rate=0.2),

@@ -66,7 +66,7 @@ def test_refiners_that_there_are_not() -> None:
 
 
 def test_widths_learn_at_a_rate_of_their_own() -> None:
-    for name, rate in (("crfrnn", 1000), ("slim-crfrnn", 10), ("deeplab-crf-only", 10)):
+    for name, rate in (("crfrnn", 1000), ("slim-crfrnn", 30), ("deeplab-crf-only", 10)):
         options = RecipeOptions(variant=Variant(learn_bandwidths=True))
         net = recipes.train_net(recipe(name), 3, options, "x")
         (layer,) = [layer for layer in net.layer if layer.name == LAYER]
@@ -80,7 +80,21 @@ def test_the_loss_is_the_one_asked_for() -> None:
         ("lovasz", "LovaszSoftmaxLoss"),
     ):
         for make in (recipes.train_net, recipes.val_net):
-            net = make(recipe("fcn8s"), 3, RecipeOptions(loss=asked), "x")
+            net = make(recipe("slim-fcn8s"), 3, RecipeOptions(loss=asked), "x")
             (loss,) = [layer for layer in net.layer if layer.name == "loss"]
             assert loss.type == kind
-            assert net.name == "FCN-8s"
+            assert net.name == "FCN-8s slim"
+
+
+def test_two_losses_together() -> None:
+    net = recipes.train_net(recipe("slim-crfrnn"), 3, RecipeOptions(loss="softmax+lovasz"), "x")
+    losses = {layer.top[0]: (layer.type, list(layer.bottom), list(layer.loss_weight)) for layer in net.layer[-2:]}
+    assert losses == {
+        "loss": ("SoftmaxWithLoss", ["pred", "label"], []),
+        "lovasz_loss": ("LovaszSoftmaxLoss", ["pred", "label"], [1]),
+    }
+
+
+def test_a_sum_over_pixels_drowns_a_mean() -> None:
+    with pytest.raises(CaffeError, match=r"summed over the pixels, beside which 'softmax\+lovasz'"):
+        recipes.train_net(recipe("crfrnn"), 3, RecipeOptions(loss="softmax+lovasz"), "x")
