@@ -43,8 +43,9 @@ def add_arguments(parser: options.Parser) -> None:
     )
     parser.add_argument(
         "table",
-        choices=("table1", "alone", "ablations", "iterations", "schedules"),
-        help="table 1; what sections 6 and 7.1 vary, with the CRF learned alone or end to end; T in testing; losses and rates",
+        choices=("table1", "table2", "table3", "alone", "ablations", "iterations", "schedules"),
+        help="table 1; archives for VOC's server (tables 2 and 4); Pascal Context; what sections 6 and 7.1 vary, with the CRF "
+        "learned alone or end to end; T in testing; losses and rates",
     )
     parser.add_argument(
         "--family", choices=("slim", "deeplab", "voc21"), help="FCN-8s slim, DeepLab, or the paper's FCN-8s (slim)"
@@ -94,6 +95,10 @@ def add_arguments(parser: options.Parser) -> None:
         help="of training images; repeatable, held out from the first (train, train_sbd)",
     )
     data.add_argument("--val-list", help="of the images for the reported figures (val)")
+    data.add_argument("--test-list", help="of the images for table2 (test)")
+    data.add_argument(
+        "--context", metavar="FOLDER", help="Pascal Context's annotations, for table3; --voc is then VOC2010"
+    )
     data.add_argument("--masks", help="folder of the label maps (SegmentationClass)")
     data.add_argument("--held-out", type=options.positive, help="images held out of the first list (150)")
     data.add_argument(
@@ -125,6 +130,8 @@ def _settings(arguments: argparse.Namespace, output: Path) -> Settings:
         raise CaffeError(
             f"the first time, give --voc VOC2012 and --weights FILE with {FAMILIES[family].origin} (or --scratch)"
         )
+    if chosen.get("context") and not stored and "mean_over" not in vars(arguments):
+        chosen["mean_over"] = None
     if set(chosen) - {field.name for field in fields(Settings)}:
         raise CaffeError(f"{str(output)!r} was written by another version: give another --output")
     return Settings(**chosen)

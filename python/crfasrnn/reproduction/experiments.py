@@ -95,8 +95,10 @@ TABLES = {
     "alone": ALONE_ABLATIONS,
     "iterations": (END_TO_END,),
     "schedules": SCHEDULES,
+    "table2": (END_TO_END,),
+    "table3": (LONGER, END_TO_END),
 }
-_ESSENTIAL = {"table1", "iterations"}  # tables that mean nothing with a part missing
+_ESSENTIAL = {"table1", "table2", "table3", "iterations"}  # tables that mean nothing with a part missing
 
 
 def of_table(table: str, variants: Sequence[str] | None = None) -> tuple[Experiment, ...]:

@@ -66,6 +66,15 @@ def methods(table: str, family: str, variants: Sequence[str] | None = None) -> l
             _of(ALONE),
             _of(END_TO_END),
         ]
+    if table == "table2":
+        return [plain, _of(END_TO_END)]
+    if table == "table3":
+        return [
+            plain,
+            Method("plain-published", f"{title} and dense CRF", base, PUBLISHED),
+            _of(LONGER),
+            _of(END_TO_END),
+        ]
     if table == "iterations":
         return [_swept(count) for count in range(1, LONGEST_SWEEP + 1)]
     rows = [_of(experiment) for experiment in of_table(table, variants)]

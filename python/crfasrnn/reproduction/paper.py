@@ -67,6 +67,10 @@ CLAIMS = {
         Claim("crf-only", "crfrnn", "learning all helps more than that", "section 7.1", expected=1),
         Claim("untrained", "crfrnn", "learning all helps over the start", "section 7.1", 3.4, 1),
     ),
+    "table3": (
+        Claim("plain", "crfrnn", "CRF-RNN helps on Pascal Context, too", "table 3", 1.5, 1),
+        Claim("longer", "crfrnn", "(control) CRF-RNN beats the network trained as long"),
+    ),
     "ablations": (
         Claim("shared", "per-class", "different weights for the classes help", "section 7.1", 1.8, 1),
         Claim("per-class", "per-class-full", "an asymmetric compatibility on top of that helps", "section 7.1", 0.9, 1),

@@ -18,6 +18,7 @@ _TITLES = {
     "ablations": "Sections 6 and 7.1, trained end to end",
     "alone": "Sections 6 and 7.1, the CRF learned alone",
     "iterations": "Mean-field iterations in testing",
+    "table3": "Table 3: Pascal Context",
     "schedules": "Losses and rates, on held-out training images",
 }
 _TRAINING = "Loss, mean IU on the held-out training images, and the CRF's weights, of the first training of each row"
@@ -33,6 +34,7 @@ PICTURES = {
     "ablations": {"ablations.png": "Mean IU on the validation images", "ablations_training.png": _TRAINING},
     "alone": {"alone.png": "Mean IU on the validation images", "alone_training.png": _TRAINING},
     "iterations": {"iterations.png": "Mean IU over the number of mean-field iterations in testing"},
+    "table3": {"table3.png": "Mean IU on the validation images", "table3_training.png": _TRAINING},
     "schedules": {"schedules.png": "Mean IU on the held-out training images", "schedules_training.png": _TRAINING},
 }
 _BANDS = (1, 4, 8, 20, 40)  # pixels around void
@@ -43,6 +45,11 @@ def markdown(content: Mapping[str, Any]) -> str:
     parts = [f"# {_TITLES[content['table']]} ({content['family']})", _data(content), _rows(content)]
     if content["table"] == "table1":
         parts.append(f"The paper's columns: {paper.TABLE_1_SOURCE}; other data, so not comparable with ours.")
+    if content["table"] == "table3":
+        figures = ", ".join(f"{name} {value:g}" for name, value in paper.TABLE_3.items())
+        parts.append(
+            f"The paper's Table 3, mean IU in per cent on the validation set with 59 classes and background: {figures}."
+        )
     parts += [f"Without a result: {title} ({reason})" for title, reason in content["diverged"].items()]
     if content["differences"]:
         parts += [_differences(content), _reading(content)]
@@ -53,6 +60,20 @@ def markdown(content: Mapping[str, Any]) -> str:
     if any(_curves(row) for row in content["rows"]):
         parts.append(_bands(content))
     return "\n\n".join(parts) + "\n"
+
+
+def archives(files: Mapping[str, Path]) -> str:
+    """The page of table 2: what to give to VOC's server, and the paper's figures to set its answers beside."""
+    rows = [
+        [name, *("-" if value is None else f"{value:.1f}" for value in values)]
+        for name, values in paper.TABLE_2.items()
+    ]
+    given = "\n".join(f"- {title}: `{path.name}`" for title, path in files.items())
+    return (
+        "# Table 2: VOC's test sets\n\nTheir label maps are with VOC's evaluation server alone, which takes these archives (comp6) "
+        "and answers with the mean IU and, as in the paper's table 4, that of each class:\n\n"
+        f"{given}\n\n{_grid(['the paper, mean IU, %', 'VOC 2010', 'VOC 2011', 'VOC 2012'], rows)}\n"
+    )
 
 
 def _data(content: Mapping[str, Any]) -> str:

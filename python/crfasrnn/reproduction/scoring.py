@@ -20,6 +20,7 @@ from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.evaluation.evaluate import evaluate
 from crfasrnn.evaluation.labellers import Labeller, model_labels
 from crfasrnn.evaluation.scores import write_json
+from crfasrnn.evaluation.voc_archive import voc_archive
 from crfasrnn.pictures.label_maps import class_palette, write_labels
 from crfasrnn.postprocessing.probability_cache import cached
 from crfasrnn.postprocessing.search import search
@@ -102,6 +103,15 @@ class Scorer:
             return label
 
         self._score(name, job, labeller)
+
+    def archive(self, path: Path, job: Job) -> None:
+        """Write what VOC's evaluation server takes: the labels of images whose label maps nobody else has; see network."""
+        make_folder(self.folder)
+        with alone_in(self.folder), voc_archive(path, read_classes(job.output / "classes.txt").voc_ids) as add:
+            label = model_labels(self._segmenter(job))
+            for example in progress(self.dataset, what=str(path), unit="image"):
+                self._go_on()
+                add(example.name, label(example))
 
     def _score(self, name: str, job: Job, label: Callable[[], Labeller]) -> None:
         classes, labels = read_classes(job.output / "classes.txt"), self.labels(name)

@@ -13,7 +13,7 @@ from caffe.errors import CaffeError, FileError
 from caffe.logs.progress_bar import progress
 from crfasrnn.claims import claim, remembered
 from crfasrnn.classes import VOC_ANIMALS, VOID
-from crfasrnn.datasets import Dataset, voc
+from crfasrnn.datasets import Dataset, pascal_context, voc
 from crfasrnn.datasets.stratified import stratified
 from crfasrnn.datasets.voc import MASKS
 
@@ -26,12 +26,13 @@ class Settings:
     """What all experiments of a folder share. They are written there; another call must agree or leave them out.
 
     voc: folder like VOC2012. weights: what the first training starts from, None for random weights. family: one of FAMILIES.
-    classes: VOC's numbers. mean_over: those of the classes, by their place, whose mean IU the tables give; None for all.
-    train_lists, val_list: of ImageSets/Segmentation. held_out: number of images of the first train list that are left out of
-    training, every class its share, for all that is chosen and for the curves. scales: largest sides in training.
-    size: and in testing. fcn_steps, crf_steps: steps. width: factor of the channels. tune_settings: how many
-    settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in `voc`.
-    precision: of the wide convolutions.
+    classes: VOC's numbers. context: Pascal Context's folder of annotations: its lists below `voc`, and all of its classes, take the
+    place of VOC's. mean_over: those of the classes, by their place, whose mean IU the tables give; None for all.
+    train_lists, val_list: of ImageSets/Segmentation; test_list: of images without label maps, for VOC's server. held_out: number
+    of images of the first train list that are left out of training, every class its share, for all that is chosen and for the
+    curves. scales: largest sides in training. size: and in testing. fcn_steps, crf_steps: steps. width: factor of the channels.
+    tune_settings: how many settings of the dense CRF are tried, at random and around the best. masks: folder of the label maps in
+    `voc`. precision: of the wide convolutions.
     """
 
     voc: str
@@ -50,6 +51,8 @@ class Settings:
     width: float = 1
     tune_settings: tuple[int, int] = (12, 12)
     masks: str = MASKS
+    context: str | None = None
+    test_list: str = "test"
     precision: str = "float32"
 
     def save(self, folder: Path) -> None:
@@ -83,7 +86,13 @@ class Settings:
     # The data. `val` is read for the reported figures alone.
 
     def _selected(self, lists: Sequence[str]) -> Dataset:
+        if self.context is not None:
+            return pascal_context(self.context, self.voc, lists)
         return voc(Path(self.voc), lists, self.masks).select(self.classes)
+
+    def test(self) -> Dataset:
+        """The images of VOC's evaluation server, without label maps. Raises CaffeError if there is no such list."""
+        return self._selected([self.test_list])
 
     def validation(self) -> Dataset:
         """The images of the reported figures."""

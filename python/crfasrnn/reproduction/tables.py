@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
 from crfasrnn.classes import read_classes
 from crfasrnn.evaluation.bootstrap import compare_runs
@@ -76,12 +78,36 @@ class Reproduction:
         Raises CaffeError for a variant that the table does not have, StoppedError when the time is over, and DivergedError if a
         training diverges that the table cannot do without.
         """
+        if table == "table2":
+            return self._archives()
+        if (table == "table3") != (self._settings.context is not None):
+            raise CaffeError(
+                "table3 is of Pascal Context, and nothing else is: give --context for it, and an --output of its own"
+            )
         rows = methods(table, self._settings.family, self._variants)
         found = {method: self._results(method) for method in rows}
         scorer = self._scorer(table)
         make_folder(scorer.folder)
         work_off(list(self._tasks(table, found, scorer)), self._stop, self._show)
         return self._write(table, found, scorer)
+
+    def _archives(self) -> Path:
+        """Table 2: archives for VOC's evaluation server, of the first training of each row."""
+        if self._settings.context is not None:
+            raise CaffeError(
+                "table2 is of PASCAL VOC, and these are experiments on Pascal Context: give another --output"
+            )
+        scorer = Scorer(self._output / "archives", self._settings.test(), self._settings.size, None, self._stop)
+        tasks, files = list(self._trainings.tasks("table2")), {}
+        for method in methods("table2", self._settings.family):
+            run, path = runs(method.experiment, self._seeds)[0], self._output / f"table2_{method.name}.tgz"
+            files[method.title] = path
+            archive = partial(scorer.archive, path, self._trainings.job(run))
+            tasks.append(Task(path.name, path.is_file, archive, (run.name,)))
+        work_off(tasks, self._stop, self._show)
+        page = self._output / "table2.md"
+        write_text(page, report.archives(files))
+        return page
 
     def _scorer(self, table: str) -> Scorer:
         settings = self._settings

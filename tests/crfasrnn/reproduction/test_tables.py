@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 from support.commands import status
-from support.crfasrnn.reproduction import CLASSES, LISTS, settings_of, table_of
+from support.crfasrnn.datasets import make_context
+from support.crfasrnn.reproduction import CLASSES, LISTS, SEEDS, settings_of, table_of
+from support.crfasrnn.training import WIDTH
 
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.reproduction.experiments import of_table
@@ -58,3 +62,41 @@ def test_losses_and_rates_are_compared_on_held_out_images(voc: Path, output: Pat
     assert [row["name"] for row in rows] == ["plain", "longer", "alone-robust"]
     images = {path.stem for path in (output / "scores-held-out" / "labels" / "alone-robust-1.1").glob("*.png")}
     assert images == {example.name for example in settings_of(voc).training()[1]}
+
+
+def test_archives_for_vocs_server(voc: Path, output: Path, tmp_path: Path) -> None:
+    output = shutil.copytree(output, tmp_path / "out")
+    assert status("reproduce", "table2", "--output", output, *SEEDS, "--threads", 1) == 0
+    page = (output / "table2.md").read_text()
+    assert "| CRF-RNN with COCO | 75.7 | 75.0 | 74.7 |" in page
+    assert "| FCN-8s | - | 62.7 | 62.2 |" in page
+    for name, row in (("plain", "plain-1"), ("crfrnn", "crfrnn-1.1")):
+        assert f"`table2_{name}.tgz`" in page
+        with tarfile.open(output / f"table2_{name}.tgz") as archive:
+            for image in LISTS["val"]:
+                file = archive.extractfile(f"results/VOC2012/Segmentation/comp6_test_cls/{image}.png")
+                assert file is not None
+                (tmp_path / "given.png").write_bytes(file.read())
+                ours = read_labels(output / "scores" / "labels" / row / f"{image}.png")
+                np.testing.assert_array_equal(read_labels(tmp_path / "given.png"), np.array(CLASSES)[ours])
+
+
+def test_pascal_context(tmp_path: Path, capsys: Any) -> None:
+    """Table 3 on a miniature of it: five classes in ten photographs."""
+    rng = np.random.default_rng(0)
+    maps = {f"c{i}": np.kron(rng.integers(1, 7, (5, 7)), np.ones((8, 8), int)) for i in range(10)}
+    context, photographs = make_context(tmp_path, maps)
+    (photographs / "ImageSets" / "Main" / "val.txt").write_text("c8\nc9\n")
+    (photographs / "ImageSets" / "Main" / "train.txt").write_text("".join(f"c{i}\n" for i in range(8)))
+    short = ("--fcn-steps", 2, "--crf-steps", 2, "--width", WIDTH, "--seeds", "1", "--threads", 1)
+    data = ("--voc", photographs, "--context", context, "--list", "train", "--held-out", 2, "--scratch")
+    out = ("--output", tmp_path / "out")
+    assert status("reproduce", "table3", *out, *data, "--train-size", "56", "--size", 56, *short) == 0
+    content = table_of(tmp_path / "out", "table3")
+    assert content["classes"] == ["background", "cat", "diningtable", "bedcloth", "clothes"]
+    assert (content["images"]["training"], content["images"]["scored"]) == (6, 2)
+    assert [row["name"] for row in content["rows"]] == ["plain", "plain-published", "longer", "crfrnn"]
+    assert "FCN-8s 37.78, CRF-RNN 39.28" in (tmp_path / "out" / "table3.md").read_text()
+    capsys.readouterr()
+    assert status("reproduce", "table1", *out, "--seeds", "1") == 1
+    assert "table3 is of Pascal Context, and nothing else is" in capsys.readouterr().err

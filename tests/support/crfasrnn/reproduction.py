@@ -51,7 +51,7 @@ def random_weights(path: Path) -> Path:
 
 def settings_of(voc: Path) -> Settings:
     """The settings that first_call gives, but the weights."""
-    return Settings(str(voc), None, classes=CLASSES, held_out=2, scales=(40, 56), size=56, width=WIDTH)
+    return Settings(str(voc), None, classes=CLASSES, held_out=2, scales=(40, 56), size=56, width=WIDTH, test_list="val")
 
 
 def first_call(voc: Path, output: Path) -> list[object]:
@@ -72,7 +72,20 @@ def first_call(voc: Path, output: Path) -> list[object]:
             "--train-size",
             "40,56",
         ),
-        *("--size", 56, "--fcn-steps", 1, "--crf-steps", 8, "--tune-settings", "2,2", "--width", WIDTH),
+        *(
+            "--test-list",
+            "val",
+            "--size",
+            56,
+            "--fcn-steps",
+            1,
+            "--crf-steps",
+            8,
+            "--tune-settings",
+            "2,2",
+            "--width",
+            WIDTH,
+        ),
         *SEEDS,
         *("--threads", 1),
     ]
