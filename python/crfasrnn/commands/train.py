@@ -124,15 +124,14 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
         "--bilateral",
         type=options.bilateral,
         action="append",
-        default=[],
         metavar="ALPHA,BETA",
-        help="one more bilateral kernel of these widths, in pixels and grey levels (section 4.2); several times: several",
+        help="one more bilateral kernel of these widths, in pixels and grey levels; repeatable (section 4.2: one)",
     )
     crf.add_argument(
         "--refiner",
         choices=words.REFINERS,
         default="crf",
-        help="gru: a convolutional GRU of as many iterations instead of the CRF",
+        help="gru: a convolutional GRU of as many iterations instead of the CRF (crf)",
     )
     crf.add_argument(
         "--loss",
@@ -159,7 +158,7 @@ def options_of(arguments: argparse.Namespace) -> RecipeOptions:
         untied=arguments.untied,
         activation="relu" if arguments.relu else "softmax",
         learn_bandwidths=arguments.learn_bandwidths,
-        bilaterals=tuple(Bilateral(*widths) for widths in arguments.bilateral),
+        bilaterals=tuple(Bilateral(*widths) for widths in arguments.bilateral or ()),
     )
     if arguments.refiner != "crf" and variant != Variant():
         raise options.UsageError(
