@@ -61,20 +61,23 @@ def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) 
         else:
             content = filename.read(MAX_IMAGE_FILE)
         opened(content, _KINDS)
-        image = img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color))
+        return _channels_last(img_as_float32(skimage.io.imread(BytesIO(content), as_gray=not color)), color)
     except FileNotFoundError:
         raise FileError(f"{name}: no such file") from None
+    except MemoryError as error:
+        raise FileError(f"{name}: is too large for the memory that there is: {error}") from error
     except Exception as error:  # decoders fail in many ways
         raise FileError(f"{name}: is not an image that can be read: {error}") from error
+
+
+def _channels_last(image: np.ndarray, color: bool) -> np.ndarray:
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
     if image.ndim != 3 or image.shape[2] > 4:
-        raise FileError(f"{name}: an image of shape {image.shape} is neither grey nor colour")
+        raise FileError(f"its shape {image.shape} is neither grey nor colour")
     if image.shape[2] in (2, 4):
         image = image[:, :, :-1]
-    if color and image.shape[2] == 1:
-        image = np.tile(image, (1, 1, 3))
-    return image
+    return np.tile(image, (1, 1, 3)) if color and image.shape[2] == 1 else image
 
 
 def resize_image(im: np.ndarray, new_dims: tuple[int, int], interp_order: int = 1) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -253,6 +255,27 @@ def test_decoders_may_fail_in_any_way(kind: int) -> None:
         assert io.load_image(BytesIO(content)).shape == (4, 5, 3)
     except CaffeError as error:
         assert "the image: is not an image that can be read" in str(error)  # noqa: PT017
+
+
+_WITH_LITTLE_MEMORY = """
+import resource, sys
+import skimage.io, caffe
+caffe.io.load_image(sys.argv[1], color=False)  # what is loaded on first use
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), resource.RLIM_INFINITY))
+try:
+    caffe.io.load_image(sys.argv[2])
+except caffe.errors.CaffeError as error:
+    print(error)
+"""
+
+
+def test_an_image_that_does_not_fit_the_memory_is_one_error(tmp_path: Path) -> None:
+    for name, side in (("small", 8), ("large", 6000)):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f"{name}.png", compress_level=1)
+    command = [sys.executable, "-c", _WITH_LITTLE_MEMORY, str(tmp_path / "small.png"), str(tmp_path / "large.png")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"{tmp_path / 'large.png'}: is too large for the memory that there is: ")
 
 
 def test_lists_pass_for_arrays_and_other_kinds_are_named() -> None:
