@@ -26,7 +26,7 @@ TEST(what_is_wrong_with_an_image_or_its_thetas_is_said) {
     return testing::message_of([&] { crfrnn::image_kernels(image.data(), channels, thetas); });
   };
   CHECK(message(1, {1, 1, 1}).empty());
-  CHECK(message(0, {1, 1, 1}) == "the image has 0 channels, 1 to 14 are supported");
+  CHECK(message(0, {1, 1, 1}) == "the image has 0 channels, 1 to 30 are supported");
   CHECK(testing::contains(message(15, {1, 1, 1}), "15 channels"));
   CHECK(message(1, {-1, 1, 1}) == "theta_alpha must be finite and greater than 0, got -1.000000");
   CHECK(testing::contains(message(1, {1, NAN, 1}), "theta_beta"));

@@ -114,8 +114,8 @@ TEST(what_is_wrong_with_a_kernel_is_said) {
   CHECK(contains(make(NAN, 1, 0, 1), "theta of the position"));
   CHECK(contains(make(1, 1, 1, 0), "theta of the features"));
   CHECK(contains(make(0, 0, 1, INFINITY), "theta of the features"));
-  CHECK(make(0, 0, 0, 1) == "a kernel must have 1 to 16 features, the position included, got 0");
-  CHECK(contains(make(1, 1, 15, 1), "got 17"));
+  CHECK(make(0, 0, 0, 1) == "a kernel must have 1 to 32 features, the position included, got 0");
+  CHECK(contains(make(1, 1, 31, 1), "got 33"));
   values[5] = NAN;
   CHECK(contains(make(1, 1, 1, 1), "NaN or infinite"));
   CHECK(contains(message_of([] { pixel_order(0, 4); }), "at least one pixel"));

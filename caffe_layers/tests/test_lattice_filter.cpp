@@ -85,7 +85,7 @@ TEST(the_plain_lattice_approximates_a_gaussian) {
 }
 
 TEST(the_filter_is_the_same_on_any_number_of_threads_and_has_a_transpose) {
-  for (int d : {1, 2, 5, 16}) {
+  for (int d : {1, 2, 5, 16, 32}) {
     check_threads_and_transpose<float>(d);
     check_threads_and_transpose<double>(d);
   }

@@ -103,14 +103,14 @@ TEST(a_lattice_has_the_vertices_of_the_plain_one) {
 }
 
 TEST(blur_axes_list_vertices_once_in_chains) {
-  for (int d : {1, 2, 3, 5, 8, 16}) {
+  for (int d : {1, 2, 3, 5, 8, 16, 17, 32}) {
     check_axes<float>(d, 2.0);
     check_axes<double>(d, 100.0);
   }
 }
 
 TEST(blocks_divide_points_and_vertices) {
-  for (int d : {1, 2, 5, 16}) {
+  for (int d : {1, 2, 5, 16, 32}) {
     const std::int64_t points = 9000;
     const std::vector<float> features = random_values<float>(points * d, 2.0, 16);
     const PermutohedralLattice<float> lattice(features.data(), points, d, 2);
@@ -128,8 +128,8 @@ TEST(bad_features_are_named) {
     });
   };
   CHECK(build(2).empty());
-  CHECK(testing::contains(build(0), "1 to 16 dimensions, got 0"));
-  CHECK(testing::contains(build(17), "1 to 16 dimensions, got 17"));
+  CHECK(testing::contains(build(0), "1 to 32 dimensions, got 0"));
+  CHECK(testing::contains(build(33), "1 to 32 dimensions, got 33"));
   features[7] = std::numeric_limits<float>::quiet_NaN();
   CHECK(testing::contains(build(2), "feature 1 of point 3"));
   features[7] = 1e30f;

@@ -76,7 +76,7 @@ void check_corner_keys(int d, double spread) {
 }  // namespace
 
 TEST(points_lie_in_the_simplices_of_the_plain_lattice) {
-  for (int d : {1, 2, 3, 4, 5, 6, 9, 16}) {
+  for (int d : {1, 2, 3, 4, 5, 6, 9, 16, 32}) {
     check_embedding<float>(d);
     check_embedding<double>(d);
   }
@@ -86,9 +86,10 @@ TEST(keys_stand_for_vertices) {
   for (int d : {1, 2, 3, 5}) {
     check_corner_keys<float, PackedKey>(d, 2);
     check_corner_keys<double, PackedKey>(d, 2);
-    check_corner_keys<float, WideKey>(d, 2);
+    check_corner_keys<float, WideKey<16>>(d, 2);
   }
-  check_corner_keys<double, WideKey>(16, 100);
+  check_corner_keys<double, WideKey<16>>(16, 100);
+  check_corner_keys<double, WideKey<32>>(32, 100);
 }
 
 TEST(the_range_of_features_and_the_first_that_is_not_finite) {

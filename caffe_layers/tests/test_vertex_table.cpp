@@ -70,10 +70,12 @@ void check_steps() {
 
 TEST(key_maps_hold_what_std_map_holds) {
   check_map<PackedKey>();
-  check_map<WideKey>();
+  check_map<WideKey<16>>();
+  check_map<WideKey<32>>();
 }
 
 TEST(steps_between_keys_are_constant) {
   check_steps<PackedKey>();
-  check_steps<WideKey>();
+  check_steps<WideKey<16>>();
+  check_steps<WideKey<32>>();
 }

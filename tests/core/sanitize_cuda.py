@@ -35,7 +35,7 @@ def main() -> None:
     for dtype in (torch.float32, torch.float64):
         for classes, normalization in zip((1, 5, 21, 130), NORMALIZATIONS):
             both_passes(classes, 9, 11, normalization, dtype)
-        for dimension in (1, 7, 16):
+        for dimension in (1, 7, 16, 32):
             permutohedral_filter(draw(60, 11, dtype=dtype), draw(60, dimension, dtype=dtype))
         # A flat image: one vertex has the entries of all pixels, in pieces.
         flat = torch.zeros(1, 3, 40, 50, device="cuda", dtype=dtype)

@@ -148,7 +148,7 @@ def test_vertices_of_many_entries() -> None:
     assert_close([mean_field(*on_device(inputs), iterations=3, **wide)], [expected], 1e-10)
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 16])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5, 16, 32])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_filter_equals_cpu(dimension: int, reverse: bool) -> None:
     values, features = draw(500, 11), draw(500, dimension, seed=1) * 1.5

@@ -116,7 +116,7 @@ def test_vertices_of_many_entries(pixels: int) -> None:
     assert_close(both_passes(args), both_passes_of_cpu(args), 1e-12)
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3, 4, 5, 6, 9, 16])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 4, 5, 6, 9, 16, 17, 32])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_filter_equals_cpu(dimension: int, reverse: bool) -> None:
     values, features = draw(90, 11, dtype=torch.float64), draw(90, dimension, seed=1, dtype=torch.float64) * 1.5

@@ -7,6 +7,6 @@ namespace crfrnn {
 constexpr int kLanes = 8;
 
 // Largest dimension of the feature space.
-constexpr int kMaxDimension = 16;
+constexpr int kMaxDimension = 32;
 
 }  // namespace crfrnn

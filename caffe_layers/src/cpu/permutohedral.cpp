@@ -76,8 +76,10 @@ PermutohedralLattice<T>::PermutohedralLattice(const T* features, std::int64_t po
   const KeyLayout layout = key_layout(range, elevation<T>(dimension), dimension);
   if (layout.packed) {
     build<PackedKey>(features, layout, threads);
+  } else if (dimension <= 16) {
+    build<WideKey<16>>(features, layout, threads);  // half the bytes to compare and to hash
   } else {
-    build<WideKey>(features, layout, threads);
+    build<WideKey<kMaxDimension>>(features, layout, threads);
   }
 }
 

@@ -43,14 +43,15 @@ struct PackedKey {
   }
 };
 
-// One number per coordinate: for feature spaces too wide to pack.
+// One number per coordinate: for feature spaces of at most N dimensions that are too wide to pack.
+template <int N>
 struct WideKey {
-  std::array<std::int32_t, kMaxDimension> at{};
+  std::array<std::int32_t, N> at{};
 
   bool operator==(const WideKey& other) const { return at == other.at; }
   WideKey operator+(const WideKey& step) const {
     WideKey sum;
-    for (int i = 0; i < kMaxDimension; ++i) sum.at[i] = at[i] + step.at[i];
+    for (int i = 0; i < N; ++i) sum.at[i] = at[i] + step.at[i];
     return sum;
   }
   std::uint64_t hash() const {

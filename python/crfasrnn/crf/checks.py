@@ -81,8 +81,10 @@ def check_mean_field(unary: Tensor, q0: Tensor, image: Tensor, iterations: int, 
     if unary.ndim != 4 or 0 in unary.shape[1:]:
         raise ValueError(f"unary must be (N, C, H, W) with C, H, W >= 1, got {tuple(unary.shape)}")
     check_q0(unary, q0)
-    if image.ndim != 4 or not 1 <= image.shape[1] <= 14:
-        raise ValueError(f"image must be (N, K, H, W) with 1 to 14 channels, got {tuple(image.shape)}")
+    if image.ndim != 4 or not 1 <= image.shape[1] <= options.DIMENSIONS - 2:
+        raise ValueError(
+            f"image must be (N, K, H, W) with 1 to {options.DIMENSIONS - 2} channels, got {tuple(image.shape)}"
+        )
     if image.shape[0] != unary.shape[0]:
         raise ValueError(
             f"image has shape {tuple(image.shape)} but unary {tuple(unary.shape)}: there must be one image per unary"

@@ -41,7 +41,7 @@ class Kernel:
         theta_position: standard deviation of the position in pixels, one number or one per axis in the order x, y(, z, ...);
             None if the position does not matter. A tensor (scalar or one per axis) that requires a gradient gets one.
         features: (N, d, *S) or (1, d, *S) channels compared in addition, e.g. colours, depth or normals; None for none.
-            With the position at most 16 dimensions.
+            With the position at most 32 dimensions.
         theta_features: standard deviation of the channels, in their units. A scalar tensor that requires a gradient gets one.
         normalization: one of crfasrnn.crf.options.NORMALIZATIONS.
         learn_features: whether a gradient flows to `features`, if they require one.
@@ -87,7 +87,7 @@ def permutohedral_filter(values: Tensor, features: Tensor, *, reverse: bool = Fa
 
     Args:
         values: (N, C), float32 or float64 (on CUDA devices also float16, bfloat16).
-        features: (N, d) with 1 <= d <= 16, same dtype, already divided by the standard deviations.
+        features: (N, d) with 1 <= d <= 32, same dtype, already divided by the standard deviations.
         reverse: take the blur axes in reverse order, i.e. apply the transposed operator.
 
     Returns:
@@ -155,7 +155,7 @@ def mean_field(
         unary: (N, C, H, W) scores (negative energies), float32 or float64 (on CUDA devices also float16 and bfloat16, computed
             in float32).
         q0: (N, C, H, W) scores that the first iteration soft-maxes; mostly `unary` itself.
-        image: (N, K, H, W), 1 <= K <= 14, as the network sees it (no further scaling). No gradient flows to it.
+        image: (N, K, H, W), 1 <= K <= 30, as the network sees it (no further scaling). No gradient flows to it.
         spatial_weights: (C, C) or (1, 1, C, C), W_s; (iterations, C, C) if every iteration has its own (untied), which the
             other two may then have or not.
         bilateral_weights: (C, C) or (1, 1, C, C), W_b.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-DIMENSIONS = 16  # in which a kernel of the core compares, at most
+DIMENSIONS = 32  # in which a kernel of the core compares, at most
 
 # What of a kernel's C x C weights counts: all, the diagonal (section 4.2), or one number.
 WEIGHTS = ("full", "per_class", "shared")

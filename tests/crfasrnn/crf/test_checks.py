@@ -22,7 +22,7 @@ def replaced(index: int, tensor: Tensor) -> list[Tensor]:
         (example()[0], torch.zeros(1, 3, 6, 8).double(), r"\(1, 3, 6, 8\) but unary \(1, 3, 6, 7\): height and width"),
         (example()[0], torch.zeros(2, 3, 6, 7).double(), r"\(2, 3, 6, 7\) but unary \(1, 3, 6, 7\): there must be one"),
         (example()[0], torch.zeros(3, 6, 7).double(), "image must be"),
-        (example()[0], torch.zeros(1, 15, 6, 7).double(), "1 to 14 channels"),
+        (example()[0], torch.zeros(1, 31, 6, 7).double(), "1 to 30 channels"),
         (example()[0], torch.zeros(1, 3, 6, 7), r"use image.to\(unary.dtype\)"),
         (replaced(0, torch.zeros(3, 6, 7).double()), example()[1], r"unary must be \(N, C, H, W\)"),
         (replaced(1, torch.zeros(1, 3, 6, 8).double()), example()[1], r"q0 has shape \(1, 3, 6, 8\) but unary"),

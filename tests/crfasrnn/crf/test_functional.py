@@ -114,7 +114,7 @@ def test_masked_pixels_have_no_influence() -> None:
         ({"kernels": [Kernel((1.0, 2.0, 3.0))]}, "theta_position has 3 numbers, but unary has 2 axes"),
         ({"kernels": [Kernel(1.0, normalization="both")]}, "none, before, after, symmetric"),
         ({"kernels": [Kernel(1.0, torch.zeros(1, 1, 5, 5).double())]}, r"must be \(N, d, 5, 6\)"),
-        ({"kernels": [Kernel(1.0, torch.zeros(1, 15, 5, 6).double())]}, "1 to 16 features"),
+        ({"kernels": [Kernel(1.0, torch.zeros(1, 31, 5, 6).double())]}, "1 to 32 features"),
         ({"kernels": [Kernel(1.0, torch.zeros(1, 1, 5, 6))]}, r"features is torch.float32 but unary is torch.float64"),
         ({"weights": [torch.zeros(3).double()]}, r"weights\[0\] has shape \(3,\)"),
         ({"mask": torch.ones(1, 5, 6)}, r"mask must be bool \(1, 5, 6\)"),
