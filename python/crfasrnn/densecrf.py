@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,11 @@ from caffe.inputs.limits import MAX_ITERATIONS
 from caffe.net.memory import give_back_freed_memory
 from crfasrnn import _core
 from crfasrnn.crf.options import are_thetas
+
+if TYPE_CHECKING:
+    import torch
+
+    from crfasrnn.device_field import DeviceField
 
 Array = npt.NDArray[Any]
 
@@ -85,9 +90,12 @@ class DenseCRF:
     Args:
         nvar: variables (points, pixels, voxels, ...), at least 1.
         nlabels: labels, at least 1.
+        device: where to compute: "cpu", or a CUDA device as torch names it ("cuda", "cuda:1"). There the numbers are those of
+            the CPU up to rounding, and features too large to be resolved are an error of the inference.
 
     Raises:
-        TypeError, ValueError: a number is none, not whole, or below 1.
+        TypeError, ValueError: a number is none, not whole, or below 1, or the device is of another kind.
+        CaffeError: PyTorch finds no such CUDA device, or this installation was built without CUDA.
 
     >>> import numpy as np
     >>> from crfasrnn.densecrf import DenseCRF
@@ -100,10 +108,10 @@ class DenseCRF:
 
     _last_grid: ClassVar[tuple[int, int] | None] = None
 
-    def __init__(self, nvar: int, nlabels: int) -> None:
-        self._init((1, integer("nvar", nvar, 1)), nlabels)
+    def __init__(self, nvar: int, nlabels: int, *, device: str | torch.device = "cpu") -> None:
+        self._init((1, integer("nvar", nvar, 1)), nlabels, device)
 
-    def _init(self, grid: tuple[int, int], nlabels: int) -> None:
+    def _init(self, grid: tuple[int, int], nlabels: int, device: str | torch.device) -> None:
         if DenseCRF._last_grid != grid:
             give_back_freed_memory()  # nothing fits what one of another size left
             DenseCRF._last_grid = grid
@@ -113,6 +121,12 @@ class DenseCRF:
         self._unary: Array = np.zeros((self._labels, self._variables), np.float32)
         self._kernels: list[_core.GaussianKernel32] = []
         self._compatibilities: list[Array] = []  # energies, label by label
+        self._elsewhere: DeviceField | None = None if str(device) == "cpu" else self._field_on(device)
+
+    def _field_on(self, device: str | torch.device) -> DeviceField:
+        from crfasrnn.device_field import DeviceField, cuda_device  # torch takes a second to import
+
+        return DeviceField(cuda_device(device), self._labels, self._grid)
 
     def setUnaryEnergy(self, u: npt.ArrayLike) -> None:
         """Set the energies (negative logarithms of probabilities) of each label for each variable: (nlabels, nvar).
@@ -151,7 +165,7 @@ class DenseCRF:
         """Add a Gaussian kernel over features of your own.
 
         Args:
-            features: (d, nvar), 1 <= d <= 16, already divided by the standard deviations.
+            features: (d, nvar), 1 <= d <= 32, already divided by the standard deviations.
             compat: a number w, the Potts model that rewards alike labels with w; (nlabels,), the energies of alike labels; or
                 (nlabels, nlabels), the energies of all pairs, of which the symmetric part counts.
             kernel: taken for compatibility, see KernelType.
@@ -177,8 +191,11 @@ class DenseCRF:
         normalized = int(NormalizationType(normalization))
         energies = self._energies(compat)
         planes = None if features is None else features.reshape(1, -1, *self._grid)
-        source = _core.KernelSource32(planes, *theta, 1.0, normalized)
-        self._kernels.append(_core.GaussianKernel32(source, *self._grid, _threads()))
+        if self._elsewhere:
+            self._elsewhere.add(planes, theta, normalized, energies)
+        else:
+            source = _core.KernelSource32(planes, *theta, 1.0, normalized)
+            self._kernels.append(_core.GaussianKernel32(source, *self._grid, _threads()))
         self._compatibilities.append(energies)
 
     def _energies(self, compat: float | npt.ArrayLike) -> Array:
@@ -200,7 +217,9 @@ class DenseCRF:
         """
         niter = integer("niter", niter, 0, MAX_ITERATIONS)
         scores: Array = -self._unary
-        if niter > 0 and self._kernels:
+        if niter > 0 and self._compatibilities and self._elsewhere:
+            scores = self._elsewhere.mean_field(scores, niter)
+        elif niter > 0 and self._compatibilities:
             unary = scores.reshape(1, self._labels, *self._grid)
             out = np.empty_like(unary)
             _core.mean_field_forward(
@@ -233,7 +252,7 @@ class DenseCRF:
             if self._checked(given, name) is not given:
                 raise ValueError(f"{name} is changed in place: it must be a C-contiguous float32 array")
         np.negative(self._unary, out=tmp1)
-        for k in range(len(self._kernels)):
+        for k in range(len(self._compatibilities)):
             tmp2[...] = self._pairwise(k, Q)
             tmp1 -= tmp2
         Q[...] = _softmax(tmp1)
@@ -244,15 +263,18 @@ class DenseCRF:
         possible = q > 0
         entropy = np.sum(q * np.log(np.maximum(q, np.float32(1e-20))), dtype=np.float64)
         unary = np.sum(self._unary[possible] * q[possible], dtype=np.float64)
-        pairwise = sum(np.sum(q * self._pairwise(k, q), dtype=np.float64) for k in range(len(self._kernels)))
+        pairwise = sum(np.sum(q * self._pairwise(k, q), dtype=np.float64) for k in range(len(self._compatibilities)))
         return float(entropy + unary + pairwise)
 
     def _pairwise(self, k: int, Q: Array) -> Array:
         """mu_k K_k(Q)."""
-        values = self._checked(Q).reshape(self._labels, *self._grid)
+        values = self._checked(Q)
+        if self._elsewhere:
+            return self._compatibilities[k] @ self._elsewhere.filter(k, values)
         out = np.empty_like(values)
-        self._kernels[k].filter(values, out, False, _threads())
-        return self._compatibilities[k] @ out.reshape(self._labels, -1)
+        grid = (self._labels, *self._grid)
+        self._kernels[k].filter(values.reshape(grid), out.reshape(grid), False, _threads())
+        return self._compatibilities[k] @ out
 
     def _checked(self, Q: Array, name: str = "Q") -> Array:
         q = array(name, Q)
@@ -268,6 +290,7 @@ class DenseCRF2D(DenseCRF):
         w: width in pixels. Mind the order.
         h: height in pixels.
         nlabels: labels.
+        device: as for DenseCRF.
 
     >>> import numpy as np
     >>> from crfasrnn.densecrf import DenseCRF2D
@@ -283,8 +306,8 @@ class DenseCRF2D(DenseCRF):
     [0, 0, 0, 0, 1, 1, 1, 1]
     """
 
-    def __init__(self, w: int, h: int, nlabels: int) -> None:
-        self._init((integer("h", h, 1), integer("w", w, 1)), nlabels)
+    def __init__(self, w: int, h: int, nlabels: int, *, device: str | torch.device = "cpu") -> None:
+        self._init((integer("h", h, 1), integer("w", w, 1)), nlabels, device)
 
     def addPairwiseGaussian(
         self,
@@ -313,7 +336,7 @@ class DenseCRF2D(DenseCRF):
         Args:
             sxy: standard deviation of the position in pixels, one number or (x, y).
             srgb: standard deviation of the colours in the image's units, one number or one per channel.
-            rgbim: (h, w, channels), any numbers (pydensecrf: uint8 and 3 channels), 1 to 14 channels.
+            rgbim: (h, w, channels), any numbers (pydensecrf: uint8 and 3 channels), 1 to 30 channels.
             compat, kernel, normalization: as for addPairwiseEnergy.
 
         Raises:

@@ -65,6 +65,40 @@ def test_recorded_numbers_of_own_features() -> None:
     assert np.abs(crf.inference(3) - case["features"]).max() < 2e-6
 
 
+@pytest.mark.parametrize("normalization", list(densecrf.NormalizationType), ids=lambda n: n.name.lower())
+@pytest.mark.parametrize("dimension", [20, 30])
+def test_recorded_numbers_of_many_features(dimension: int, normalization: int) -> None:
+    """60 points about six centres, three labels, three iterations of pydensecrf2 1.1."""
+    with np.load(RECORDED.parent / "many_features.npz") as case:
+        unary, features = case[f"unary_{dimension}"], case[f"features_{dimension}"]
+        expected = case[f"q_{dimension}_{int(normalization)}"]
+    crf = densecrf.DenseCRF(60, 3)
+    crf.setUnaryEnergy(unary)
+    crf.addPairwiseEnergy(features, compat=3.0 if normalization else 0.3, normalization=normalization)
+    assert np.abs(crf.inference(3) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("number", [float, np.float32, np.float64, np.int64, np.uint8, np.array])
+def test_numbers_as_programs_have_them(number: Any) -> None:
+    """Every argument that is a number as a float, a scalar or an array without axes of numpy."""
+    image = np.random.default_rng(0).integers(0, 256, (3, 4, 3))
+
+    def run(n: Any) -> np.ndarray:
+        crf = densecrf.DenseCRF2D(n(4), n(3), n(2))
+        crf.setUnaryEnergy(np.random.default_rng(1).random((2, 12)))
+        crf.addPairwiseGaussian(n(2), n(3), n(1), n(3))
+        crf.addPairwiseGaussian((n(2), n(1)), compat=[n(1), n(2)], kernel=n(0), normalization=n(2))
+        crf.addPairwiseBilateral(n(8), n(13), image, n(5), kernel=n(2), normalization=n(1))
+        crf.addPairwiseBilateral([n(8), n(4)], (n(13), n(14), n(15)), image, n(5))
+        return crf.inference(n(2))
+
+    assert np.array_equal(run(number), run(int))
+    plain, other = densecrf.DenseCRF(12, 2), densecrf.DenseCRF(number(12), number(2))
+    for crf, n in ((plain, int), (other, number)):
+        crf.addPairwiseEnergy(image.reshape(3, 12) / 50, n(3), n(1), n(0))
+    assert np.array_equal(other.inference(number(1)), plain.inference(1))
+
+
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_photographs_as_pydensecrf_had_them(name: str) -> None:
     """All kernel types in all normalisations at full size, at pixels that were recorded."""
@@ -168,7 +202,7 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
         (lambda: made().setUnaryEnergy(np.full((3, 12), np.inf)), "one must be possible"),
         (lambda: made().addPairwiseEnergy(np.zeros((2, 11)), 1), r"Bad shape for pairwise energy \(Need \(\?, 12\)"),
         (lambda: made().addPairwiseEnergy(np.full((2, 12), np.nan), 1), "NaN or infinite"),
-        (lambda: made().addPairwiseEnergy(np.zeros((17, 12)), 1), "1 to 16 features"),
+        (lambda: made().addPairwiseEnergy(np.zeros((33, 12)), 1), "1 to 32 features"),
         (lambda: made().addPairwiseGaussian(0, 1), "sxy must be positive"),
         (lambda: made().addPairwiseGaussian((1, 2, 3), 1), "sxy must be positive, one number or"),
         (lambda: made().addPairwiseGaussian(1, np.zeros(2)), r"compat must be a number, \(3,\) or \(3, 3\)"),
