@@ -27,7 +27,7 @@ TEST(what_is_wrong_with_an_image_or_its_thetas_is_said) {
   };
   CHECK(message(1, {1, 1, 1}).empty());
   CHECK(message(0, {1, 1, 1}) == "the image has 0 channels, 1 to 30 are supported");
-  CHECK(testing::contains(message(15, {1, 1, 1}), "15 channels"));
+  CHECK(testing::contains(message(31, {1, 1, 1}), "31 channels"));
   CHECK(message(1, {-1, 1, 1}) == "theta_alpha must be finite and greater than 0, got -1.000000");
   CHECK(testing::contains(message(1, {1, NAN, 1}), "theta_beta"));
   CHECK(testing::contains(message(1, {1, 1, INFINITY}), "theta_gamma"));
