@@ -250,7 +250,8 @@ class Pruned {
       }
       pass->mix(matrices(set, active_));
       if (!step(*pass)) return false;
-      if (Classes kept = still_alive(); row_stride(static_cast<std::int64_t>(kept.size())) < row_stride(size())) {
+      if (Classes kept = still_alive();
+          row_stride(static_cast<std::int64_t>(kept.size())) < row_stride(size())) {
         pass = narrow(*pass, kept);
       }
     }
@@ -267,8 +268,8 @@ class Pruned {
     pass.step(rows_.data(), [&](std::int64_t first, std::int64_t count, T* rows) {
       std::vector<T> nearest(stride, -std::numeric_limits<T>::infinity()), tops(count);
       row_ops<T>().tops(rows, stride, count, tops.data());
-      row_ops<T>().approach({rows, rows_.data() + first * stride, lift.data(), tops.data(), stride, nearest.data()},
-                            count);
+      row_ops<T>().approach(
+          {rows, rows_.data() + first * stride, lift.data(), tops.data(), stride, nearest.data()}, count);
       for (std::int64_t p = 0; p < count; ++p) {
         if (ceiling_[first + p] - tops[p] >= least_) {
           missed = true;

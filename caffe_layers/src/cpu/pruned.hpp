@@ -29,7 +29,6 @@ bool pruned_forward(const Field<T>& field, const PixelOrder& order, const std::v
 extern template bool pruned_forward(const Field<float>&, const PixelOrder&,
                                     const std::vector<LatticeTerm<float>>&, const ImageArrays<float>&, int);
 extern template bool pruned_forward(const Field<double>&, const PixelOrder&,
-                                    const std::vector<LatticeTerm<double>>&, const ImageArrays<double>&,
-                                    int);
+                                    const std::vector<LatticeTerm<double>>&, const ImageArrays<double>&, int);
 
 }  // namespace crfrnn
