@@ -298,8 +298,7 @@ void bind(nb::module_& m, const std::string& bits) {
         "Gaussian filter of values (N, C) at features (N, d) into out (N, C).");
   m.def("mean_field_forward", &forward<T>, "unary"_a.noconvert(), "q0"_a.noconvert(), "kernels"_a,
         "weights"_a.noconvert(), "compatibility"_a.noconvert(), "mask"_a.noconvert().none(),
-        "out"_a.noconvert(), "iterations"_a, "activation"_a, "keep_state"_a, "threads"_a,
-        "min_probability"_a = 0.0,
+        "out"_a.noconvert(), "iterations"_a, "activation"_a, "keep_state"_a, "threads"_a, "min_probability"_a,
         "All mean-field iterations of a batch into out; a state for backward if keep_state, else None.");
 }
 

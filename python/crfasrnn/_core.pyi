@@ -51,5 +51,5 @@ def mean_field_forward(
     activation: int,
     keep_state: bool,
     threads: int,
-    min_probability: float = 0.0,
+    min_probability: float,
 ) -> MeanFieldState32 | None: ...

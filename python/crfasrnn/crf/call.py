@@ -39,7 +39,7 @@ class Call(NamedTuple):
     iterations: int
     keep_state: bool
     activation: int
-    min_probability: float = 0.0
+    min_probability: float
 
     @property
     def untied(self) -> bool:
