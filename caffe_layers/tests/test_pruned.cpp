@@ -60,6 +60,28 @@ TEST(classes_that_matter_nowhere_are_left_out) {
   }
 }
 
+// One class is strong, a second one possible; nine others are possible in a corner until its messages arrive.
+TEST(classes_that_vanish_on_the_way_are_left_out) {
+  RandomField<float> of(1, 28, 20, 30, 4, false);
+  const std::int64_t plane = of.field.pixels(), classes = of.field.classes;
+  for (auto& kernel : of.field.kernels) kernel.normalization = Normalization::kAfter;
+  for (std::size_t i = 0; i < of.weights.size(); ++i) {
+    of.weights[i] = i % (classes * classes) % (classes + 1) == 0 ? 1.0F : 0.01F * of.weights[i];
+  }
+  for (std::int64_t i = 0; i < classes * classes; ++i) {
+    of.compatibility[i] = i % (classes + 1) == 0 ? -1.0F : 0.01F * of.compatibility[i];
+  }
+  for (std::int64_t i = 0; i < of.size(); ++i) {
+    const std::int64_t c = i / plane;
+    of.unary[i] = c == 20 ? 3.0F : c == 3 ? 1.0F : c >= 5 && c < 14 && i % plane < 40 ? -1.0F : -12.0F;
+  }
+  of.field.q0 = of.field.unary;
+  const std::vector<float> exact = scores_of(of, 0.0, 2), pruned = scores_of(of, 1e-2, 2);
+  CHECK(exact != pruned);
+  CHECK_CLOSE(pruned, std::vector<double>(exact.begin(), exact.end()), 0.1);
+  for (int threads : {1, 3}) CHECK(scores_of(of, 1e-2, threads) == pruned);
+}
+
 TEST(nothing_is_left_out_where_all_classes_live_or_that_is_not_known_to_be_right) {
   const RandomField<float> all(1, 28, 20, 20, 2, false);
   CHECK(scores_of(all, 1e-9, 2) == scores_of(all, 0.0, 2));

@@ -28,9 +28,9 @@ struct Parameters {
     compatibility = to_matrix(in.compatibility + set * size, in.classes);
     for (const T* w : in.weights) {
       weights.push_back(to_matrix(w + set * size, in.classes));
-      const Matrix both = product(compatibility, weights.back(), in.classes, -1.0);
-      forward.emplace_back(transposed(both, in.classes), in.classes);
-      backward.emplace_back(both, in.classes);
+      const Matrix messages = message_matrix(in.compatibility + set * size, w + set * size, in.classes);
+      forward.emplace_back(messages, in.classes);
+      backward.emplace_back(transposed(messages, in.classes), in.classes);
     }
   }
 

@@ -19,8 +19,7 @@ using Classes = std::vector<std::int64_t>;
 constexpr std::int64_t kChunk = 2048;  // pixels, whose scores of all classes stay in the second-level cache
 constexpr int kMaxima = 16;            // kept side by side, so that they are vectors
 
-// messages[set][k], C x C: what a kernel's filtered Q adds to the scores, from the class of the row to that
-// of the column: -(mu W_k)^T.
+// The message matrices by set of parameters and kernel.
 using Messages = std::vector<std::vector<Matrix>>;
 
 template <typename T>
@@ -28,13 +27,22 @@ Messages messages_of(const Field<T>& field) {
   const std::int64_t size = field.classes * field.classes;
   Messages found(field.parameter_sets);
   for (int set = 0; set < field.parameter_sets; ++set) {
-    const Matrix mu = to_matrix(field.compatibility + set * size, field.classes);
     for (const T* w : field.weights) {
-      const Matrix both = product(mu, to_matrix(w + set * size, field.classes), field.classes, -1.0);
-      found[set].push_back(transposed(both, field.classes));
+      found[set].push_back(message_matrix(field.compatibility + set * size, w + set * size, field.classes));
     }
   }
   return found;
+}
+
+bool is_diagonal(const Messages& messages, std::int64_t classes) {
+  for (const std::vector<Matrix>& set : messages) {
+    for (const Matrix& m : set) {
+      for (std::int64_t i = 0; i < classes * classes; ++i) {
+        if (i % (classes + 1) != 0 && m[i] != 0) return false;
+      }
+    }
+  }
+  return true;
 }
 
 // The rows of `from` and columns of `to`, as a square matrix of from.size(), which is at least to.size().
@@ -48,8 +56,7 @@ ClassMatrix<T> part(const Matrix& m, std::int64_t classes, const Classes& from, 
   return ClassMatrix<T>(some, n);
 }
 
-// What the scores are between: of every pixel the highest, and of every class by how much it is below that
-// where it comes nearest.
+// Of every class: by how much it is below the highest score of a pixel, where it comes nearest.
 template <typename T>
 struct Census {
   bool numbers = true;  // no NaN, no infinity, and a score of every pixel is not -infinity
@@ -117,11 +124,13 @@ class Pruned {
         plane_(field.pixels()),
         least_(static_cast<T>(std::log(field.min_probability))),
         messages_(messages_of(field)),
+        diagonal_(is_diagonal(messages_, field.classes)),
         returns_(new std::atomic<bool>[field.classes]()),
-        came_back_(field.classes, false) {}
+        came_back_(field.classes, false),
+        lift_(field.classes) {}
 
   bool run() {
-    if (field_.activation != Activation::kSoftmax || !(is_diagonal() || are_means())) return false;
+    if (field_.activation != Activation::kSoftmax || !(diagonal_ || are_means())) return false;
     Census<T> found = census(image_.unary, classes_, plane_, threads_);
     std::vector<bool> alive(classes_, false);
     const auto take = [&](const Census<T>& seen) {
@@ -149,17 +158,6 @@ class Pruned {
  private:
   std::int64_t size() const { return static_cast<std::int64_t>(active_.size()); }
 
-  bool is_diagonal() const {
-    for (const std::vector<Matrix>& set : messages_) {
-      for (const Matrix& m : set) {
-        for (std::int64_t i = 0; i < classes_ * classes_; ++i) {
-          if (i % (classes_ + 1) != 0 && m[i] != 0) return false;
-        }
-      }
-    }
-    return true;
-  }
-
   // Whether the filtered Q of no class is ever above 1, nor their sum.
   bool are_means() const {
     return std::all_of(field_.kernels.begin(), field_.kernels.end(), [](const FieldKernel<T>& kernel) {
@@ -171,7 +169,6 @@ class Pruned {
     active_.clear();
     others_.clear();
     for (std::int64_t c = 0; c < classes_; ++c) (alive[c] ? active_ : others_).push_back(c);
-    lift_.assign(classes_, T(0));
     for (std::int64_t c = 0; c < classes_; ++c) lift_[c] = lift_of(c);
     rows_ = Buffer<T>(order_.points() * row_stride(size()));
     ceiling_ = Buffer<T>(order_.points());
@@ -329,8 +326,7 @@ class Pruned {
   void finish(LatticePass<T>& pass, int set) {
     order_.clear_others(classes_, image_.top);
     typename LatticePass<T>::VertexRows blurred;
-    const bool alone = is_diagonal();
-    pass.mix(matrices(set, active_), alone ? nullptr : &blurred);
+    pass.mix(matrices(set, active_), diagonal_ ? nullptr : &blurred);
     const std::int64_t stride = row_stride(size());
     pass.slice(rows_.data(), [&](std::int64_t first, std::int64_t count, T* rows) {
       for (std::int64_t p = 0; p < count; ++p) {
@@ -341,7 +337,7 @@ class Pruned {
     for (std::size_t done = 0; done < others_.size(); done += active_.size()) {
       const std::size_t end = std::min(others_.size(), done + active_.size());
       const Classes some(others_.begin() + done, others_.begin() + end);
-      if (alone) {
+      if (diagonal_) {
         copy(some);
         continue;
       }
@@ -379,6 +375,7 @@ class Pruned {
   const std::int64_t classes_, plane_;
   const T least_;  // logarithm of the probability that matters
   const Messages messages_;
+  const bool diagonal_;                           // classes send messages to themselves alone
   std::unique_ptr<std::atomic<bool>[]> returns_;  // of every class: whether it was missed
   std::vector<bool> came_back_;                   // and whether that was so in an earlier attempt
   std::vector<ClassMatrix<T>> matrices_;
