@@ -10,6 +10,7 @@ from PIL import Image
 
 from caffe.errors import CaffeError
 from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import photographs_in
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.refine import Refinement, pairs, refine_folder
 from crfasrnn.postprocessing.search import Sample
@@ -112,7 +113,7 @@ def test_folders_are_refined_file_by_file(
     np.save(masks / "disc2_probabilities.npy", read_probabilities(samples[2].probabilities))
     write_labels(masks / "disc3.png", np.zeros((3, 3), np.uint8))
     (masks / "disc5.png").unlink()
-    assert refine_folder(Refinement(), images, masks, output) == 1
+    assert refine_folder(Refinement(), photographs_in(images), masks, output) == 1
     out, err = capsys.readouterr()
     assert sorted(path.name for path in output.iterdir()) == ["disc0.png", "disc1.png", "disc2.png", "disc4.png"]
     assert out.count(" -> ") == 4
@@ -122,18 +123,16 @@ def test_folders_are_refined_file_by_file(
     Refinement().refine(images / "disc2.png", samples[2].probabilities, tmp_path / "o.png")
     np.testing.assert_array_equal(read_labels(output / "disc2.png"), read_labels(tmp_path / "o.png"))
     with pytest.raises(CaffeError, match=r"disc0.png' would be overwritten, which is to be read"):
-        refine_folder(Refinement(), images, masks, masks)
+        refine_folder(Refinement(), photographs_in(images), masks, masks)
 
 
 def test_what_belongs_together_has_one_name(tmp_path: Path) -> None:
-    with pytest.raises(CaffeError, match="belongs to a photograph in"):
-        pairs(tmp_path, tmp_path)
-    for name in ("a.jpg", "a.png"):
-        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name)
+    images = [tmp_path / "a.jpg", tmp_path / "b.png"]
+    with pytest.raises(CaffeError, match="belongs to one of 2 photographs"):
+        pairs(images, tmp_path)
+    for path in images:
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
     (tmp_path / "predictions").mkdir()
     for name in ("a.npy", "a.png", "a_overlay.png"):
         (tmp_path / "predictions" / name).touch()
-    with pytest.raises(CaffeError, match=r"a.jpg' and '.*a.png' would write results of the same name"):
-        pairs(tmp_path, tmp_path / "predictions")
-    (tmp_path / "a.png").unlink()
-    assert pairs(tmp_path, tmp_path / "predictions") == ([(tmp_path / "a.jpg", tmp_path / "predictions" / "a.npy")], [])
+    assert pairs(images, tmp_path / "predictions") == ([(images[0], tmp_path / "predictions" / "a.npy")], [images[1]])

@@ -12,7 +12,6 @@ import pytest
 from support.crfasrnn.datasets import photograph
 from support.crfasrnn.models import save_net, with_crf
 
-from caffe.errors import CaffeError
 from crfasrnn import Segmenter
 from crfasrnn.classes import Classes
 from crfasrnn.pictures.label_maps import read_labels
@@ -52,21 +51,6 @@ def test_the_others_are_segmented_and_the_failure_is_told(tmp_path: Path, capsys
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_names_are_looked_at_before_any_work(tmp_path: Path) -> None:
-    photograph(tmp_path / "a.png")
-    photograph(tmp_path / "twin" / "a.jpg")
-    (tmp_path / "empty").mkdir()
-    for images, words in (
-        ([tmp_path / "a.png", tmp_path / "none.png"], "none.png': no such file"),
-        ([tmp_path / "empty"], "no images in .*empty"),
-        ([tmp_path, tmp_path / "twin"], "results of the same name"),
-        ([tmp_path / "a.png", tmp_path / "twin" / "a.jpg"], "would write results of the same name"),
-    ):
-        with pytest.raises(CaffeError, match=words):
-            segment_files(images, tmp_path / "out", "no model at all")
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     "environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}]
 )
@@ -84,12 +68,3 @@ def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path, environme
     assert (result.returncode, result.stderr.count(b"error")) == (0, 0)
     wanted = [name + end for name in names for end in (b"_labels.png", b"_overlay.png")]
     assert sorted(os.listdir(folder + b"/out")) == sorted(wanted)
-
-
-def test_a_folder_stands_for_its_photographs(tmp_path: Path) -> None:
-    prototxt, weights = save_net(tmp_path, with_crf)
-    for name in ("b.png", "a.JPG"):
-        photograph(tmp_path / "in" / name)
-    (tmp_path / "in" / "notes.txt").touch()
-    assert segment_files([tmp_path / "in"], tmp_path / "out", str(prototxt), weights) == 0
-    assert sorted(path.name for path in (tmp_path / "out").glob("*_labels.png")) == ["a_labels.png", "b_labels.png"]
