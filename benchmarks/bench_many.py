@@ -1,9 +1,8 @@
 """Times whole folders by one process and by two: python benchmarks/bench_many.py PHOTOGRAPHS [--count 60] [--processes 1 2]
 
 `crfasrnn segment --probabilities` with the bundled model, then `crfasrnn densecrf` on what that wrote, each by so many processes
-in turn (1: one process with all threads, and one with one thread). Of each run: images per second by the clock and by processor
-time, starting included, and the largest resident memory of one of its processes. Where others use the machine, compare by
-processor time.
+in turn, and by one process with one thread. Of each run: images per second by the clock and by processor time, starting included.
+Where others use the machine, compare by processor time.
 """
 
 from __future__ import annotations
@@ -44,16 +43,15 @@ def main() -> None:
             shutil.copy(path, folder / "in")
         segment = ["segment", str(folder / "in"), "--probabilities", "--output", str(folder / "segmented")]
         densecrf = ["densecrf", str(folder / "in"), str(folder / "segmented"), "--output", str(folder / "refined")]
-        print("| command | processes | threads | images/s | per processor second | largest, MB |")
-        print("| --- | --- | --- | --- | --- | --- |")
+        print("| command | processes | threads | images/s | per processor second |")
+        print("| --- | --- | --- | --- | --- |")
         for command in (segment, densecrf):
             for processes, threads in runs:
                 line = [sys.executable, "-m", "crfasrnn", *command, "--again", "--processes", str(processes)]
                 seconds, busy = timed(line, threads)
-                memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
                 print(
                     f"| {command[0]} | {processes} | {threads or 'all'} | {len(chosen) / seconds:.2f} | "
-                    f"{len(chosen) / busy:.2f} | {memory:.0f} |",
+                    f"{len(chosen) / busy:.2f} |",
                     flush=True,
                 )
 

@@ -70,7 +70,13 @@ def read_activation_maps(path: str | os.PathLike[str], background: float) -> tup
         CaffeError: it cannot be read, shapes differ, or values are outside 0 to 1.
     """
     name = os.fspath(path)
-    maps = {int(label): array for label, array in read_npz(name).items()}
+    arrays = read_npz(name)
+    wrong = next((label for label in arrays if not _is_label(label)), None)
+    if wrong is not None:
+        raise FileError(
+            f"{name!r} must hold activation maps called by their labels, 0 to {VOID - 1}, found {wrong[:200]!r}"
+        )
+    maps = {int(label): array for label, array in arrays.items()}
     shapes = {array.shape for array in maps.values()}
     if len(shapes) != 1 or any(array.ndim != 2 or array.dtype.kind != "f" or not array.size for array in maps.values()):
         found = ", ".join(f"{label}: {array.shape} {array.dtype}" for label, array in sorted(maps.items())[:8])

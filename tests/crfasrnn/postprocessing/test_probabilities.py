@@ -81,6 +81,7 @@ def test_activation_maps_are_known_by_the_names_of_their_arrays(tmp_path: Path) 
         ({"1": cat, "2": cat[1:]}, "floats of one size for each label, found 1: .4, 5. float64, 2: .3, 5."),
         ({"1": cat * 9}, "divide each map by its maximum"),
         ({"0": cat}, "the background's map alone"),
+        ({"1": cat, "cat": cat}, "called by their labels, 0 to 254, found 'cat'"),
         ({"1": np.array([None])}, "Python objects"),
     ):
         np.savez(tmp_path / "wrong.npz", **arrays)
