@@ -51,7 +51,7 @@ def add_arguments(parser: options.Parser) -> None:
         type=options.positive_number,
         default=4.0,
         metavar="POWER",
-        help="of activation maps without a label 0: its probability is (1 - the largest of the others) ** POWER (4)",
+        help="of activation maps without a label 0: its probability is (1 - the largest of the others) ** POWER (4.0)",
     )
     parser.add_argument(
         "--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them (as below)"
@@ -88,11 +88,11 @@ def _refine(arguments: argparse.Namespace) -> int:
     if prediction.is_dir():
         return refine_folder(
             how,
-            photographs([image], arguments.lists),
+            photographs([image], arguments.lists or ()),
             prediction,
             arguments.output,
             processes=arguments.processes,
-            part=arguments.shard,
+            part=arguments.shard or (1, 1),
             again=arguments.again,
         )
     how.refine(image, prediction, arguments.output)

@@ -282,18 +282,16 @@ def add_many(parser: argparse.ArgumentParser) -> None:
         "--list",
         dest="lists",
         action="append",
-        default=[],
         type=Path,
         metavar="FILE",
-        help="names of the photographs that are meant, x for x.jpg, one a line (all there are); repeatable",
+        help="names of the photographs that are meant, x for x.jpg, one a line; repeatable (all there are)",
     )
     add_processes(group)
     group.add_argument(
         "--shard",
         type=part,
-        default=(1, 1),
         metavar="I/N",
-        help="the I-th of N parts, 1/N to N/N, for N runs on one or several machines (1/1)",
+        help="the I-th of N parts, 1/N to N/N, for N runs on one or several machines (all)",
     )
     group.add_argument(
         "--again", action="store_true", help="make anew what is there of the same files and options (it is skipped)"

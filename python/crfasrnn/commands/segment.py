@@ -33,7 +33,7 @@ def _segment(arguments: argparse.Namespace) -> int:
 
     options.use_gpu(arguments)
     return segment_files(
-        photographs(arguments.images, arguments.lists),
+        photographs(arguments.images, arguments.lists or ()),
         arguments.output,
         model=arguments.model,
         weights=arguments.weights,
@@ -41,7 +41,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         upright=arguments.exif == "apply",
         colours=arguments.colours,
         processes=arguments.processes,
-        part=arguments.shard,
+        part=arguments.shard or (1, 1),
         again=arguments.again,
         **options.preparation(arguments),
     )
