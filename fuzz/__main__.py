@@ -49,7 +49,7 @@ def main() -> int:
                 kept = FOUND / f"{name}-{hashlib.sha256(inputs[well]).hexdigest()[:12]}{target.suffix}"
                 FOUND.mkdir(parents=True, exist_ok=True)
                 kept.write_bytes(inputs[well])
-                key = (name, what, printed.strip().splitlines()[-1:] and printed.strip().splitlines()[-1][:60])
+                key = (name, what, "".join(printed.strip().splitlines()[-1:])[:60])
                 if key not in found:
                     found.add(key)
                     print(f"{name}: {what}; the input is {kept}\n{printed}", flush=True)

@@ -168,7 +168,8 @@ template <typename T>
 std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> q0, nb::list kernels,
                                            Image<const T> weights, Planes<const T> compatibility,
                                            std::optional<Planes<const std::uint8_t>> mask, Image<T> out,
-                                           int iterations, int activation, bool keep_state, int threads) {
+                                           int iterations, int activation, bool keep_state, int threads,
+                                           double min_probability) {
   require_same_shape("q0", q0, "unary", unary);
   require_same_shape("out", out, "unary", unary);
   const std::size_t count = kernels.size();
@@ -193,6 +194,11 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
   field.iterations = iterations;
   field.parameter_sets = static_cast<int>(sets);
   field.activation = static_cast<Activation>(activation);
+  if (!(min_probability >= 0 && min_probability < 1)) {
+    throw std::invalid_argument("min_probability must be at least 0 and below 1, got " +
+                                std::to_string(min_probability));
+  }
+  field.min_probability = min_probability;
   field.unary = unary.data();
   field.q0 = q0.data();
   if (mask) field.mask = mask->data();
@@ -292,7 +298,7 @@ void bind(nb::module_& m, const std::string& bits) {
         "Gaussian filter of values (N, C) at features (N, d) into out (N, C).");
   m.def("mean_field_forward", &forward<T>, "unary"_a.noconvert(), "q0"_a.noconvert(), "kernels"_a,
         "weights"_a.noconvert(), "compatibility"_a.noconvert(), "mask"_a.noconvert().none(),
-        "out"_a.noconvert(), "iterations"_a, "activation"_a, "keep_state"_a, "threads"_a,
+        "out"_a.noconvert(), "iterations"_a, "activation"_a, "keep_state"_a, "threads"_a, "min_probability"_a,
         "All mean-field iterations of a batch into out; a state for backward if keep_state, else None.");
 }
 

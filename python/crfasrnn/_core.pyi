@@ -51,4 +51,5 @@ def mean_field_forward(
     activation: int,
     keep_state: bool,
     threads: int,
+    min_probability: float,
 ) -> MeanFieldState32 | None: ...

@@ -215,6 +215,7 @@ class DenseCRF:
                 0,  # soft-max
                 False,
                 _threads(),
+                0.0,  # all classes
             )
             scores = out.reshape(scores.shape)
         return _softmax(scores)

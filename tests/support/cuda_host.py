@@ -45,7 +45,8 @@ def arguments(
     taken = draw(batch, height, width, seed=5) > -0.5 if mask else None
     unary, q0 = draw(batch, classes, height, width, seed=6, **like), draw(batch, classes, height, width, seed=7, **like)
     thetas = [2.0, 8.0, 0.0], [3.0, 8.0, 0.0], [1.0, 15.0, 0.1]
-    return [unary, q0, features, weights, mu, taken, *thetas, [normalization] * 3, iterations, keep_state, activation]
+    how = [[normalization] * 3, iterations, keep_state, activation, 0.0]
+    return [unary, q0, features, weights, mu, taken, *thetas, *how]
 
 
 def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:

@@ -43,6 +43,9 @@ struct Field : FieldShape {
   // For each kernel: parameter_sets matrices W_k, each classes x classes.
   std::vector<const T*> weights;
   const T* compatibility = nullptr;  // parameter_sets x classes x classes: mu
+  // On the CPU, for inference alone: classes may be left out whose probability is below this at every pixel;
+  // 0 is exact.
+  double min_probability = 0;
   // Called before every iteration on the CPU, in the calling thread; what it throws ends the computation.
   std::function<void()> between;
 };

@@ -35,6 +35,14 @@ inline Matrix product(const Matrix& a, const Matrix& b, std::int64_t n, double f
   return c;
 }
 
+// What a kernel's filtered Q adds to the scores, from the class of the row to that of the column:
+// -(mu W_k)^T.
+template <typename T>
+Matrix message_matrix(const T* compatibility, const T* weights, std::int64_t classes) {
+  const Matrix both = product(to_matrix(compatibility, classes), to_matrix(weights, classes), classes, -1.0);
+  return transposed(both, classes);
+}
+
 // A matrix with padded rows, as rows of channels are multiplied with it. A diagonal one, which a Potts model
 // with a weight per class amounts to, is known as such: scaling is much cheaper than a product.
 template <typename T>

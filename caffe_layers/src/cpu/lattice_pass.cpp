@@ -255,6 +255,44 @@ void LatticePass<T>::copy_vertices(std::size_t term, std::int64_t begin, std::in
 }
 
 template <typename T>
+void LatticePass<T>::restore(const VertexRows& kept) {
+  for (std::size_t k = 0; k < terms_.size(); ++k) {
+    const std::int64_t vertices = terms_[k].lattice->vertices();
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      const std::int64_t width = group_width(stride_, g);
+      const T* from = kept[k].data() + g * kGroup * vertices;
+      T* to = group_rows(rows_, k, g);
+      parallel_ranges(threads_, vertices, kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
+        std::copy_n(from + begin * width, (end - begin) * width, to + begin * width);
+      });
+    }
+  }
+}
+
+template <typename T>
+std::unique_ptr<LatticePass<T>> LatticePass<T>::selected(const std::vector<std::int64_t>& channels) const {
+  auto made = std::make_unique<LatticePass<T>>(terms_, static_cast<std::int64_t>(channels.size()), threads_);
+  for (std::size_t k = 0; k < terms_.size(); ++k) {
+    const PermutohedralLattice<T>& lattice = *terms_[k].lattice;
+    made->rows_[k] = Buffer<T>(lattice.places() * made->stride_);
+    parallel_ranges(threads_, lattice.vertices(), kVertexGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t j = 0; j < made->stride_; ++j) {
+        const std::int64_t group = j / kGroup, width = group_width(made->stride_, group);
+        T* to = made->group_rows(made->rows_, k, group) + j % kGroup;
+        if (j >= made->channels_) {
+          for (std::int64_t v = begin; v < end; ++v) to[v * width] = T(0);
+          continue;
+        }
+        const std::int64_t from_group = channels[j] / kGroup, from_width = group_width(stride_, from_group);
+        const T* from = group_rows(rows_, k, from_group) + channels[j] % kGroup;
+        for (std::int64_t v = begin; v < end; ++v) to[v * width] = from[v * from_width];
+      }
+    });
+  }
+  return made;
+}
+
+template <typename T>
 void LatticePass<T>::mix_vertices(std::size_t term, std::int64_t begin, std::int64_t end, const T* matrix) {
   if (groups_ == 1) {
     T* rows = rows_[term].data();

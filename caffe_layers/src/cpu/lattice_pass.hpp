@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -72,6 +73,12 @@ class LatticePass {
   // with the factor per point: it is done where there are fewer rows. `keep`, if given, gets the rows as they
   // were.
   void mix(const std::vector<ClassMatrix<T>>& matrices, VertexRows* keep = nullptr);
+
+  // Makes the rows what `keep` of mix got.
+  void restore(const VertexRows& kept);
+
+  // The same, of some channels alone.
+  std::unique_ptr<LatticePass> selected(const std::vector<std::int64_t>& channels) const;
 
   // sums[k] += the channels x channels matrix sum_v y[k][v] x[k][v]^T, y being the rows, in a fixed order.
   void add_outer_products(const VertexRows& x, std::vector<std::vector<double>>* sums) const;

@@ -11,6 +11,7 @@
 #include "crfrnn/parallel.hpp"
 #include "lattice_pass.hpp"
 #include "pixel_rows.hpp"
+#include "pruned.hpp"
 #include "rows.hpp"
 
 namespace crfrnn {
@@ -27,9 +28,9 @@ struct Parameters {
     compatibility = to_matrix(in.compatibility + set * size, in.classes);
     for (const T* w : in.weights) {
       weights.push_back(to_matrix(w + set * size, in.classes));
-      const Matrix both = product(compatibility, weights.back(), in.classes, -1.0);
-      forward.emplace_back(transposed(both, in.classes), in.classes);
-      backward.emplace_back(both, in.classes);
+      const Matrix messages = message_matrix(in.compatibility + set * size, w + set * size, in.classes);
+      forward.emplace_back(messages, in.classes);
+      backward.emplace_back(transposed(messages, in.classes), in.classes);
     }
   }
 
@@ -196,13 +197,14 @@ class State final : public MeanFieldState<T> {
   std::vector<ImageState<T>> images_;
 };
 
-// One image's arrays, classes x height x width each.
 template <typename T>
-struct ImageArrays {
-  const T* unary;
-  const T* q0;
-  T* top;
-};
+std::vector<LatticeTerm<T>> terms_of(const KernelList<T>& kernels) {
+  std::vector<LatticeTerm<T>> terms;
+  for (const auto& kernel : kernels) {
+    terms.push_back({&kernel->lattice(), kernel->before(), kernel->after(), T(1)});
+  }
+  return terms;
+}
 
 // Fills top, and the state's rows if `keep`. The state's order and kernels must be there.
 template <typename T>
@@ -214,11 +216,7 @@ void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, const st
   const std::int64_t stride = row_stride(classes);
   constexpr T kNever = -std::numeric_limits<T>::infinity();
   Buffer<T> unary_rows(order.points() * stride);
-  std::vector<LatticeTerm<T>> terms;
-  for (const auto& kernel : state->kernels) {
-    terms.push_back({&kernel->lattice(), kernel->before(), kernel->after(), T(1)});
-  }
-  LatticePass<T> pass(terms, classes, threads);
+  LatticePass<T> pass(terms_of(state->kernels), classes, threads);
   // Scores to Q, which the state keeps.
   T* q = nullptr;
   const auto activate = [&](std::int64_t first, std::int64_t count, T* rows) {
@@ -308,8 +306,10 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const Field<T>& field, T* 
     image.order = order;
     if (order->points() > 0) {
       image.kernels = kernels_of_image(field, order, n, &shared, threads);
-      image_forward(*model, ImageArrays<T>{field.unary + n * size, field.q0 + n * size, top + n * size},
-                    field.between, keep_state, &image, threads);
+      const ImageArrays<T> arrays{field.unary + n * size, field.q0 + n * size, top + n * size};
+      const bool pruned = field.min_probability > 0 && !keep_state &&
+                          pruned_forward(field, *order, terms_of(image.kernels), arrays, threads);
+      if (!pruned) image_forward(*model, arrays, field.between, keep_state, &image, threads);
     } else {
       std::fill_n(top + n * size, size, T(0));
     }

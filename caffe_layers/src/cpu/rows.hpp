@@ -106,6 +106,17 @@ struct OuterArgs {
   std::int64_t sum_stride;
 };
 
+// approach: nearest[c] = max(nearest[c], max(rows[p][c], start[p][c] + lift[c]) - tops[p]).
+template <typename T>
+struct NearestArgs {
+  const T* rows;
+  const T* start;
+  const T* lift;
+  const T* tops;
+  std::int64_t stride;
+  T* nearest;
+};
+
 // The loops as one instruction set computes them.
 template <typename T>
 struct RowOps {
@@ -123,6 +134,9 @@ struct RowOps {
   void (*softmax)(T* rows, std::int64_t stride, std::int64_t count);
   // rows = q * (rows - <q, rows>), the gradient of the soft-max with result q.
   void (*softmax_gradient)(const T* q, T* rows, std::int64_t stride, std::int64_t count);
+  // tops = the largest value of each row.
+  void (*tops)(const T* rows, std::int64_t stride, std::int64_t count, T* tops);
+  void (*approach)(const NearestArgs<T>& args, std::int64_t count);
   void (*add)(const T* in, T* rows, std::int64_t stride, std::int64_t count);
 };
 

@@ -334,6 +334,32 @@ void softmax_gradient(const T* q, T* rows, Index stride, Index count) {
 }
 
 template <typename T>
+void tops(const T* rows, Index stride, Index count, T* found) {
+  const Index vectors = stride / kLanes;
+  for (Index p = 0; p < count; ++p) {
+    const Vec<T>* v = vec(rows + p * stride);
+    Vec<T> high = v[0];
+    for (Index i = 1; i < vectors; ++i) high = v[i] > high ? v[i] : high;
+    found[p] = reduce_max<T>(high);
+  }
+}
+
+template <typename T>
+void approach(const NearestArgs<T>& a, Index count) {
+  for (Index i = 0; i < a.stride / kLanes; ++i) {
+    Vec<T> nearest = vec(a.nearest)[i];
+    const Vec<T> lift = vec(a.lift)[i];
+    for (Index p = 0; p < count; ++p) {
+      const Vec<T> could = vec(a.start + p * a.stride)[i] + lift;
+      const Vec<T> is = vec(a.rows + p * a.stride)[i];
+      const Vec<T> below = (could > is ? could : is) - a.tops[p];
+      nearest = below > nearest ? below : nearest;
+    }
+    vec(a.nearest)[i] = nearest;
+  }
+}
+
+template <typename T>
 void add(const T* in, T* rows, Index stride, Index count) {
   for (Index i = 0; i < count * stride / kLanes; ++i) vec(rows)[i] += vec(in)[i];
 }
@@ -394,6 +420,8 @@ RowOps<T> table() {
   ops.outer = outer<T>;
   ops.softmax = softmax<T>;
   ops.softmax_gradient = softmax_gradient<T>;
+  ops.tops = tops<T>;
+  ops.approach = approach<T>;
   ops.add = add<T>;
   return ops;
 }

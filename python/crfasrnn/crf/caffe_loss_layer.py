@@ -13,14 +13,11 @@ from caffe.layers.checks import class_labels, label_count_error, layer_error
 from caffe.layers.normalization import LossNormalizer
 from crfasrnn.crf.losses import lovasz_softmax, robust_log_likelihood
 
+_IGNORED = -1
 
-class RobustLogLikelihoodLossLayer(LossLayer):
-    """L = - sum over positions of log(softmax(x)[label] + robustness) / normalizer, see crfasrnn.crf.losses.
 
-    Bottoms: scores x, (N, C, ...); labels, one per position, 0 .. C - 1. Tops: the loss, without axes; optionally softmax(x).
-    Options: python_param.param_str "robustness: 0.01" (0.01; 0 gives SoftmaxWithLoss); softmax_param.axis (1);
-    loss_param.ignore_label, normalization and normalize as for SoftmaxWithLoss. Gradient: x.
-    """
+class _ScoresAndLabels(LossLayer):
+    """Bottoms: scores, and labels, one per position. Tops: the loss; optionally softmax(scores)."""
 
     max_tops = 2
 
@@ -28,6 +25,34 @@ class RobustLogLikelihoodLossLayer(LossLayer):
         self.axis = canonical_axis(self.layer_param.softmax_param.axis, len(bottom[0]), f"layer '{self.name}'")
         loss_param = self.layer_param.loss_param
         self.ignore = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
+        scores, label = bottom
+        if math.prod(label) * scores[self.axis] != math.prod(scores):
+            raise label_count_error(self, scores, label)
+        return [(), scores][: max(1, len(self.layer_param.top))]
+
+    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        scores = bottom[0]
+        index, ignored = class_labels(self, bottom[1], scores.shape[self.axis], self.ignore)
+        loss = self.loss(scores, index if ignored is None else index.masked_fill(ignored, _IGNORED), ignored)
+        return [loss, scores.detach().softmax(self.axis)][: max(1, len(self.layer_param.top))]
+
+    def loss(self, scores: torch.Tensor, index: torch.Tensor, ignored: torch.Tensor | None) -> torch.Tensor:
+        """The loss; index: the labels, _IGNORED where ignored."""
+        raise NotImplementedError
+
+
+class RobustLogLikelihoodLossLayer(_ScoresAndLabels):
+    """L = - sum over positions of log(softmax(x)[label] + robustness) / normalizer, see crfasrnn.crf.losses.
+
+    Bottoms: scores x, (N, C, ...); labels, one per position, 0 .. C - 1. Tops: the loss, without axes; optionally softmax(x).
+    Options: python_param.param_str "robustness: 0.01" (0.01; 0 gives SoftmaxWithLoss); softmax_param.axis (1);
+    loss_param.ignore_label, normalization and normalize as for SoftmaxWithLoss. Gradient: x.
+    """
+
+    def build(self, bottom: Sequence[Shape]) -> None:
+        super().build(bottom)
         self.normalizer = LossNormalizer.of(self.layer_param)
         self.robustness = self._read_robustness()
 
@@ -46,21 +71,13 @@ class RobustLogLikelihoodLossLayer(LossLayer):
             )
         return value
 
-    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
-        return _top_shapes(self, self.axis, bottom)
-
-    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        scores = bottom[0]
-        index, ignored = class_labels(self, bottom[1], scores.shape[self.axis], self.ignore)
-        if ignored is not None:
-            index = index.masked_fill(ignored, -1)
+    def loss(self, scores: torch.Tensor, index: torch.Tensor, ignored: torch.Tensor | None) -> torch.Tensor:
         rows = scores.movedim(self.axis, -1).flatten(0, -2)
-        total = robust_log_likelihood(rows, index.reshape(-1), self.robustness, -1, "sum")
-        loss = total / self.normalizer(tuple(scores.shape), self.axis, ignored)
-        return [loss, scores.detach().softmax(self.axis)][: max(1, len(self.layer_param.top))]
+        total = robust_log_likelihood(rows, index.reshape(-1), self.robustness, _IGNORED, "sum")
+        return total / self.normalizer(tuple(scores.shape), self.axis, ignored)
 
 
-class LovaszSoftmaxLossLayer(LossLayer):
+class LovaszSoftmaxLossLayer(_ScoresAndLabels):
     """The mean over the images of the Lovász extension of 1 - IU at softmax(x), see crfasrnn.crf.losses.
 
     Bottoms: scores x, (N, C, ...); labels, one per position, 0 .. C - 1. Tops: the loss, without axes; optionally softmax(x).
@@ -68,28 +85,6 @@ class LovaszSoftmaxLossLayer(LossLayer):
     nothing. Gradient: x.
     """
 
-    max_tops = 2
-
-    def build(self, bottom: Sequence[Shape]) -> None:
-        self.axis = canonical_axis(self.layer_param.softmax_param.axis, len(bottom[0]), f"layer '{self.name}'")
-        loss_param = self.layer_param.loss_param
-        self.ignore = loss_param.ignore_label if loss_param.HasField("ignore_label") else None
-
-    def top_shapes(self, bottom: Sequence[Shape]) -> Sequence[Shape]:
-        return _top_shapes(self, self.axis, bottom)
-
-    def compute(self, bottom: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        scores = bottom[0]
-        index, ignored = class_labels(self, bottom[1], scores.shape[self.axis], self.ignore)
-        if ignored is not None:
-            index = index.masked_fill(ignored, -1)
+    def loss(self, scores: torch.Tensor, index: torch.Tensor, ignored: torch.Tensor | None) -> torch.Tensor:
         images = scores.movedim(self.axis, 1) if self.axis else scores[None]
-        loss = lovasz_softmax(images, index.reshape(len(images), *images.shape[2:]), -1)
-        return [loss, scores.detach().softmax(self.axis)][: max(1, len(self.layer_param.top))]
-
-
-def _top_shapes(layer: LossLayer, axis: int, bottom: Sequence[Shape]) -> Sequence[Shape]:
-    scores, label = bottom
-    if math.prod(label) * scores[axis] != math.prod(scores):
-        raise label_count_error(layer, scores, label)
-    return [(), scores][: max(1, len(layer.layer_param.top))]
+        return lovasz_softmax(images, index.reshape(len(images), *images.shape[2:]), _IGNORED)

@@ -23,6 +23,7 @@ class Call(NamedTuple):
         theta_x, theta_y: in pixels, 0 where the position is no feature. theta: in the features' units.
         normalization, activation: indices of crfasrnn.crf.options.NORMALIZATIONS and ACTIVATIONS.
         iterations: T. keep_state: whether a gradient will be asked for.
+        min_probability: see mean_field; nothing is left out where the state is kept.
     """
 
     unary: Tensor
@@ -38,6 +39,7 @@ class Call(NamedTuple):
     iterations: int
     keep_state: bool
     activation: int
+    min_probability: float
 
     @property
     def untied(self) -> bool:
@@ -95,6 +97,7 @@ _TYPES: dict[Any, str] = {
     list[float]: "float[]",
     list[int]: "int[]",
     list[bool]: "bool[]",
+    float: "float",
     int: "int",
     bool: "bool",
 }

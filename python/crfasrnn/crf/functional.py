@@ -19,6 +19,7 @@ from crfasrnn.crf.checks import (
     check_iterations,
     check_matrices,
     check_mean_field,
+    check_min_probability,
     check_q0,
     check_tensors,
     check_theta,
@@ -137,6 +138,7 @@ def mean_field(
     theta_beta: float,
     theta_gamma: float,
     activation: str = "softmax",
+    min_probability: float = 0.0,
 ) -> Tensor:
     """Mean-field inference in a fully connected CRF, as a recurrent network (Zheng et al., ICCV 2015, section 4).
 
@@ -165,6 +167,9 @@ def mean_field(
         theta_beta: standard deviation of the bilateral kernel in units of the image.
         theta_gamma: standard deviation of the spatial kernel in pixels.
         activation: "softmax", or "relu" for Q = max(0, scores) in its place (section 6).
+        min_probability: in inference on the CPU classes are left out, iteration by iteration, whose probability is below this at
+            every pixel: they send no messages, which changes the scores of one iteration by at most 2 C min_probability times the
+            sum over the kernels of the largest |mu W|, and what follows from that; a class that rises comes back. 0 computes all.
 
     Returns:
         (N, C, H, W) scores, dtype of `unary`. Each image is computed on its own, with the same bits in any batch and
@@ -206,7 +211,10 @@ def mean_field(
     # The original has no gradient of the image either, and nets ask for one when they force backward.
     pair = [Kernel(gamma), Kernel(alpha, image.detach(), beta)]
     matrices = [spatial_weights, bilateral_weights]
-    return _run(unary, q0, pair, matrices, compatibility, iterations=iterations, activation=activation)
+    return _run(
+        unary, q0, pair, matrices, compatibility, iterations=iterations, activation=activation,
+        min_probability=check_min_probability(min_probability),
+    )  # fmt: skip
 
 
 def mean_field_kernels(
@@ -219,6 +227,7 @@ def mean_field_kernels(
     iterations: int,
     mask: Tensor | None = None,
     activation: str = "softmax",
+    min_probability: float = 0.0,
 ) -> Tensor:
     """Mean-field inference with any kernels over any grid (Zheng et al., section 4.2): as mean_field, with
 
@@ -235,6 +244,8 @@ def mean_field_kernels(
         iterations: T >= 1.
         mask: (N, *S) bool, False where there is nothing, as in padding: scores and gradients are 0 there, and the other
             pixels get what they would get without these. None keeps all.
+        min_probability: as for mean_field. Where classes mix (mu W is not diagonal) behind a kernel that is not normalised
+            "after", nothing is left out.
 
     Returns:
         (N, C, *S) scores as from mean_field, differentiable as there with respect to unary, q0, weights and compatibility.
@@ -266,6 +277,7 @@ def mean_field_kernels(
     check_q0(unary, q0)
     iterations = check_iterations(iterations)
     options.check("activation", activation, options.ACTIVATIONS)
+    min_probability = check_min_probability(min_probability)
     check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
@@ -275,8 +287,9 @@ def mean_field_kernels(
         raise ValueError(f"mask must be bool {(unary.shape[0], *grid)}, got {mask.dtype} {tuple(mask.shape)}")
     if mask is not None and mask.device != unary.device:
         raise ValueError(f"mask is on {mask.device} but unary on {unary.device}: use mask.to(unary.device)")
+    how: dict[str, Any] = {"iterations": iterations, "activation": activation, "min_probability": min_probability}
     if len(grid) == 2:
-        return _run(unary, q0, checked, weights, compatibility, mask=mask, iterations=iterations, activation=activation)
+        return _run(unary, q0, checked, weights, compatibility, mask=mask, **how)
     # The core knows planes: the last axis stays, the others become one, and the position becomes features.
     width = grid[-1]
 
@@ -294,9 +307,7 @@ def mean_field_kernels(
         for kernel in checked
     ]
     taken = None if mask is None else mask.reshape(len(mask), -1, width)
-    scores = _run(
-        plane(unary), plane(q0), flat, weights, compatibility, mask=taken, iterations=iterations, activation=activation
-    )
+    scores = _run(plane(unary), plane(q0), flat, weights, compatibility, mask=taken, **how)
     return scores.reshape(unary.shape)
 
 
@@ -365,6 +376,7 @@ def _run(
     *,
     iterations: int,
     activation: str,
+    min_probability: float,
     mask: Tensor | None = None,
 ) -> Tensor:
     """Call the operator for planes (N, C, H, W)."""
@@ -410,5 +422,6 @@ def _run(
         and not torch.jit.is_tracing()
         and any(t.requires_grad for t in (unary, q0, stacked, mu)),
         activation=options.ACTIVATIONS.index(activation),
+        min_probability=min_probability,
     )
     return run_mean_field(call)

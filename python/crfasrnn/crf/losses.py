@@ -47,9 +47,7 @@ def robust_log_likelihood(
     robustness = number("robustness", robustness)
     if not (math.isfinite(robustness) and robustness >= 0):
         raise ValueError(f"robustness must be a number of at least 0, got {robustness}")
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is mean, sum or none, not {reduction!r}")
-    scores, index, counts = _checked(scores, labels, ignore_label)
+    scores, index, counts = _checked(scores, labels, ignore_label, reduction)
     picked = scores.log_softmax(1).gather(1, index.masked_fill(~counts, 0).unsqueeze(1)).squeeze(1)
     if robustness > 0:
         picked = torch.logaddexp(picked, picked.new_tensor(math.log(robustness)))
@@ -81,9 +79,7 @@ def lovasz_softmax(scores: Tensor, labels: Tensor, ignore_label: int | None = VO
     >>> lovasz_softmax(sure, torch.tensor([[0, 1, 1]]))  # each class has an IU of 1 / 2
     tensor(0.5000)
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is mean, sum or none, not {reduction!r}")
-    scores, index, counts = _checked(scores, labels, ignore_label)
+    scores, index, counts = _checked(scores, labels, ignore_label, reduction)
     shape = (len(scores), -1) if scores.numel() else (len(scores), 0)
     probabilities = scores.softmax(1).reshape(*scores.shape[:2], shape[1])
     rows = zip(probabilities, index.reshape(shape), counts.reshape(shape))
@@ -109,11 +105,13 @@ def _lovasz_of_image(probabilities: Tensor, truth: Tensor) -> Tensor:
     return torch.stack(parts).mean() if parts else probabilities.sum()
 
 
-def _checked(scores: Tensor, labels: Tensor, ignore_label: int | None) -> tuple[Tensor, Tensor, Tensor]:
+def _checked(scores: Tensor, labels: Tensor, ignore_label: int | None, reduction: str) -> tuple[Tensor, Tensor, Tensor]:
     """The scores in float32 at least, the labels as int64, and which of them count."""
     ignore_label = None if ignore_label is None else integer("ignore_label", ignore_label, -(2**63), 2**63 - 1)
     check_is_tensor("scores", scores)
     check_is_tensor("labels", labels)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is mean, sum or none, not {reduction!r}")
     if scores.dim() < 2 or labels.shape != (*scores.shape[:1], *scores.shape[2:]):
         raise ValueError(
             f"scores (N, C, ...) need labels (N, ...): they are {tuple(scores.shape)} and {tuple(labels.shape)}"

@@ -223,6 +223,7 @@ class CrfRnn(nn.Module):
         q0: Tensor | None = None,
         mask: Tensor | None = None,
         iterations: int | None = None,
+        min_probability: float = 0.0,
     ) -> Tensor:
         """Refined scores (N, C, *S), not soft-maxed, dtype of `unary`; each image of the batch on its own.
 
@@ -233,6 +234,7 @@ class CrfRnn(nn.Module):
             q0: (N, C, *S) scores whose softmax starts the first iteration; unary if None.
             mask: (N, *S) bool, False for padding: it influences nothing, its result and gradient are 0.
             iterations: T of this call in place of the module's.
+            min_probability: in inference, leave out classes whose probability is below this everywhere, see mean_field.
 
         Raises:
             ValueError: a kernel's image or channels are missing, or as crfasrnn.crf.mean_field_kernels.
@@ -250,8 +252,9 @@ class CrfRnn(nn.Module):
         if self._sets and count != self._sets[0]:
             raise ValueError(f"this module's {self._sets[0]} iterations are untied: it cannot run {count}")
         return mean_field_kernels(
-            unary, start, kernels, weights, mu, iterations=count, mask=mask, activation=self.activation
-        )
+            unary, start, kernels, weights, mu, iterations=count, mask=mask, activation=self.activation,
+            min_probability=min_probability,
+        )  # fmt: skip
 
     def _kernel(
         self,

@@ -109,7 +109,7 @@ def forward_on_cpu(call: Call) -> Results:
     taken = None if call.mask is None else call.mask.contiguous().view(torch.uint8)
     threads, keep = torch.get_num_threads(), call.keep_state
     state = _core.mean_field_forward(
-        scores, start, kernels, w, mu, taken, out, call.iterations, call.activation, keep, threads
+        scores, start, kernels, w, mu, taken, out, call.iterations, call.activation, keep, threads, call.min_probability
     )
     return out, torch.zeros(1, dtype=torch.uint8) if state is None else _carrier(state)
 

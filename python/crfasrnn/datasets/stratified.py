@@ -45,7 +45,5 @@ def stratified(shown: Mapping[str, Collection[int]], count: int, seed: int) -> s
             wanted[label] -= takes
         if takes:
             drawn.add(name)
-    for name in order:
-        if len(drawn) < count:
-            drawn.add(name)
+    drawn.update([name for name in order if name not in drawn][: count - len(drawn)])
     return drawn

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickletools
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from crfasrnn.networks.vgg import BLOCKS
 
 SUFFIXES = (".pth", ".pt")
 _BEGINNINGS = (b"PK\x03\x04", b"\x80\x02")  # of torch.save's archives, and of the pickles that it wrote before
+_OLD_PICKLES = 5  # in a file of these: number, version, machine, content, keys
+_OPERATIONS, _LONGEST_NAME = 100_000, 4000  # of a pickle; VGG-16's has about a thousand
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _loaded(name: str) -> Any:
 
 def _why(name: str, problem: Exception) -> str:
     """Why torch.load refused a file, told by its content: PyTorch's own words are about its options."""
-    if "GLOBAL" in str(problem):
+    if isinstance(problem, _NoStateDictError) or "GLOBAL" in str(problem):
         return (
             "holds more than tensors, as a whole model does: save torch.save(model.state_dict(), path), tensors alone"
         )
@@ -154,14 +157,40 @@ class _CompressedError(ValueError):
     pass
 
 
+class _NoStateDictError(ValueError):
+    pass
+
+
 def _check_is_plain(file: Any) -> None:
-    """torch.save does not compress; what does may unpack to anything."""
+    """torch.save does not compress; what does may unpack to anything. Its pickles are short, and so is every name in them."""
     if zipfile.is_zipfile(file):
         file.seek(0)
         with zipfile.ZipFile(file) as archive:
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
                 raise _CompressedError
+            for info in archive.infolist():
+                if info.filename.endswith("data.pkl"):
+                    with archive.open(info) as pickled:
+                        _check_is_short(pickled)
+    else:
+        file.seek(0)
+        for _ in range(_OLD_PICKLES):
+            if not _check_is_short(file):
+                break
     file.seek(0)
+
+
+def _check_is_short(file: Any) -> bool:
+    """Whether a pickle is whole; raises for many operations and for a long name, over whose refusal torch.load ponders long."""
+    try:
+        for count, (_, argument, _) in enumerate(pickletools.genops(file)):
+            if count > _OPERATIONS or (isinstance(argument, str | bytes) and len(argument) > _LONGEST_NAME):
+                raise _NoStateDictError
+    except _NoStateDictError:
+        raise
+    except Exception:  # pickletools fails in many ways; torch.load says what is wrong
+        return False
+    return True
 
 
 def _tensors(content: Any, name: str) -> dict[str, torch.Tensor]:

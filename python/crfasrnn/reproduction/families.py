@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crfasrnn.classes import VOC_ANIMALS, VOC_CLASSES
-from crfasrnn.reproduction.experiments import BASE, CRF_ONLY, CRFRNN, LONGER_RECIPE, PLAIN, PUBLISHED, Experiment
+from crfasrnn.reproduction.experiments import BASE, CRF_ONLY, CRFRNN, LONGER_RECIPE, PLAIN, PUBLISHED_RATES, Experiment
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ FAMILIES = {
         (_first("fcn8s", "FCN-8s", "slim-fcn8s"),),
         {
             LONGER_RECIPE: "slim-fcn8s-longer", CRFRNN: "slim-crfrnn", CRF_ONLY: "slim-crf-only",
-            PUBLISHED: "slim-crfrnn-published",
+            PUBLISHED_RATES: "slim-crfrnn-published",
         },
     ),
     "deeplab": Family(
@@ -61,7 +61,7 @@ FAMILIES = {
         (_first("deeplab", "DeepLab as published", PLAIN, trained=False),),
         {
             PLAIN: "deeplab", LONGER_RECIPE: "deeplab", CRFRNN: "deeplab-crfrnn", CRF_ONLY: "deeplab-crf-only",
-            PUBLISHED: "deeplab-crfrnn-published",
+            PUBLISHED_RATES: "deeplab-crfrnn-published",
         },
         {"classes": _21, "mean_over": VOC_ANIMALS, "scales": (384, 500), "size": 500},
     ),
@@ -73,7 +73,7 @@ FAMILIES = {
             _first("fcn16s", "FCN-16s", "fcn16s", "fcn32s"),
             _first("fcn8s", "FCN-8s", "fcn8s", "fcn16s"),
         ),
-        {LONGER_RECIPE: "fcn8s-longer", PUBLISHED: CRFRNN},
+        {LONGER_RECIPE: "fcn8s-longer", PUBLISHED_RATES: CRFRNN},
         speed=0.1,
     ),
 }  # fmt: skip

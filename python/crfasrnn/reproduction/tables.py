@@ -151,8 +151,12 @@ class Reproduction:
     def _sweep_task(self, run: Run, scorer: Scorer) -> Task:
         names = [f"test-t{count}-{run.label}" for count in range(1, LONGEST_SWEEP + 1)]
         job = self._trainings.job(run)
-        is_done = lambda: all(scorer.is_scored(name) for name in names)  # noqa: E731
-        return Task(f"swept {run.name}", is_done, lambda: scorer.sweep(names, job), (run.name,))
+        return Task(
+            f"swept {run.name}",
+            lambda: all(map(scorer.is_scored, names)),
+            lambda: scorer.sweep(names, job),
+            (run.name,),
+        )
 
     def _score_task(self, result: Result, scorer: Scorer) -> Task:
         name, run, job = result.name, result.run, self._trainings.job(result.run)

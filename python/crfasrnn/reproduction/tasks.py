@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from crfasrnn.claims import BusyError
 from crfasrnn.training.limits import StoppedError
 
+_PAUSE = 5.0  # seconds
+_NAMED = 4  # tasks that are waited for, at most
+
 
 @dataclass(frozen=True)
 class Task:
@@ -40,15 +43,10 @@ def work_off(
             waiting = False
         else:
             if not waiting:
-                show(
-                    f"waiting for other processes: {', '.join(sorted(names)[:_NAMED])}{' ...' if len(names) > _NAMED else ''}"
-                )
+                more = " ..." if len(names) > _NAMED else ""
+                show(f"waiting for other processes: {', '.join(sorted(names)[:_NAMED])}{more}")
             waiting = True
             wait()
-
-
-_PAUSE = 5.0  # seconds
-_NAMED = 4
 
 
 def _do_first(ready: Sequence[Task], show: Callable[[str], object]) -> bool:

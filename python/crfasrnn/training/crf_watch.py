@@ -31,11 +31,8 @@ class CrfWatch:
     def __init__(self, net: Net, job: Job, told: Callable[[Event], object]) -> None:
         self._net, self._told = net, told
         before = read_curves(job.log).crf if job.log.is_file() else {}
-        self._first: int | None = None
-        self._start: Mapping[str, Any] = {}
-        if before:
-            self._first = min(before)
-            self._start = before[self._first]
+        self._first = min(before, default=None)
+        self._start: Mapping[str, Any] = {} if self._first is None else before[self._first]
 
     def note(self, iteration: int) -> None:
         """Log the weights as they are after so many steps."""
@@ -45,26 +42,25 @@ class CrfWatch:
             self._first, self._start = iteration, now
             return
         means = ", ".join(f"{name} {values.mean():.3f}" for name, values in now.items())
-        logger.info("Iteration %d, CRF: %s; %s", iteration, means, self._moved(now, iteration))
-
-    def _moved(self, now: Mapping[str, np.ndarray], iteration: int) -> str:
-        steps = iteration - (self._first or 0)
-        found = ", ".join(f"{name} {change:.3f}" for name, change in changes(self._start, now).items())
-        rate = max(changes(self._start, now).values(), default=0.0) * _PER / max(1, steps)
-        return f"moved by {found}, at most {rate:.2g} per {_PER:,} steps"
+        moved = _moved(changes(self._start, now), iteration - self._first)
+        logger.info("Iteration %d, CRF: %s; %s", iteration, means, moved)
 
     def end(self, iteration: int) -> str:
         """What the CRF learned, in words; warns if that is nothing."""
-        now = diagonals(self._net)
-        found = changes(self._start, now)
-        kernels, steps = [found[name] for name in MATRICES[:2]], iteration - (self._first or 0)
+        found, steps = changes(self._start, diagonals(self._net)), iteration - (self._first or 0)
+        kernels = [found[name] for name in MATRICES[:2]]
         if max(kernels) < STILL and steps >= STEPS:
             logger.warning(
                 "The CRF has hardly learned: its kernels' weights moved by %.2g and %.2g on average in %d steps. Its learning "
                 "rate is too low for so many steps: raise --crf-rate.",
                 *kernels, steps,
             )  # fmt: skip
-        return f"the CRF's weights {self._moved(now, iteration)}"
+        return f"the CRF's weights {_moved(found, steps)}"
+
+
+def _moved(found: Mapping[str, float], steps: int) -> str:
+    each = ", ".join(f"{name} {change:.3f}" for name, change in found.items())
+    return f"moved by {each}, at most {max(found.values()) * _PER / max(1, steps):.2g} per {_PER:,} steps"
 
 
 def has_crf(net: Net) -> bool:

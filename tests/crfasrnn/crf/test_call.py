@@ -29,6 +29,7 @@ def call(untied: bool = False) -> Call:
         2,
         keep_state=True,
         activation=0,
+        min_probability=0.0,
     )
 
 

@@ -30,7 +30,7 @@ def test_one_gradient_alone_is_that_of_all() -> None:
 def test_without_state_the_scores_are_the_same() -> None:
     args = arguments(2, 5, 8, 9)
     with_state, _ = cuda_op.forward(core, Call(*args))
-    without, state = cuda_op.forward(core, Call(*args[:-2], False, 0))
+    without, state = cuda_op.forward(core, Call(*args[:-3], False, 0, 0.0))
     assert torch.equal(with_state, without)
     assert state.untyped_storage().nbytes() == 1
 

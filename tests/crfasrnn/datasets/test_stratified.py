@@ -36,3 +36,10 @@ def test_the_seed_alone_decides() -> None:
 def test_some_must_be_left(count: int) -> None:
     with pytest.raises(CaffeError, match=rf"{count} of 3 images cannot be held out"):
         stratified({"a": {0}, "b": {0}, "c": {1}}, count, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_shown_once_stays_with_the_larger_part(seed: int) -> None:
+    shown = {f"i{i}": {0} for i in range(29)} | {"once": {0, 7}}
+    assert "once" not in stratified(shown, 10, seed)
+    assert "once" in stratified(shown, 20, seed)

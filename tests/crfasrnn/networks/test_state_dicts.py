@@ -179,3 +179,25 @@ def test_other_files_are_refused_with_what_they_are(tmp_path: Path, monkeypatch:
         assert "\x1b" not in str(caught.value)
     with pytest.raises(OSError, match=r"cannot read 'none.pth'"):
         read_state_dict("none.pth")
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("kind", ["name", "operations"])
+def test_pickles_that_no_state_dict_has_are_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool, kind: str
+) -> None:
+    """A name of 40,000 characters and a pickle of endless operations: torch.load would think about them for minutes."""
+    endless = b"\x80\x02" + (b"ctorch\n" + b"x" * 40_000 + b"\n." if kind == "name" else b"N0" * 60_000 + b"N.")
+    path = tmp_path / "x.pth"
+    torch.save({"a": torch.zeros(1)}, path, _use_new_zipfile_serialization=not old)
+    if old:
+        path.write_bytes(path.read_bytes()[:21] + endless)  # behind number and version
+    else:
+        with zipfile.ZipFile(path) as source:
+            content = {name: source.read(name) for name in source.namelist()}
+        with zipfile.ZipFile(path, "w") as target:
+            for name, part in content.items():
+                target.writestr(name, endless if name.endswith("data.pkl") else part)
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(CaffeError, match="it holds more than tensors"):
+        read_state_dict(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crfasrnn.networks.recipes import recipe
-from crfasrnn.reproduction.experiments import CRF_ONLY, CRFRNN, LONGER_RECIPE, PUBLISHED
+from crfasrnn.reproduction.experiments import CRF_ONLY, CRFRNN, LONGER_RECIPE, PUBLISHED_RATES
 from crfasrnn.reproduction.families import FAMILIES
 
 
@@ -13,7 +13,7 @@ from crfasrnn.reproduction.families import FAMILIES
 def test_recipes(name: str) -> None:
     family = FAMILIES[name]
     longer, crfrnn, alone, published = (
-        recipe(family.recipe(part)) for part in (LONGER_RECIPE, CRFRNN, CRF_ONLY, PUBLISHED)
+        recipe(family.recipe(part)) for part in (LONGER_RECIPE, CRFRNN, CRF_ONLY, PUBLISHED_RATES)
     )
     assert (longer.crf_rates, longer.frozen) == (None, False)
     assert crfrnn.crf_rates
