@@ -41,7 +41,7 @@ from crfasrnn.networks.state_dicts import read_state_dict
 from crfasrnn.networks.weight_files import read_arrays
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image
-from crfasrnn.postprocessing.probabilities import read_probabilities
+from crfasrnn.postprocessing.probabilities import read_activation_maps, read_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
 from fuzz.databases import leveldb_seeds, mutated_leveldb, reading_leveldb
 from fuzz.mutations import mutated, mutated_text
@@ -249,6 +249,8 @@ def _our_targets() -> Iterator[tuple[str, Target]]:
         )
         yield f"state-dict-{'archive' if archive else 'plain'}", Target(read_state_dict, saved, suffix=".pth")
     scores = np.full((2, 3, 4), 0.5, np.float16)
+    maps = _archive({"0": scores[0], "8": scores[1]})
+    yield "npz-activation-maps", Target(lambda path: read_activation_maps(path, 4.0), maps, suffix=".npz")
     yield "npz-probabilities", Target(read_probabilities, _archive({"scores": scores}), suffix=".npz")
     yield (
         "npy-probabilities",

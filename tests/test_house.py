@@ -22,7 +22,7 @@ STRATA = {
         errors files inputs mode | logs proto | blob parallel | data io | net_spec layers | coord_map net draw | fastpath
         classifier detector segmenter | solver | caffe | _caffe tools commands | pycaffe __main__""",
     "crfasrnn": """
-        _core _cuda claims classes | pictures | datasets segmentation | evaluation | crf device_field densecrf utils module
+        _core _cuda claims classes many | pictures | datasets segmentation | evaluation | crf device_field densecrf utils module
         | networks figures postprocessing | training | reproduction | crfasrnn | commands | __main__""",
 }
 

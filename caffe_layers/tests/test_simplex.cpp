@@ -18,7 +18,7 @@ namespace {
 // Coordinate i of the corner of remainder r of point l.
 template <typename T>
 int corner_coordinate(const crfrnn::Simplices<T>& s, int d, int r, int i, int l) {
-  return s.base[i][l] + r - (s.rank[i][l] > d - r ? d + 1 : 0);
+  return s.at[i].base[l] + r - (s.at[i].rank[l] > d - r ? d + 1 : 0);
 }
 
 template <typename T>
@@ -32,11 +32,11 @@ void check_embedding(int d) {
     const std::vector<double> at = testing::plain_elevated(features.data() + l * d, d);
     std::vector<double> back(d + 1, 0.0);
     for (int r = 0; r <= d; ++r) {
-      CHECK(std::abs(s.barycentric[r][l] - plain.weights[r]) < most);
+      CHECK(std::abs(s.at[r].barycentric[l] - plain.weights[r]) < most);
       for (int i = 0; i <= d; ++i) {
         const int coordinate = corner_coordinate(s, d, r, i, l);
         CHECK(coordinate == plain.corners[r][i]);
-        back[i] += double(s.barycentric[r][l]) * coordinate;
+        back[i] += double(s.at[r].barycentric[l]) * coordinate;
       }
     }
     CHECK_CLOSE(back, at, most);  // the corners, so weighted, meet at the point

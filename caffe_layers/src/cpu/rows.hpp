@@ -22,13 +22,15 @@ namespace crfrnn {
 constexpr int kEmbedPoints = 16;
 
 // The enclosing simplex of kEmbedPoints points, structure of arrays. Coordinate i of the corner of remainder
-// 0 is base[i]; rank[i] is the place of coordinate i when the differences to it are sorted in descending
-// order.
+// 0 is at[i].base; at[i].rank is the place of coordinate i when the differences to it are sorted in
+// descending order. What few dimensions need lies together, however many there may be.
 template <typename T>
 struct Simplices {
-  std::int32_t base[kMaxDimension + 1][kEmbedPoints];
-  std::int32_t rank[kMaxDimension + 1][kEmbedPoints];
-  T barycentric[kMaxDimension + 1][kEmbedPoints];
+  struct {
+    std::int32_t base[kEmbedPoints];
+    std::int32_t rank[kEmbedPoints];
+    T barycentric[kEmbedPoints];
+  } at[kMaxDimension + 1];
 };
 
 // Channels per group of vertex rows: three vectors of every instruction set, as many accumulators as fit the

@@ -107,8 +107,8 @@ class CornerKeys {
     std::array<Key, kMaxDimension + 2> step;  // from the corner of remainder r - 1 to that of remainder r
     for (int l = 0; l < count; ++l, keys += d + 1) {
       Key key = origin_;
-      for (int i = 0; i < d; ++i) key.add(layout_, i, s.base[i][l]);
-      for (int i = 0; i <= d; ++i) step[d + 1 - s.rank[i][l]] = step_[i];
+      for (int i = 0; i < d; ++i) key.add(layout_, i, s.at[i].base[l]);
+      for (int i = 0; i <= d; ++i) step[d + 1 - s.at[i].rank[l]] = step_[i];
       keys[0] = key;
       for (int r = 1; r <= d; ++r) keys[r] = key = key + step[r];
     }
@@ -156,7 +156,7 @@ void embed_block(const T* features, const KeyLayout& layout, const Elevation<T>&
     }
     T* b = barycentric + first * corners;
     for (int l = 0; l < count; ++l, b += corners) {
-      for (int r = 0; r <= d; ++r) b[r] = s.barycentric[r][l];
+      for (int r = 0; r <= d; ++r) b[r] = s.at[r].barycentric[l];
     }
   }
   block->sort_by_part();

@@ -39,27 +39,27 @@ void embed_d(const T* features, int dynamic_d, const T* scale, Simplices<T>* out
     for (int l = 0; l < kN; ++l) {
       const T rounded = (elevated[i][l] * down + kRound<T>)-kRound<T>;
       const std::int32_t whole = static_cast<std::int32_t>(rounded);
-      out->base[i][l] = whole * (d + 1);
+      out->at[i].base[l] = whole * (d + 1);
       difference[i][l] = elevated[i][l] - rounded * T(d + 1);
       excess[l] += whole;
-      out->rank[i][l] = 0;
+      out->at[i].rank[l] = 0;
     }
   }
   for (int i = 0; i < d; ++i) {
     for (int j = i + 1; j <= d; ++j) {
       for (int l = 0; l < kN; ++l) {
         const std::int32_t less = difference[i][l] < difference[j][l] ? 1 : 0;
-        out->rank[i][l] += less;
-        out->rank[j][l] += 1 - less;
+        out->at[i].rank[l] += less;
+        out->at[j].rank[l] += 1 - less;
       }
     }
   }
   for (int i = 0; i <= d; ++i) {
     for (int l = 0; l < kN; ++l) {
-      const std::int32_t rank = out->rank[i][l] + excess[l];
+      const std::int32_t rank = out->at[i].rank[l] + excess[l];
       const std::int32_t turn = rank < 0 ? d + 1 : (rank > d ? -(d + 1) : 0);
-      out->rank[i][l] = rank + turn;
-      out->base[i][l] += turn;
+      out->at[i].rank[l] = rank + turn;
+      out->at[i].base[l] += turn;
     }
   }
 
@@ -67,14 +67,14 @@ void embed_d(const T* features, int dynamic_d, const T* scale, Simplices<T>* out
   T sorted[(D > 0 ? D : kMaxDimension) + 1][kN] = {};
   for (int i = 0; i <= d; ++i) {
     T v[kN];
-    for (int l = 0; l < kN; ++l) v[l] = (elevated[i][l] - T(out->base[i][l])) * down;
+    for (int l = 0; l < kN; ++l) v[l] = (elevated[i][l] - T(out->at[i].base[l])) * down;
     for (int r = 0; r <= d; ++r) {
-      for (int l = 0; l < kN; ++l) sorted[r][l] = out->rank[i][l] == r ? v[l] : sorted[r][l];
+      for (int l = 0; l < kN; ++l) sorted[r][l] = out->at[i].rank[l] == r ? v[l] : sorted[r][l];
     }
   }
-  for (int l = 0; l < kN; ++l) out->barycentric[0][l] = (T(1) - sorted[0][l]) + sorted[d][l];
+  for (int l = 0; l < kN; ++l) out->at[0].barycentric[l] = (T(1) - sorted[0][l]) + sorted[d][l];
   for (int k = 1; k <= d; ++k) {
-    for (int l = 0; l < kN; ++l) out->barycentric[k][l] = sorted[d - k][l] - sorted[d + 1 - k][l];
+    for (int l = 0; l < kN; ++l) out->at[k].barycentric[l] = sorted[d - k][l] - sorted[d + 1 - k][l];
   }
 }
 

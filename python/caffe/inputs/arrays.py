@@ -64,7 +64,7 @@ def read_npz(path: str | os.PathLike[str], names: Sequence[str] | None = None) -
     allows.
     """
     with _explained(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        members = _members(archive)
         wanted = list(members) if names is None else list(names)
         lacking = [name for name in wanted if name not in members]
         if lacking:
@@ -84,6 +84,16 @@ def read_npz(path: str | os.PathLike[str], names: Sequence[str] | None = None) -
         return arrays
 
 
+def array_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the arrays in a .npz file, of which none is read. Raises CaffeError, naming the file, if it is damaged."""
+    with _explained(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        return list(_members(archive))
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+
 def _array(file: IO[bytes], size: int) -> np.ndarray:
     """The array that begins here, in a file of this many bytes: no object is made, nothing allocated that is not there."""
     version = np.lib.format.read_magic(file)
@@ -93,7 +103,10 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     shape, columns_first, dtype = read_header(file)
     promised = dtype.itemsize * math.prod(shape)
     if dtype.hasobject or dtype.names:
-        raise ValueError("it holds Python objects or records, not numbers")
+        raise ValueError(
+            "it holds Python objects or records, not numbers; objects may run code when they are loaded, so they are not: save a "
+            "dictionary as an .npz file, numpy.savez(file, **{str(key): array for key, array in dictionary.items()})"
+        )
     if min(shape, default=0) < 0 or promised > size:
         raise ValueError(f"its header promises {promised} bytes, more than there are")
     content = bytearray(promised)

@@ -32,18 +32,31 @@ def ended(body: Callable[[], int], complain: Callable[[str], None]) -> int:
     except BrokenPipeError:
         # Python's exit would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except CaffeError as problem:
-        complain(str(problem))
-    except OSError as problem:
-        named = problem.filename is not None and problem.strerror
-        complain(f"{os.fsdecode(problem.filename)}: {problem.strerror}" if named else problem.strerror or str(problem))
-    except MemoryError:
-        complain("out of memory")
     except Exception as problem:
-        if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        if not is_foreseen(problem) and traceback_wanted():
             raise
-        complain(unforeseen(problem))
+        complain(in_a_sentence(problem))
     return 1
+
+
+def traceback_wanted() -> bool:
+    """Whether the environment asks for the traceback of what nobody foresaw."""
+    return os.environ.get(TRACEBACK, "0") not in ("", "0")
+
+
+def is_foreseen(problem: Exception) -> bool:
+    """Whether it is a user's or the system's error, and none of ours."""
+    return isinstance(problem, CaffeError | OSError | MemoryError)
+
+
+def in_a_sentence(problem: Exception) -> str:
+    """What to say of an exception."""
+    if isinstance(problem, CaffeError):
+        return str(problem)
+    if isinstance(problem, OSError):
+        named = problem.filename is not None and problem.strerror
+        return f"{os.fsdecode(problem.filename)}: {problem.strerror}" if named else problem.strerror or str(problem)
+    return "out of memory" if isinstance(problem, MemoryError) else unforeseen(problem)
 
 
 def unforeseen(problem: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 def add_arguments(parser: options.Parser) -> None:
     """What `densecrf` takes."""
     parser.epilog = "example: crfasrnn densecrf photo.jpg labels.png -o refined.png --bilateral 60 10 5"
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="the photograph, or a folder of them")
+    parser.add_argument(
+        "image",
+        type=Path,
+        metavar="IMAGE",
+        help="the photograph, a folder of them, or a pattern such as 'photos/a*.jpg'",
+    )
     parser.add_argument(
         "prediction",
         type=Path,
         metavar="LABELS_OR_PROBS",
-        help="PNG of labels, or .npy of C x H x W; or a folder: to x.jpg belongs x.npy, x.npz, x_probabilities.npy, x.png or "
-        "x_labels.png",
+        help="PNG of labels, .npy or .npz of C x H x W, or .npz of activation maps, H x W called by their labels; or a folder: to "
+        "x.jpg belongs x.npy, x.npz, x_probabilities.npy, x.png or x_labels.png",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="PNG of labels to write, or folder of x.png")
     labels = parser.add_argument_group("what the labels are").add_mutually_exclusive_group()
@@ -39,6 +45,14 @@ def add_arguments(parser: options.Parser) -> None:
         "--void", type=options.label, default=VOID, metavar="LABEL", help="means unknown, as 255 always does (255)"
     )
     parser.add_argument("--certainty", type=options.fraction, default=0.7, help="of each label of a label map (0.7)")
+    parser.add_argument("--scores", action="store_true", help="arrays hold scores before the soft-max (probabilities)")
+    parser.add_argument(
+        "--background",
+        type=options.positive_number,
+        default=4.0,
+        metavar="POWER",
+        help="of activation maps without a label 0: its probability is (1 - the largest of the others) ** POWER (4.0)",
+    )
     parser.add_argument(
         "--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them (as below)"
     )
@@ -58,18 +72,29 @@ def add_arguments(parser: options.Parser) -> None:
     options.add_exif(parser)
     options.add_colours(parser)
     options.add_gpu(parser)
+    options.add_many(parser)
     parser.set_defaults(run=_refine)
 
 
 def _refine(arguments: argparse.Namespace) -> int:
+    from crfasrnn.datasets.photographs import photographs
     from crfasrnn.postprocessing.refine import refine_folder
 
     options.use_gpu(arguments)
     how, image, prediction = _refinement(arguments), arguments.image, arguments.prediction
-    if image.is_dir() != prediction.is_dir():
-        raise options.UsageError("IMAGE and LABELS_OR_PROBS are two files or two folders")
-    if image.is_dir():
-        return refine_folder(how, image, prediction, arguments.output)
+    several = has_magic(str(image)) and not image.exists()
+    if (image.is_dir() or several) != prediction.is_dir():
+        raise options.UsageError("IMAGE and LABELS_OR_PROBS are two files or two folders (for IMAGE also a pattern)")
+    if prediction.is_dir():
+        return refine_folder(
+            how,
+            photographs([image], arguments.lists or ()),
+            prediction,
+            arguments.output,
+            processes=arguments.processes,
+            part=arguments.shard or (1, 1),
+            again=arguments.again,
+        )
     how.refine(image, prediction, arguments.output)
     print(f"{image}, {prediction} -> {arguments.output}")
     return 0
@@ -92,6 +117,8 @@ def _refinement(arguments: argparse.Namespace) -> Refinement:
         certainty=arguments.certainty,
         upright=arguments.exif == "apply",
         palette=class_palette(classes),
+        scores=arguments.scores,
+        background=arguments.background,
     )
 
 

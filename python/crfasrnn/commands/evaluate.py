@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from crfasrnn.datasets import Dataset
     from crfasrnn.evaluation.labellers import Labeller
+    from crfasrnn.evaluation.scores import Scores
+    from crfasrnn.many import Failure
+
+    Keep = Callable[[str, np.ndarray], None]
 
 
 def add_arguments(parser: options.Parser) -> None:
@@ -48,6 +52,7 @@ def add_arguments(parser: options.Parser) -> None:
         "--archive", type=Path, metavar="TGZ", help="write the labels as VOC's evaluation server wants them"
     )
     options.add_colours(result)
+    options.add_processes(parser)
     parser.set_defaults(run=_evaluate)
 
 
@@ -55,7 +60,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import exif_note
     from crfasrnn.evaluation.bootstrap import check_numbers
     from crfasrnn.evaluation.evaluate import evaluate
-    from crfasrnn.evaluation.scores import report, unused_classes_note, write_json
+    from crfasrnn.many import tell
     from crfasrnn.pictures.colours import coloured
 
     options.use_gpu(arguments)
@@ -70,24 +75,54 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.colours is not None:
         classes = coloured(classes, arguments.colours)
     check_numbers(classes.names, arguments.mean_over)
+    # An archive of some of the images is of no use to anybody.
+    failures: list[Failure] | None = None if arguments.archive is not None else []
     with _keepers(arguments, classes) as keep:
-        if not any(example.label_path.is_file() for example in dataset):
-            for example in dataset:
-                keep(example.name, label(example))
-            images = counted(len(dataset), "image")
-            print(f"{images} without label maps: nothing to score, {arguments.archive} written")
-            return 0
-        scores = evaluate(label, dataset, classes, trimap=arguments.trimap, boundary=arguments.boundary, keep=keep)
-    scores = replace(scores, over=arguments.mean_over and tuple(arguments.mean_over))
+        if keep is not None and not any(example.label_path.is_file() for example in dataset):
+            return _label_alone(arguments, label, dataset, keep)
+        scores = evaluate(
+            label,
+            dataset,
+            classes,
+            trimap=arguments.trimap,
+            boundary=arguments.boundary,
+            keep=keep,
+            processes=arguments.processes,
+            failures=failures,
+        )
+    if failures and not scores.images:
+        raise CaffeError(failures[0].reason)
+    _tell_scores(arguments, replace(scores, over=arguments.mean_over and tuple(arguments.mean_over)))
+    note = exif_note(dataset)
+    if note is not None:
+        print(f"note: {note}")
+    return tell(failures or (), len(dataset))
+
+
+def _tell_scores(arguments: argparse.Namespace, scores: Scores) -> None:
+    from crfasrnn.evaluation.scores import report, unused_classes_note, write_json
+
     if arguments.json is not None:
         write_json(arguments.json, scores)
     if arguments.per_image is not None and scores.per_image is not None:
         scores.per_image.save(arguments.per_image)
     print(report(scores))
     unused = unused_classes_note(scores) if arguments.predictions is not None else None
-    for hint in (unused, exif_note(dataset)):
-        if hint is not None:
-            print(f"note: {hint}")
+    if unused is not None:
+        print(f"note: {unused}")
+
+
+def _label_alone(arguments: argparse.Namespace, label: Labeller, dataset: Dataset, keep: Keep) -> int:
+    """Label images without truth, as those of a test set are; the first that cannot be read raises CaffeError."""
+    from crfasrnn.many import Failure, each
+
+    with closing(each(label, list(dataset), arguments.processes, what="label")) as results:
+        for example, labels in results:
+            if isinstance(labels, Failure):
+                raise CaffeError(labels.reason)
+            keep(example.name, labels)
+    images = counted(len(dataset), "image")
+    print(f"{images} without label maps: nothing to score, {arguments.archive} written")
     return 0
 
 
@@ -99,8 +134,8 @@ def _check_saved(folder: Path, dataset: Dataset, predictions: Path | None) -> No
 
 
 @contextmanager
-def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callable[[str, np.ndarray], None]]:
-    """What takes each image's name and labels: it writes what --archive and --save-labels ask for."""
+def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Keep | None]:
+    """What takes each image's name and labels: it writes what --archive and --save-labels ask for; None if they do not."""
     from crfasrnn.evaluation.voc_archive import voc_archive
     from crfasrnn.pictures.label_maps import class_palette, write_labels
 
@@ -115,7 +150,7 @@ def _keepers(arguments: argparse.Namespace, classes: Classes) -> Iterator[Callab
             if folder is not None:
                 write_labels(folder / f"{name}.png", labels, class_palette(classes))
 
-        yield keep
+        yield None if add is None and folder is None else keep
 
 
 def _subject(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Labeller, Dataset, Classes]:

@@ -62,6 +62,15 @@ def processes(text: str) -> int:
     return _counted(text, "a number of processes", 1, 1 << 10)
 
 
+def part(text: str) -> tuple[int, int]:
+    """ "I/N", the I-th of N parts."""
+    first, _, of = text.partition("/")
+    numbers = [int(number) if number.isdecimal() and len(number) < 6 else 0 for number in (first, of)]
+    if not 1 <= numbers[0] <= numbers[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part I/N, from 1/N to N/N")
+    return numbers[0], numbers[1]
+
+
 def settings(text: str) -> int:
     """A number of settings to try."""
     return _counted(text, "a number of settings", 0, 1 << 16)
@@ -252,6 +261,40 @@ def add_colours(parser: argparse._ActionsContainer) -> None:
         type=Path,
         metavar="FILE",
         help="of the classes in pictures, one a line: label or name, then 0 128 255 or #0080ff (VOC's colours)",
+    )
+
+
+def add_processes(parser: argparse._ActionsContainer) -> None:
+    """The option that says how many processes share the images."""
+    parser.add_argument(
+        "--processes",
+        type=processes,
+        metavar="N",
+        help="to share the images among, with one thread each where there are as many as CPUs; 1: this one, with all threads (as "
+        "many as there are CPUs, fewer for few images; with --gpu 1)",
+    )
+
+
+def add_many(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that writes a result for every photograph."""
+    group = parser.add_argument_group("many photographs")
+    group.add_argument(
+        "--list",
+        dest="lists",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="names of the photographs that are meant, x for x.jpg, one a line; repeatable (all there are)",
+    )
+    add_processes(group)
+    group.add_argument(
+        "--shard",
+        type=part,
+        metavar="I/N",
+        help="the I-th of N parts, 1/N to N/N, for N runs on one or several machines (all)",
+    )
+    group.add_argument(
+        "--again", action="store_true", help="make anew what is there of the same files and options (it is skipped)"
     )
 
 

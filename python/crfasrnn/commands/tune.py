@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffe import mode
 from caffe.files import make_folder
 from caffe.logs.wording import counted
 from crfasrnn.claims import claim, digest
@@ -51,15 +49,12 @@ def add_arguments(parser: options.Parser) -> None:
         help="to draw from (5,10)",
     )
     parser.add_argument("--seed", type=options.seed, default=1, help="of the draws and folds (1)")
-    parser.add_argument(
-        "--processes",
-        type=options.processes,
-        help="to share the images among (as many as there are CPUs; with --gpu 1)",
-    )
+    options.add_processes(parser)
     parser.set_defaults(run=_tune)
 
 
 def _tune(arguments: argparse.Namespace) -> int:
+    from crfasrnn.many import best_number
     from crfasrnn.postprocessing.search import search
 
     options.use_gpu(arguments)
@@ -72,7 +67,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         folds=arguments.folds,
         iterations=arguments.mean_field_iterations,
         seed=arguments.seed,
-        processes=arguments.processes or (1 if mode.uses_gpu() else os.cpu_count() or 1),
+        processes=arguments.processes or min(len(samples), best_number(len(samples) * (2 + arguments.coarse))),
     )
     best = arguments.output / "best.json"
     result.save(best)
@@ -103,6 +98,7 @@ def _samples(arguments: argparse.Namespace) -> list[Sample]:
         digest(how, files=[files.prototxt, files.weights]),
         lambda: Segmenter(arguments.model, arguments.weights, **how),
         arguments.cache_limit << 20,
+        arguments.processes,
     )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.logs.progress_bar import progress
 from crfasrnn.classes import Classes
-from crfasrnn.datasets import Dataset
+from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
 from crfasrnn.evaluation.labellers import Labeller
 from crfasrnn.evaluation.scores import Scores
+from crfasrnn.many import Failure, each
 
 
 def evaluate(
@@ -25,11 +27,15 @@ def evaluate(
     trimap: bool = False,
     boundary: bool = False,
     keep: Callable[[str, np.ndarray], None] | None = None,
+    processes: int | None = 1,
+    failures: list[Failure] | None = None,
 ) -> Scores:
     """Label every example and count; void is left out.
 
-    trimap, boundary: also count around borders. keep: is given every image's name and labels (H x W uint8).
-    Raises CaffeError if an image cannot be read, or labels do not fit the truth in size or number.
+    trimap, boundary: also count around borders. keep: is given every image's name and labels (H x W uint8), in order.
+    processes: to share the examples among, to which `label` and the data set are sent; None takes crfasrnn.many.best_number.
+    failures: takes what cannot be read or does not fit the truth in size or number, and the rest is scored; None raises
+    CaffeError for the first.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -45,29 +51,67 @@ def evaluate(
            [0, 1]])
     """
     count = len(classes)
-    confusions = np.zeros((len(dataset), count, count), np.int32)
+    names: list[str] = []
+    confusions: list[np.ndarray] = []
+    measures: list[np.ndarray] = []
     bands = trimap_confusions(np.zeros((1, 1)), np.zeros((1, 1)), count) if trimap else None
-    measures = []
-    for index, example in enumerate(progress(dataset, what="evaluate", unit="image")):
-        truth, labels = example.labels(), label(example)
-        if keep is not None:
-            keep(example.name, labels)
-        try:
-            confusions[index] = metrics.confusion_matrix(truth, labels, count)
-            if bands is not None:
-                bands += trimap_confusions(truth, labels, count)
-            if boundary:
-                measures.append(boundary_f(truth, labels, count))
-        except ValueError as problem:
-            differ = truth.shape != labels.shape
-            remark = example.exif_remark() if differ else example.label_remark(truth, count)
-            raise CaffeError(f"{example.name}: {problem}{remark}") from problem
-    names = tuple(example.name for example in dataset)
+    work = _Counting(label, count, trimap, boundary, keep is not None)
+    with closing(each(work, list(dataset), processes, what="evaluate")) as results:
+        for example, counts in results:
+            if isinstance(counts, Failure):
+                if failures is None:
+                    raise CaffeError(counts.reason)
+                failures.append(counts)
+                continue
+            names.append(example.name)
+            confusions.append(counts.confusion)
+            if keep is not None and counts.labels is not None:
+                keep(example.name, counts.labels)
+            if bands is not None and counts.bands is not None:
+                bands += counts.bands
+            if counts.boundary is not None:
+                measures.append(counts.boundary)
+    matrices = np.array(confusions, np.int32).reshape(-1, count, count)
     return Scores(
         classes,
-        confusions.sum(0, dtype=np.int64),
-        len(dataset),
-        ImageConfusions(names, classes.names, confusions),
+        matrices.sum(0, dtype=np.int64),
+        len(names),
+        ImageConfusions(tuple(names), classes.names, matrices),
         bands,
-        metrics.known_mean(np.array(measures)) if boundary else None,
+        metrics.known_mean(np.array(measures)) if measures else None,
     )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What one image gives: its labels if they are wanted, a confusion matrix, and what was asked for around borders."""
+
+    labels: np.ndarray | None
+    confusion: np.ndarray
+    bands: np.ndarray | None
+    boundary: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """What is done with every example, for so many classes."""
+
+    label: Labeller
+    classes: int
+    trimap: bool
+    boundary: bool
+    labels_wanted: bool
+
+    def __call__(self, example: Example) -> _Counts:
+        truth, labels = example.labels(), self.label(example)
+        try:
+            return _Counts(
+                labels if self.labels_wanted else None,
+                metrics.confusion_matrix(truth, labels, self.classes).astype(np.int32),
+                trimap_confusions(truth, labels, self.classes) if self.trimap else None,
+                boundary_f(truth, labels, self.classes) if self.boundary else None,
+            )
+        except ValueError as problem:
+            differ = truth.shape != labels.shape
+            remark = example.exif_remark() if differ else example.label_remark(truth, self.classes)
+            raise CaffeError(f"{example.name}: {problem}{remark}") from problem

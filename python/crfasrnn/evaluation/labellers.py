@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,17 @@ Labeller = Callable[[Example], np.ndarray]  # H x W uint8
 
 def model_labels(segmenter: Segmenter) -> Labeller:
     """The labels that a model gives to a photograph."""
-    return lambda example: segmenter.segment(example.image()).labels
+    return _Model(segmenter)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A class, since other processes are sent it."""
+
+    segmenter: Segmenter
+
+    def __call__(self, example: Example) -> np.ndarray:
+        return self.segmenter.segment(example.image()).labels
 
 
 def saved_labels(folder: Path, classes: Classes) -> Labeller:
@@ -27,17 +38,23 @@ def saved_labels(folder: Path, classes: Classes) -> Labeller:
     classes: what they are to stand for; if they are VOC's, and a file's palette has VOC's colours, these must agree.
     """
     class_ids = [VOC_CLASSES.index(name) for name in classes.names if name in VOC_CLASSES]
-    expected = class_ids if len(class_ids) == len(classes) else None
     if not folder.is_dir():
         raise FileError(f"no folder of predictions {str(folder)!r}")
+    return _Saved(folder, tuple(class_ids) if len(class_ids) == len(classes) else None)
 
-    def read(example: Example) -> np.ndarray:
-        for path in (folder / f"{example.name}.png", folder / f"{example.name}_labels.png"):
+
+@dataclass(frozen=True)
+class _Saved:
+    """As _Model. class_ids: of VOC's classes, for read_labels."""
+
+    folder: Path
+    class_ids: tuple[int, ...] | None
+
+    def __call__(self, example: Example) -> np.ndarray:
+        for path in (self.folder / f"{example.name}.png", self.folder / f"{example.name}_labels.png"):
             if path.is_file():
-                return read_labels(path, expected)
-        raise FileError(f"{example.name}: no prediction in {str(folder)!r} ({example.name}.png)")
-
-    return read
+                return read_labels(path, self.class_ids)
+        raise FileError(f"{example.name}: no prediction in {str(self.folder)!r} ({example.name}.png)")
 
 
 def saved_classes(dataset: Dataset, class_ids: Sequence[int] | None) -> Classes:

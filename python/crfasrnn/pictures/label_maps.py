@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from caffe.errors import FileError
 from caffe.files import atomic_path
@@ -16,6 +17,8 @@ from caffe.inputs.images import MASKS, opened
 from caffe.inputs.limits import MAX_IMAGE_FILE
 from caffe.inputs.reading import read_bytes
 from crfasrnn.classes import VOC_CLASSES, VOID, Classes
+
+_MADE_FROM = "crfasrnn made from"  # keyword of a text in PNG files
 
 
 def voc_palette() -> np.ndarray:
@@ -55,8 +58,10 @@ def class_palette(classes: Classes) -> np.ndarray:
     return colours
 
 
-def encode_labels(labels: np.ndarray, palette: np.ndarray | None = None) -> bytes:
+def encode_labels(labels: np.ndarray, palette: np.ndarray | None = None, made_from: str | None = None) -> bytes:
     """H x W uint8 labels as a palette PNG: the pixel values are the labels, the colours those of `palette` (VOC's if None).
+
+    made_from: is kept in the file, for the function `made_from`.
 
     Raises ValueError for labels that are not whole numbers of 0 to 255, H x W, and for a palette that is not 256 x 3 of them.
     """
@@ -67,14 +72,29 @@ def encode_labels(labels: np.ndarray, palette: np.ndarray | None = None) -> byte
     picture = Image.fromarray(pixels)
     picture.putpalette(colours.tobytes(), rawmode="RGB")
     content = io.BytesIO()
-    picture.save(content, format="PNG", optimize=True)
+    remarks = PngInfo()
+    if made_from is not None:
+        remarks.add_text(_MADE_FROM, made_from)
+    picture.save(content, format="PNG", optimize=True, pnginfo=remarks)
     return content.getvalue()
 
 
-def write_labels(path: str | os.PathLike[str], labels: np.ndarray, palette: np.ndarray | None = None) -> None:
+def write_labels(
+    path: str | os.PathLike[str], labels: np.ndarray, palette: np.ndarray | None = None, made_from: str | None = None
+) -> None:
     """Write labels as encode_labels makes them."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(encode_labels(labels, palette))
+        temporary.write_bytes(encode_labels(labels, palette, made_from))
+
+
+def made_from(path: str | os.PathLike[str]) -> str | None:
+    """What write_labels was told that the labels in a file are made from; None where nothing is told, or there is no such file."""
+    try:
+        with opened(read_bytes(path, MAX_IMAGE_FILE), ("PNG",)) as picture:
+            told = picture.info.get(_MADE_FROM)
+    except Exception:  # decoders fail in many ways
+        return None
+    return told if isinstance(told, str) else None
 
 
 def read_labels(path: str | os.PathLike[str], class_ids: Sequence[int] | None = None) -> np.ndarray:

@@ -110,13 +110,14 @@ def _quiet_opencv() -> Iterator[None]:
 
 
 def photographs_in(folder: Path) -> list[Path]:
-    """The photographs of a folder, by the suffixes SUFFIXES in any case, sorted; hidden files, among them macOS's "._x.jpg", and
-    folders are none."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
-    ]
+    """The photographs of a folder, sorted."""
+    return [path for path in sorted(folder.iterdir()) if is_photograph(path)]
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether it is called like one: by the suffixes SUFFIXES in any case; hidden files, among them macOS's "._x.jpg", and folders
+    are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
 
 
 def resized(height: int, width: int, max_side: int) -> tuple[int, int]:

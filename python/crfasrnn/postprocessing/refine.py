@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder, refuse_to_overwrite
-from caffe.logs.progress_bar import progress
 from caffe.logs.wording import counted
+from crfasrnn.claims import digest
 from crfasrnn.classes import VOID
-from crfasrnn.pictures.label_maps import read_labels, write_labels
-from crfasrnn.pictures.photographs import exif_remark, photographs_in, read_image
-from crfasrnn.postprocessing.probabilities import ENDINGS, read_probabilities
+from crfasrnn.many import cannot_be_written, carry_out, share, unfinished
+from crfasrnn.pictures.label_maps import made_from, read_labels, write_labels
+from crfasrnn.pictures.photographs import exif_remark, read_image
+from crfasrnn.postprocessing.probabilities import (
+    ENDINGS,
+    are_activation_maps,
+    read_activation_maps,
+    read_probabilities,
+)
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_labels, unary_from_softmax
 
@@ -31,6 +38,8 @@ class Refinement:
     certainty: probability that a label of a label map is right, in (0, 1).
     upright: turn photographs as their EXIF data asks; False takes them as stored.
     palette: 256 x 3 RGB colours of what is written; None takes VOC's.
+    scores: what .npy and .npz files hold are scores before the soft-max, not probabilities.
+    background: of activation maps without one, see read_activation_maps.
     """
 
     settings: CrfSettings = field(default_factory=CrfSettings)
@@ -39,13 +48,16 @@ class Refinement:
     certainty: float = 0.7
     upright: bool = True
     palette: np.ndarray | None = None
+    scores: bool = False
+    background: float = 4.0
 
     def refine(self, image: str | os.PathLike[str], prediction: str | os.PathLike[str], output: Path) -> None:
         """Write the labels of `prediction`, brought in line with the photograph, as a palette PNG.
 
         Args:
             image: the photograph, H x W.
-            prediction: a .npy or .npz of C x H x W probabilities, or a palette or grey PNG of H x W labels, 255 where unknown.
+            prediction: a .npy or .npz of C x H x W probabilities or scores, an .npz of activation maps (H x W, called by their
+                labels), or a palette or grey PNG of H x W labels, 255 where unknown.
             output: the .png to write; its folder is made if need be.
 
         Raises:
@@ -55,27 +67,55 @@ class Refinement:
         """
         if output.suffix.lower() != ".png":
             raise CaffeError(f"{str(output)!r}: labels are written as PNG, so the name must end in .png")
+        self.write(output, self.refined(image, prediction))
+
+    def write(self, output: Path, labels: np.ndarray, origin: str | None = None) -> None:
+        """Write labels, which tell their origin if it is given, in a folder that is made if need be. Raises CaffeError."""
+        make_folder(output.parent)
+        write_labels(output, labels, self.palette, origin)
+
+    def refined(self, image: str | os.PathLike[str], prediction: str | os.PathLike[str]) -> np.ndarray:
+        """The labels that refine writes, H x W."""
         photograph = read_image(image, self.upright)
         height, width = photograph.shape[:2]
         name = os.fspath(prediction)
-        probable = Path(name).suffix.lower() in (".npy", ".npz")
-        energies, grid = self._from_probabilities(name) if probable else self._from_labels(name)
+        numbers, energies, grid = self._start(name)
         if grid != (height, width):
             raise CaffeError(
                 f"{name!r} is {grid[0]} x {grid[1]}, but the photograph {os.fspath(image)!r} is {height} x {width}"
                 f"{exif_remark(image, self.upright)}"
             )
-        refined = self.settings.labels(photograph, energies)
-        make_folder(output.parent)
-        write_labels(output, refined, self.palette)
+        labels = self.settings.labels(photograph, energies)
+        return labels if numbers is None else numbers[labels]
 
-    def _from_probabilities(self, name: str) -> tuple[np.ndarray, tuple[int, ...]]:
-        probabilities = read_probabilities(name)
+    def recipe(self) -> str:
+        """What identifies all that results depend on but the files."""
+        palette = None if self.palette is None else self.palette.tolist()
+        return digest(
+            *(palette if part.name == "palette" else getattr(self, part.name) for part in fields(self)), files=[]
+        )
+
+    def _start(self, name: str) -> tuple[np.ndarray | None, np.ndarray, tuple[int, ...]]:
+        """What each row stands for (None: its own number), energies of all rows and pixels, and the grid's height and width."""
+        if Path(name).suffix.lower() not in (".npy", ".npz"):
+            return None, *self._from_labels(name)
+        if are_activation_maps(name):
+            return self._from_activation_maps(name)
+        probabilities = read_probabilities(name, scores=self.scores)
         if self.classes not in (None, len(probabilities)):
-            raise CaffeError(
-                f"{name!r} has probabilities of {len(probabilities)} classes, but there are {self.classes}"
-            )
-        return unary_from_softmax(probabilities), probabilities.shape[1:]
+            what = "scores" if self.scores else "probabilities"
+            raise CaffeError(f"{name!r} has {what} of {len(probabilities)} classes, but there are {self.classes}")
+        return None, unary_from_softmax(probabilities), probabilities.shape[1:]
+
+    def _from_activation_maps(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        if self.scores:
+            raise CaffeError(f"{name!r} has activation maps, which are no scores: they go from 0 to 1")
+        numbers, maps = read_activation_maps(name, self.background)
+        if self.classes is not None and numbers[-1] >= self.classes:
+            raise CaffeError(f"{name!r} has a map for label {numbers[-1]}, but there are {self.classes} classes")
+        if self.void in numbers:
+            raise CaffeError(f"{name!r} has a map for label {self.void}, which means unknown")
+        return numbers, unary_from_softmax(maps), maps.shape[1:]
 
     def _from_labels(self, name: str) -> tuple[np.ndarray, tuple[int, ...]]:
         labels = read_labels(name)
@@ -107,30 +147,32 @@ class Refinement:
             )
 
 
-def refine_folder(how: Refinement, images: Path, predictions: Path, output: Path) -> int:
-    """Refine what a folder holds for the photographs of another, to `output`/<name>.png; returns the exit status.
+def refine_folder(
+    how: Refinement,
+    images: Sequence[Path],
+    predictions: Path,
+    output: Path,
+    *,
+    processes: int | None = None,
+    part: tuple[int, int] = (1, 1),
+    again: bool = False,
+) -> int:
+    """Refine what a folder holds for photographs, to `output`/<name>.png; returns the exit status.
 
-    Photographs and predictions belong together by name, see pairs. What cannot be read is reported on stderr and the others are
-    still refined; the status then is 1. Raises CaffeError, before anything is written, where nothing belongs together or a file
-    that is to be read would be overwritten.
+    Photographs and predictions belong together by name, see pairs. processes, part, again: as segment_files has them. What cannot
+    be read is told at the end, on stderr, and the others are still refined; the status then is 1. Raises CaffeError, before
+    anything is written, where nothing belongs together or a file that is to be read would be overwritten, and as soon as a
+    result cannot be written.
     """
     if output.suffix.lower() == ".png" and not output.is_dir():
         raise CaffeError(f"{str(output)!r}: the results of folders go to a folder, which is not called .png")
     found, alone = pairs(images, predictions)
     refuse_to_overwrite((output / f"{image.stem}.png" for image, _ in found), (path for pair in found for path in pair))
+    work = _Refining(how, output)
+    tasks = share(found, part)
+    left = tasks if again else unfinished(tasks, work.is_done)
     make_folder(output)
-    status = 0
-    with progress(found, what="densecrf", unit="image") as bar:
-        for image, prediction in bar:
-            written = output / f"{image.stem}.png"
-            try:
-                how.refine(image, prediction, written)
-            except CaffeError as problem:
-                bar.write(f"error: {problem}", file=sys.stderr)
-                status = 1
-                continue
-            with bar.external_write_mode():
-                print(f"{image}, {prediction} -> {written}")
+    status = carry_out(work, left, processes, what="densecrf", done=len(tasks) - len(left))
     if alone:
         print(
             f"note: nothing in {str(predictions)!r} for {counted(len(alone), 'photograph')}, e.g. {str(alone[0])!r}",
@@ -139,24 +181,50 @@ def refine_folder(how: Refinement, images: Path, predictions: Path, output: Path
     return status
 
 
-def pairs(images: Path, predictions: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """The photographs of a folder with the files in another that belong to them, and those without one.
+@dataclass(frozen=True)
+class _Refining:
+    """What is done with every photograph and its prediction."""
+
+    how: Refinement
+    output: Path
+
+    def __call__(self, pair: tuple[Path, Path]) -> str:
+        """Write the result; returns a line that tells of it."""
+        labels, origin, result = self.how.refined(*pair), self._origin(pair), self._result(pair)
+        with cannot_be_written():
+            self.how.write(result, labels, origin)
+        return f"{pair[0]}, {pair[1]} -> {result}"
+
+    def is_done(self, pair: tuple[Path, Path]) -> bool:
+        """Whether the result is there and made from these."""
+        result = self._result(pair)
+        return result.is_file() and made_from(result) == self._origin(pair)
+
+    def _result(self, pair: tuple[Path, Path]) -> Path:
+        return self.output / f"{pair[0].stem}.png"
+
+    def _origin(self, pair: tuple[Path, Path]) -> str:
+        return digest(self.how.recipe(), files=pair)
+
+
+def pairs(images: Sequence[Path], predictions: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """The photographs with the files in a folder that belong to them, and those without one.
 
     To x.jpg belongs the first that there is of x.npy, x.npz, x_probabilities.npy, x.png and x_labels.png.
-    Raises CaffeError where there is none at all, or two photographs have one name.
+    Raises CaffeError where there is none at all.
     """
-    found: dict[str, tuple[Path, Path]] = {}
+    found: list[tuple[Path, Path]] = []
     alone = []
-    for image in photographs_in(images):
+    for image in images:
         files = [predictions / f"{image.stem}{end}" for end in (*ENDINGS, ".png", "_labels.png")]
         prediction = next((file for file in files if file.is_file() and not file.samefile(image)), None)
         if prediction is None:
             alone.append(image)
-        elif image.stem in found:
-            raise CaffeError(f"{str(found[image.stem][0])!r} and {str(image)!r} would write results of the same name")
         else:
-            found[image.stem] = image, prediction
+            found.append((image, prediction))
     if not found:
         named = " (x.npy, x.npz, x_probabilities.npy, x.png or x_labels.png for x.jpg)"
-        raise FileError(f"nothing in {str(predictions)!r} belongs to a photograph in {str(images)!r}{named}")
-    return list(found.values()), alone
+        raise FileError(
+            f"nothing in {str(predictions)!r} belongs to one of {counted(len(images), 'photograph')}{named}"
+        )
+    return found, alone

@@ -13,23 +13,19 @@ import hashlib
 import json
 import math
 import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from caffe import mode
 from caffe.errors import CaffeError
 from caffe.files import write_text
 from caffe.logs.progress_bar import progress
 from crfasrnn.evaluation import metrics
+from crfasrnn.many import Failure, Pool
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.record import Record
 from crfasrnn.postprocessing.settings import CrfSettings
@@ -44,7 +40,6 @@ RANGES = {
     ("bilateral", 2): (0.5, 20.0),
 }
 _FIRST_STEP, _LAST_STEP = 1.6, 1.05  # factors
-_CHUNK = 4  # images per task of a process
 
 
 class LabelledImage(Protocol):
@@ -68,6 +63,11 @@ class Sample:
 
     example: LabelledImage
     probabilities: Path
+
+    @property
+    def name(self) -> str:
+        """The image's."""
+        return self.example.name
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def search(
         folds: of the cross-validation, at least 2.
         iterations: the numbers of mean-field iterations to draw from.
         seed: of folds and draws.
-        processes: to share the images among; each computes with one thread.
+        processes: to share the images among, see crfasrnn.many.Pool.
 
     Raises:
         CaffeError: a file cannot be read, sizes or classes differ, or the record is of another search.
@@ -135,12 +135,14 @@ def search(
     search_of = {"images": len(samples), "names": names, "classes": classes, "folds": folds, "seed": seed}
     evaluated = Record(record, search_of, (folds, classes, classes))
     total = 2 + coarse + fine
-    with _mapper(processes) as spread, progress(total=total, what="tune", unit="setting") as bar:
+    with Pool(processes) as pool, progress(total=total, what="tune", unit="setting") as bar:
 
         def score(settings: CrfSettings) -> float:
             if settings not in evaluated:
                 counts = np.zeros((folds, classes, classes), np.int64)
-                for fold, confusion in zip(fold_of, spread(partial(_confusion, settings, classes), samples)):
+                for fold, confusion in zip(fold_of, pool.run(partial(_confusion, settings, classes), samples)):
+                    if isinstance(confusion, Failure):  # settings are compared on the same images
+                        raise CaffeError(confusion.reason)
                     counts[fold] += confusion
                 evaluated.add(settings, counts)
             bar.update()
@@ -199,31 +201,3 @@ def _confusion(settings: CrfSettings, classes: int, sample: Sample) -> np.ndarra
         return metrics.confusion_matrix(truth, labels, classes)
     except ValueError as problem:
         raise CaffeError(f"{name}: {problem}{sample.example.label_remark(truth, classes)}") from problem
-
-
-Spread = Callable[[Callable[[Sample], np.ndarray], Sequence[Sample]], Iterable[np.ndarray]]
-
-
-@contextmanager
-def _mapper(processes: int) -> Iterator[Spread]:
-    """map, by so many processes; in this one if it is one."""
-    if processes == 1:
-        yield map
-        return
-    # A forked copy of a process with threads may hang: new ones.
-    device = mode.device().index if mode.uses_gpu() else None
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _one_thread, (device,))
-    try:
-        yield partial(pool.map, chunksize=_CHUNK)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread(gpu: int | None) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    if gpu is not None:
-        mode.set_device(gpu)
-        mode.set_mode_gpu()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

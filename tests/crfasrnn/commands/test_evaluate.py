@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from support.commands import crfasrnn, failure, refusal, run
+from support.commands import crfasrnn, failure, refusal, run, status
 from support.crfasrnn.datasets import (
     HEIGHT,
     WIDTH,
@@ -210,3 +210,18 @@ def test_saved_labels_have_the_colours_of_their_classes(tmp_path: Path, capsys: 
         np.testing.assert_array_equal(np.array(picture), truth)
         expected = [voc_palette()[colour].tolist() if isinstance(colour, int) else colour for colour in colours]
         assert [np.array(picture.convert("RGB"))[truth == label][0].tolist() for label in range(3)] == expected
+
+
+def test_the_others_are_scored_and_what_failed_is_told_last(
+    scored: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, first, _ = scored
+    (first / "i1.png").write_bytes(b"?")
+    (first / "i2.png").unlink()
+    command = ["evaluate", "--voc", root, "--predictions", first, "--processes", 2, "--json", tmp_path / "s.json"]
+    assert status(*command) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("2 of 4 images failed:\nerror: cannot read label map")
+    assert "i2: no prediction" in err.splitlines()[-1]
+    assert json.loads((tmp_path / "s.json").read_text())["images"] == 2
+    assert "mean IU" in out

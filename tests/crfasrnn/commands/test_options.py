@@ -36,6 +36,7 @@ from crfasrnn.segmentation.models import DEFAULT
         (options.folds, "2", 2),
         (options.seed, "9223372036854775807", (1 << 63) - 1),
         (options.fraction, "0.5", 0.5),
+        (options.part, "3/12", (3, 12)),
     ],
 )
 def test_words_that_are_understood(kind: Callable[[str], object], text: str, value: object) -> None:
@@ -61,6 +62,7 @@ def test_words_that_are_understood(kind: Callable[[str], object], text: str, val
         (options.folds, ["1", "-2", "65537"]),
         (options.processes, ["0", "-3", "1025"]),
         (options.gpu, ["-1", "cuda", ""]),
+        (options.part, ["0/3", "4/3", "1", "1/", "/2", "a/b", "1/-2", "1/2/3"]),
         (options.seed, ["-1", "9223372036854775808"]),
         (options.fraction, ["0", "1", "-0.1", "nan", "half"]),
         (options.class_ids, ["", "0,cat", "0,0", "256", "1,,2", "-1", "3-1", "0-256", "1-", "0-3,2", "9" * 5000]),

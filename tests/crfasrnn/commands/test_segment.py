@@ -139,3 +139,31 @@ def test_ctrl_c_ends_with_130_and_whole_files(tiny: Files, tmp_path: Path) -> No
     for path in written:
         assert not path.name.startswith(".")
         read_image(path)
+
+
+def test_a_run_that_was_killed_and_repeated_loses_nothing(tiny: Files, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(24):
+        write_image(tmp_path / "in" / f"{index:02}.png", np.roll(PERSON, 5 * index, axis=1))
+    command = ["segment", tmp_path / "in" / "*.png", *model(tiny), "--processes", "2", "--output"]
+    output, whole = tmp_path / "out", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crfasrnn", *map(str, [*command, output])],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 120
+    while not list(output.glob("*_labels.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=60)  # the last process has ended
+    written = {path: path.stat().st_mtime_ns for path in output.glob("[!.]*_labels.png")}
+    assert 0 < len(written) < 24
+    again = crfasrnn(*command, output)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"{len(written)} image")
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert crfasrnn(*command, whole, "--again").returncode == 0
+    assert sorted(path.name for path in output.iterdir()) == sorted(path.name for path in whole.iterdir())
+    for path in whole.iterdir():
+        assert (output / path.name).read_bytes() == path.read_bytes()

@@ -14,7 +14,8 @@ from crfasrnn.classes import unnamed_classes
 from crfasrnn.datasets import folder
 from crfasrnn.evaluation.boundaries import boundary_f, trimap_confusions
 from crfasrnn.evaluation.evaluate import evaluate
-from crfasrnn.evaluation.labellers import for_model, model_labels
+from crfasrnn.evaluation.labellers import for_model, model_labels, saved_labels
+from crfasrnn.many import Failure
 
 
 def test_all_images_are_counted_and_other_classes_left_out(tmp_path: Path) -> None:
@@ -57,3 +58,32 @@ def test_a_true_label_beyond_the_classes_may_be_void(tmp_path: Path) -> None:
     own = folder(*make_folder(tmp_path, {"a": labels_of({0: 11})}))
     with pytest.raises(CaffeError, match=r"a: true label 11 is not one of the 11 classes nor 255; .*: --void 11$"):
         evaluate(lambda example: labels_of({}), own, unnamed_classes(11))
+
+
+def test_processes_count_the_same_and_failures_are_left_out(tmp_path: Path) -> None:
+    masks = {name: labels_of({index: 1}) for index, name in enumerate("abcde")}
+    dataset = folder(*make_folder(tmp_path, masks))
+    (tmp_path / "masks" / "c.png").write_bytes(b"?")
+    label = saved_labels(tmp_path / "images", unnamed_classes(2))
+    with pytest.raises(CaffeError, match="no prediction in"):
+        evaluate(label, dataset, unnamed_classes(2))
+    found = []
+    for processes in (1, 2):
+        failures: list[Failure] = []
+        seen: dict[str, np.ndarray] = {}
+        label = saved_labels(tmp_path / "masks", unnamed_classes(2))
+        scores = evaluate(
+            label,
+            dataset,
+            unnamed_classes(2),
+            trimap=True,
+            boundary=True,
+            keep=seen.__setitem__,
+            processes=processes,
+            failures=failures,
+        )
+        assert [("c.png" in failure.reason) for failure in failures] == [True]
+        assert list(seen) == list("abde")
+        assert scores.images == 4
+        found.append((scores.confusion.tolist(), scores.trimap.tolist(), scores.boundary.tolist()))
+    assert found[0] == found[1]

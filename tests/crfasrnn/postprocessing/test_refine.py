@@ -10,6 +10,7 @@ from PIL import Image
 
 from caffe.errors import CaffeError
 from crfasrnn.pictures.label_maps import read_labels, write_labels
+from crfasrnn.pictures.photographs import photographs_in
 from crfasrnn.postprocessing.probabilities import read_probabilities
 from crfasrnn.postprocessing.refine import Refinement, pairs, refine_folder
 from crfasrnn.postprocessing.search import Sample
@@ -112,7 +113,7 @@ def test_folders_are_refined_file_by_file(
     np.save(masks / "disc2_probabilities.npy", read_probabilities(samples[2].probabilities))
     write_labels(masks / "disc3.png", np.zeros((3, 3), np.uint8))
     (masks / "disc5.png").unlink()
-    assert refine_folder(Refinement(), images, masks, output) == 1
+    assert refine_folder(Refinement(), photographs_in(images), masks, output) == 1
     out, err = capsys.readouterr()
     assert sorted(path.name for path in output.iterdir()) == ["disc0.png", "disc1.png", "disc2.png", "disc4.png"]
     assert out.count(" -> ") == 4
@@ -122,18 +123,74 @@ def test_folders_are_refined_file_by_file(
     Refinement().refine(images / "disc2.png", samples[2].probabilities, tmp_path / "o.png")
     np.testing.assert_array_equal(read_labels(output / "disc2.png"), read_labels(tmp_path / "o.png"))
     with pytest.raises(CaffeError, match=r"disc0.png' would be overwritten, which is to be read"):
-        refine_folder(Refinement(), images, masks, masks)
+        refine_folder(Refinement(), photographs_in(images), masks, masks)
 
 
 def test_what_belongs_together_has_one_name(tmp_path: Path) -> None:
-    with pytest.raises(CaffeError, match="belongs to a photograph in"):
-        pairs(tmp_path, tmp_path)
-    for name in ("a.jpg", "a.png"):
-        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name)
+    images = [tmp_path / "a.jpg", tmp_path / "b.png"]
+    with pytest.raises(CaffeError, match="belongs to one of 2 photographs"):
+        pairs(images, tmp_path)
+    for path in images:
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
     (tmp_path / "predictions").mkdir()
     for name in ("a.npy", "a.png", "a_overlay.png"):
         (tmp_path / "predictions" / name).touch()
-    with pytest.raises(CaffeError, match=r"a.jpg' and '.*a.png' would write results of the same name"):
-        pairs(tmp_path, tmp_path / "predictions")
-    (tmp_path / "a.png").unlink()
-    assert pairs(tmp_path, tmp_path / "predictions") == ([(tmp_path / "a.jpg", tmp_path / "predictions" / "a.npy")], [])
+    assert pairs(images, tmp_path / "predictions") == ([(images[0], tmp_path / "predictions" / "a.npy")], [images[1]])
+
+
+def test_scores_go_through_the_softmax(samples: list[Sample], tmp_path: Path) -> None:
+    picture, probabilities = tmp_path / "images" / "disc0.png", read_probabilities(samples[0].probabilities)
+    np.save(tmp_path / "scores.npy", np.log(probabilities.clip(1e-6)) + 7)
+    settings = CrfSettings(iterations=3)
+    Refinement(settings, scores=True).refine(picture, tmp_path / "scores.npy", tmp_path / "o.png")
+    Refinement(settings).refine(picture, samples[0].probabilities, tmp_path / "p.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), read_labels(tmp_path / "p.png"))
+    with pytest.raises(CaffeError, match=r"values outside 0 to 1.*--scores"):
+        Refinement().refine(picture, tmp_path / "scores.npy", tmp_path / "x.png")
+
+
+def test_activation_maps_become_the_labels_they_are_called_by(samples: list[Sample], tmp_path: Path) -> None:
+    """With a background of their own, or (1 - the largest of the others) to a power."""
+    picture, example = tmp_path / "images" / "disc0.png", samples[0].example
+    disc = read_probabilities(samples[0].probabilities)[1]
+    settings = CrfSettings(iterations=2)
+    np.savez(tmp_path / "maps.npz", **{"15": disc, "8": disc / 2})
+    Refinement(settings, background=2.0).refine(picture, tmp_path / "maps.npz", tmp_path / "o.png")
+    planes = np.stack([(1 - disc) ** 2, disc / 2, disc])
+    expected = np.array([0, 8, 15])[settings.labels(example.image(), unary_from_softmax(planes))]
+    np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), expected)
+    assert set(np.unique(expected)) == {0, 15}
+    np.savez(tmp_path / "own.npz", **{"0": planes[0], "8": planes[1], "15": planes[2]})
+    Refinement(settings).refine(picture, tmp_path / "own.npz", tmp_path / "p.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "p.png"), expected)
+    for how, words in (
+        (Refinement(classes=15), "a map for label 15, but there are 15 classes"),
+        (Refinement(void=8), "a map for label 8, which means unknown"),
+        (Refinement(scores=True), "activation maps, which are no scores"),
+    ):
+        with pytest.raises(CaffeError, match=words):
+            how.refine(picture, tmp_path / "maps.npz", tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_processes_parts_and_what_is_done(
+    samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, given = photographs_in(tmp_path / "images"), tmp_path / "probabilities"
+    assert refine_folder(Refinement(), images, given, tmp_path / "1", processes=1) == 0
+    for number in (1, 2):
+        assert refine_folder(Refinement(), images, given, tmp_path / "2", processes=2, part=(number, 2)) == 0
+        assert len(list((tmp_path / "2").iterdir())) == 3 * number
+    capsys.readouterr()
+    results = [tmp_path / "2" / f"{path.stem}.png" for path in images]
+    for result in results:
+        assert result.read_bytes() == (tmp_path / "1" / result.name).read_bytes()
+    before = [path.stat().st_mtime_ns for path in results]
+    assert refine_folder(Refinement(), images, given, tmp_path / "2") == 0
+    assert [path.stat().st_mtime_ns for path in results] == before
+    assert capsys.readouterr().out.startswith("6 images of 6 done already")
+    np.save(given / "disc2.npy", read_probabilities(given / "disc2.npy")[:, ::-1])
+    assert refine_folder(Refinement(), images, given, tmp_path / "2") == 0
+    assert [path.stem for path, then in zip(results, before) if path.stat().st_mtime_ns != then] == ["disc2"]
+    assert refine_folder(Refinement(CrfSettings(iterations=1)), images, given, tmp_path / "2") == 0
+    assert all(path.stat().st_mtime_ns != then for path, then in zip(results, before))

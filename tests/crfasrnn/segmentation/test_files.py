@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.crfasrnn.datasets import photograph
 from support.crfasrnn.models import save_net, with_crf
 
-from caffe.errors import CaffeError
 from crfasrnn import Segmenter
 from crfasrnn.classes import Classes
 from crfasrnn.pictures.label_maps import read_labels
@@ -52,21 +52,6 @@ def test_the_others_are_segmented_and_the_failure_is_told(tmp_path: Path, capsys
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_names_are_looked_at_before_any_work(tmp_path: Path) -> None:
-    photograph(tmp_path / "a.png")
-    photograph(tmp_path / "twin" / "a.jpg")
-    (tmp_path / "empty").mkdir()
-    for images, words in (
-        ([tmp_path / "a.png", tmp_path / "none.png"], "none.png': no such file"),
-        ([tmp_path / "empty"], "no images in .*empty"),
-        ([tmp_path, tmp_path / "twin"], "results of the same name"),
-        ([tmp_path / "a.png", tmp_path / "twin" / "a.jpg"], "would write results of the same name"),
-    ):
-        with pytest.raises(CaffeError, match=words):
-            segment_files(images, tmp_path / "out", "no model at all")
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     "environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}]
 )
@@ -86,10 +71,55 @@ def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path, environme
     assert sorted(os.listdir(folder + b"/out")) == sorted(wanted)
 
 
-def test_a_folder_stands_for_its_photographs(tmp_path: Path) -> None:
+def test_two_processes_write_the_same_bytes_as_one_and_what_is_broken_is_told_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = [str(path) for path in save_net(tmp_path, with_crf)]
+    images = [tmp_path / "in" / f"{index}.png" for index in range(5)]
+    for index, path in enumerate(images):
+        photograph(path, 12 + index, 16)
+    images[2].write_bytes(images[2].read_bytes()[:100])
+    for processes in (1, 2):
+        written = segment_files(
+            images, tmp_path / f"{processes}", model[0], Path(model[1]), probabilities=True, processes=processes
+        )
+        out, err = capsys.readouterr()
+        assert written == 1
+        assert err.splitlines()[-1].startswith(f"error: cannot read image {str(images[2])!r}")
+        assert [line.split(":")[0] for line in out.splitlines()] == [str(images[index]) for index in (0, 1, 3, 4)]
+    names = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert len(names) == 12
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_what_is_done_is_not_touched_unless_it_would_be_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prototxt, weights = save_net(tmp_path, with_crf)
-    for name in ("b.png", "a.JPG"):
-        photograph(tmp_path / "in" / name)
-    (tmp_path / "in" / "notes.txt").touch()
-    assert segment_files([tmp_path / "in"], tmp_path / "out", str(prototxt), weights) == 0
-    assert sorted(path.name for path in (tmp_path / "out").glob("*_labels.png")) == ["a_labels.png", "b_labels.png"]
+    images = [tmp_path / "in" / f"{name}.png" for name in "abc"]
+    for path in images:
+        photograph(path)
+
+    def run(**options: Any) -> list[str]:
+        """The photographs whose labels were written."""
+        labels = [tmp_path / "out" / f"{path.stem}_labels.png" for path in images]
+        before = [path.stat().st_mtime_ns if path.is_file() else 0 for path in labels]
+        assert segment_files(images, tmp_path / "out", str(prototxt), weights, processes=1, **options) == 0
+        return [
+            path.name[0] for path, then in zip(labels, before) if path.is_file() and path.stat().st_mtime_ns != then
+        ]
+
+    parts = [run(part=(number, 3)) for number in (1, 2, 3)]
+    assert parts == [["a"], ["b"], ["c"]]
+    capsys.readouterr()
+    assert run() == []
+    assert capsys.readouterr().out.startswith("3 images of 3 done already")
+    assert run(again=True) == ["a", "b", "c"]
+    (tmp_path / "out" / "a_overlay.png").unlink()
+    photograph(images[1], 20, 16)
+    os.utime(images[1], (0, 0))
+    assert run() == ["a", "b"]
+    assert run(size=8) == ["a", "b", "c"]
+    assert run(size=8, probabilities=True) == ["a", "b", "c"]
+    assert run(size=8) == []
