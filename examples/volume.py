@@ -2,8 +2,8 @@
 
     python examples/volume.py
 
-The CRF takes grids of any number of axes. Slices are often further apart than pixels within them: say so by widths for each axis, x,
-y and z, in voxels. In memory a volume is (N, channels, depth, height, width).
+The CRF takes grids of any number of axes. Slices are often further apart than pixels within them: say so by widths for each axis,
+x, y and z, in voxels. In memory a volume is (N, channels, depth, height, width).
 """
 
 from __future__ import annotations
