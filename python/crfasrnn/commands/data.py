@@ -13,7 +13,8 @@ from caffe.files import make_folder, write_text
 from caffe.logs.progress_bar import progress
 from caffe.logs.wording import counted
 from crfasrnn.classes import classes_text
-from crfasrnn.commands import dataset_options, options
+from crfasrnn.commands import options
+from crfasrnn.commands.shared import dataset_options
 
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset
