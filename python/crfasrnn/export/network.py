@@ -60,7 +60,34 @@ def _needed(net: Net, output: str) -> list[Any]:
     return found[::-1]
 
 
-def crf_bottoms(net: Net) -> list[str] | None:
-    """The bottoms of the net's last layer if it is a CRF: unary, Q0 and image; None if it is none."""
+class CrfModule(nn.Module):
+    """The CRF at the end of a net, for scores that another program made by the net without it.
+
+    Raises:
+        CaffeError: the net does not end with a CRF that starts from its unary scores.
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        unary_of(net)
+        self._layer = net.nodes[-1].layer
+        self.weights = nn.ParameterList([nn.Parameter(b.tensor, requires_grad=False) for b in self._layer.blobs])
+        self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1))
+
+    def forward(self, unary: Tensor, image: Tensor) -> Tensor:
+        """Scores (N, C, H, W) of unary scores (N, C, H, W) and photographs (N, 3, H, W), BGR of 0 to 255."""
+        colours = image - self.get_buffer("mean")
+        (scores,) = self._layer.compute([unary, unary, colours], list(self.weights))  # type: ignore[attr-defined]
+        return scores  # type: ignore[no-any-return]
+
+
+def unary_of(net: Net) -> str:
+    """The blob of unary scores that the CRF at the net's end refines. Raises CaffeError as CrfModule does."""
     last = net.nodes[-1]
-    return list(last.bottoms) if isinstance(last.layer, MultiStageMeanfieldLayer) else None
+    if not isinstance(last.layer, MultiStageMeanfieldLayer):
+        raise CaffeError(f"net {net.name!r} does not end with a CRF that could be left out")
+    unary, start, _ = last.bottoms
+    copies = [set(node.tops) for node in net.nodes if node.layer.type == "Split"]
+    if unary != start and not any({unary, start} <= tops for tops in copies):
+        raise CaffeError(f"the CRF of net {net.name!r} starts from {start!r}, not from its unary scores {unary!r}")
+    return unary

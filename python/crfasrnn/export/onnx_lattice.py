@@ -33,8 +33,7 @@ class OnnxLattice:
     def __init__(self, op: Any, features: Any, dimensions: int) -> None:
         self._op, self._d = op, dimensions
         nearest, rank, self._weights = self._embedded(features)
-        corners, steps = self._numbered(nearest, rank)
-        self._find(corners, steps)
+        self._find(*self._codes(nearest, rank))
 
     def _embedded(self, features: Any) -> tuple[Any, Any, Any]:
         """Of every point: the nearest vertex of remainder 0 (P, d + 1) and the ranks (P, d + 1), int64; the weights (P, d + 1)."""
@@ -81,29 +80,38 @@ class OnnxLattice:
         one = constant(op, 1, np.float32)
         return op.Concat(op.Add(op.Sub(one, last), first), between, axis=1)
 
-    def _numbered(self, nearest: Any, rank: Any) -> tuple[list[Any], Any]:
-        """The corners' vertices, d + 1 times (P,), as one whole number each; and what a step along an axis adds to it (d + 1,)."""
+    def _codes(self, nearest: Any, rank: Any) -> tuple[list[Any], Any]:
+        """The corners' vertices as whole numbers, d + 1 times (P,), and the radices (d,) of these numbers.
+
+        All coordinates of a vertex have one remainder k by d + 1: its number is k + (d + 1) * sum of coordinate // (d + 1) * radix.
+        """
         op, d = self._op, self._d
-        margin = 2 * d + 1
-        least = op.Sub(op.ReduceMin(nearest, constant(op, [0]), keepdims=0), constant(op, margin))
-        most = op.Add(op.ReduceMax(nearest, constant(op, [0]), keepdims=0), constant(op, margin + 1))
-        extent = op.Sub(most, least)
+        cells = op.Div(nearest, constant(op, d + 1))  # exactly
+        first = (constant(op, [0]), constant(op, [d]))
+        least = op.Sub(op.ReduceMin(cells, constant(op, [0]), keepdims=0), constant(op, 3))
+        extent = op.Add(op.Sub(op.ReduceMax(cells, constant(op, [0]), keepdims=0), least), constant(op, 4))
         radix = [constant(op, [1])]
         for i in range(d - 1):
             radix.append(op.Mul(radix[-1], op.Slice(extent, constant(op, [i]), constant(op, [i + 1]))))
-        radices = op.Concat(*radix, axis=0)  # of the first d coordinates, of which the last one follows
-        first = (constant(op, [0]), constant(op, [d]))
-        base = op.Sub(op.Slice(nearest, *first, constant(op, [1])), op.Slice(least, *first))
+        radices = op.Concat(*radix, axis=0)  # of the first d coordinates, from which the last one follows
+        self._forget_weights_of_too_many(op.Slice(extent, *first))
+        base = op.Sub(op.Slice(cells, *first, constant(op, [1])), op.Slice(least, *first))
         ranks = op.Slice(rank, *first, constant(op, [1]))
         corners = []
         for k in range(d + 1):
-            down = op.Cast(op.GreaterOrEqual(ranks, constant(op, d + 1 - k)), to=7)
-            place = op.Sub(op.Add(base, constant(op, k)), op.Mul(down, constant(op, d + 1)))
-            corners.append(op.ReduceSum(op.Mul(place, radices), constant(op, [1]), keepdims=0))
-        moves = (1 - (d + 1) * np.eye(d + 1, dtype=np.int64))[:, :d]
-        return corners, op.ReduceSum(op.Mul(constant(op, moves), radices), constant(op, [1]), keepdims=0)
+            place = op.Sub(base, op.Cast(op.GreaterOrEqual(ranks, constant(op, d + 1 - k)), to=7))
+            number = op.ReduceSum(op.Mul(place, radices), constant(op, [1]), keepdims=0)
+            corners.append(op.Add(op.Mul(number, constant(op, d + 1)), constant(op, k)))
+        return corners, radices
 
-    def _find(self, corners: list[Any], steps: Any) -> None:
+    def _forget_weights_of_too_many(self, extent: Any) -> None:
+        """Let all results be NaN, rather than wrong, where the vertices' numbers would not fit into 63 bits."""
+        op = self._op
+        many = op.ReduceProd(op.Cast(extent, to=11), keepdims=0)
+        fits = op.Less(many, constant(op, 2.0**62 / (self._d + 1), np.float64))
+        self._weights = op.Where(fits, self._weights, constant(op, np.nan, np.float32))
+
+    def _find(self, corners: list[Any], radices: Any) -> None:
         """Number the vertices that points touch from 0 in the order of their codes, and find neighbours and corners among them.
 
         V, one more than the last, is the number of a vertex that no point touches: its row stays 0.
@@ -112,14 +120,11 @@ class OnnxLattice:
         codes = op.Concat(*corners, axis=0)
         count = op.Shape(codes)
         ordered, _ = op.TopK(codes, count, largest=0, sorted=1)
-        before = op.Concat(
-            constant(op, [-1]), op.Slice(ordered, constant(op, [0]), op.Sub(count, constant(op, [1]))), axis=0
-        )
+        earlier = op.Slice(ordered, constant(op, [0]), op.Sub(count, constant(op, [1])))
+        before = op.Concat(constant(op, [-1]), earlier, axis=0)
         self._vertices = op.Compress(ordered, op.Not(op.Equal(ordered, before)), axis=0)
         self._count = op.Shape(self._vertices)
-        vertices, steps = op.Unsqueeze(self._vertices, constant(op, [0])), op.Unsqueeze(steps, constant(op, [1]))
-        sides = op.Concat(op.Add(vertices, steps), op.Sub(vertices, steps), axis=0)  # (2 d + 2, V)
-        numbers = self._number(op.Concat(codes, op.Reshape(sides, constant(op, [-1])), axis=0))
+        numbers = self._number(op.Concat(codes, op.Reshape(self._sides(radices), constant(op, [-1])), axis=0))
         ends = constant(op, [np.iinfo(np.int64).max])
         own = op.Reshape(op.Slice(numbers, constant(op, [0]), count), constant(op, [d + 1, -1]))
         self._corners = [op.Gather(own, constant(op, k)) for k in range(d + 1)]
@@ -129,6 +134,23 @@ class OnnxLattice:
             for axis in range(d + 1)
         ]
         self._rows = op.Add(self._count, constant(op, [1]))
+
+    def _sides(self, radices: Any) -> Any:
+        """The codes (2 d + 2, V) of what lies ahead of each vertex along each axis, and of what lies behind.
+
+        Ahead is one more in all coordinates, whose remainder after d is 0, and d + 1 less in the axis' own.
+        """
+        op, d = self._op, self._d
+        size = constant(op, d + 1)
+        remainder = op.Mod(self._vertices, size)
+        carried = op.Sub(op.Mul(op.ReduceSum(radices, keepdims=1), size), size)
+        nothing = constant(op, [0])
+        up = op.Add(op.Where(op.Equal(remainder, constant(op, d)), carried, nothing), constant(op, 1))
+        down = op.Add(op.Where(op.Equal(remainder, constant(op, 0)), carried, nothing), constant(op, 1))
+        own = op.Unsqueeze(op.Mul(op.Concat(radices, nothing, axis=0), size), constant(op, [1]))
+        ahead, behind = op.Add(self._vertices, up), op.Sub(self._vertices, down)
+        first = constant(op, [0])
+        return op.Concat(op.Sub(op.Unsqueeze(ahead, first), own), op.Add(op.Unsqueeze(behind, first), own), axis=0)
 
     def _number(self, codes: Any) -> Any:
         """The numbers of vertices, V for those that are not there: the last that is not larger, found by bisection."""

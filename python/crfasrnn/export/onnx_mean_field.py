@@ -49,7 +49,9 @@ def _mean_field(*arguments: Any) -> Any:
 def _check(call: Any) -> None:
     if call.mask is not None:
         raise CaffeError("a CRF with a mask has no form in ONNX: export it without, and crop the image instead")
-    if call.unary.dtype.name != "FLOAT":
+    from onnxscript import ir
+
+    if call.unary.dtype not in (ir.DataType.FLOAT, np.float32):
         raise CaffeError(f"the CRF's form in ONNX is float32, not {call.unary.dtype.name}: call .float() on the model")
     if not all(isinstance(size, int) for size in (*call.unary.shape[:2], *(f.shape[1] for f in call.features))):
         raise CaffeError("the CRF's form in ONNX needs a fixed batch and number of channels; height and width may vary")

@@ -19,7 +19,7 @@ from caffe.files import atomic_path
 from caffe.inputs.limits import MAX_PIXELS
 from caffe.net.net import Net
 from crfasrnn.classes import unnamed_classes
-from crfasrnn.export.network import NetModule, crf_bottoms
+from crfasrnn.export.network import NetModule, unary_of
 from crfasrnn.export.onnx_mean_field import onnx_translations
 from crfasrnn.segmentation.models import ModelFiles
 
@@ -50,24 +50,28 @@ def exportable(files: ModelFiles, height: int, width: int, crf: bool = True) -> 
     """
     if not 0 < height * width <= MAX_PIXELS:
         raise CaffeError(f"a model for {height} x {width} pixels cannot be made: 1 to {MAX_PIXELS} are possible")
+    net = deploy_net(files)
+    output = net.outputs[0] if crf else unary_of(net)
+    net.blobs[net.inputs[0]].reshape(1, 3, height, width)
+    net.reshape()  # some layers look at sizes there alone
+    classes = files.classes or unnamed_classes(net.blobs[output].shape[1])
+    return Exportable(NetModule(net, output).eval(), classes.names, height, width)
+
+
+def deploy_net(files: ModelFiles) -> Net:
+    """The net of these files with its weights, in phase TEST. Raises CaffeError if it has not one input and one output."""
     with mode.insisting_on_weights():
         net = Net(str(files.prototxt), str(files.weights), mode.TEST)
     if len(net.inputs) != 1 or len(net.outputs) != 1:
         raise CaffeError(
             f"{str(files.prototxt)!r} is not a deploy net: it needs one input, the image, and one output, the scores"
         )
-    bottoms = crf_bottoms(net)
-    if not crf and bottoms is None:
-        raise CaffeError(f"{str(files.prototxt)!r} does not end with a CRF that could be left out")
-    net.blobs[net.inputs[0]].reshape(1, 3, height, width)
-    net.reshape()  # some layers look at sizes there alone
-    output = net.outputs[0] if crf or bottoms is None else bottoms[0]
-    classes = files.classes or unnamed_classes(net.blobs[output].shape[1])
-    return Exportable(NetModule(net, output).eval(), classes.names, height, width)
+    return net
 
 
 def write_onnx(model: Exportable, path: str | os.PathLike[str]) -> None:
-    """Write the model as one .onnx file: input "image", output "scores", the names of the classes as its metadata "classes".
+    """Write the model as one .onnx file: input "image", output "scores", the names of the classes, one a line, as its metadata
+    "classes".
 
     The CRF becomes operators of ONNX's own set (see crfasrnn.export.onnx_mean_field), the same computation as the compiled layer's.
     Raises CaffeError if onnx or onnxscript is missing, or the file cannot be written.
@@ -86,13 +90,13 @@ def write_onnx(model: Exportable, path: str | os.PathLike[str]) -> None:
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props["classes"] = ",".join(model.names)
+    program.model.metadata_props["classes"] = "\n".join(model.names)
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
 
 
 def write_program(model: Exportable, path: str | os.PathLike[str]) -> None:
-    """Write the model as a .pt2 of torch.export, which torch.export.load reads after `import crfasrnn.crf`.
+    """Write the model as a .pt2 of torch.export, which torch.export.load reads after `import crfasrnn.crf.operator`.
 
     Raises CaffeError if the file cannot be written.
     """
@@ -101,7 +105,8 @@ def write_program(model: Exportable, path: str | os.PathLike[str]) -> None:
 
 
 def write_package(model: Exportable, path: str | os.PathLike[str]) -> None:
-    """Compile the model by AOTInductor into a .pt2, which torch._inductor.aoti_load_package runs after `import crfasrnn.crf`.
+    """Compile the model by AOTInductor into a .pt2, which torch._inductor.aoti_load_package runs after
+    `import crfasrnn.crf.operator`.
 
     It is for this kind of processor and version of torch. Raises CaffeError if no C++ compiler works, or the file cannot be
     written.
