@@ -1,4 +1,4 @@
-"""The blocks of docs/EXPORT.md run in order, in a folder with a photograph; with small photographs, so that it does not take long."""
+"""The blocks of docs/EXPORT.md run in order, in a folder with a photograph; small ones, so that it does not take long."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ import torch
 from support.commands import status
 from support.reference_data import REPOSITORY
 
+from crfasrnn.export.write import INPUT, OUTPUT
 from crfasrnn.pictures.photographs import write_image
 
 PAGE = (REPOSITORY / "docs" / "EXPORT.md").read_text(encoding="utf-8").replace("375 500", "48 64")
+
+
+def test_it_names_input_and_output() -> None:
+    assert f"`{INPUT}`" in PAGE
+    assert f"`{OUTPUT}`" in PAGE
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -23,7 +29,7 @@ def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.chdir(tmp_path)
     write_image("photo.jpg", skimage.data.cat()[:, :, ::-1].copy())
     torch.manual_seed(0)
-    for command, block in re.findall(r"^    crfasrnn (.+)$|^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+    for command, block in re.findall(r"^    crfasrnn ([^\n]+)$|^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
         if command:
             assert status(*command.split()) == 0
         else:

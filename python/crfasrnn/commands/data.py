@@ -104,12 +104,11 @@ def add_arguments(parser: options.Parser) -> None:
     masks.add_argument(
         "--void",
         action="append",
-        default=[],
         metavar="NAME",
         help="a class of the palette that counts nowhere; repeatable (none)",
     )
     masks.add_argument(
-        "--ending", default="", metavar="TEXT", help="of the masks' names behind the photographs': _mask for x_mask.png"
+        "--ending", metavar="TEXT", help="of the masks' names behind the photographs': _mask for x_mask.png"
     )
     masks.set_defaults(run=_masks)
 
@@ -200,10 +199,10 @@ def _masks(arguments: argparse.Namespace) -> int:
 
     if arguments.palette is None and (arguments.void or arguments.nearest):
         raise options.UsageError("--void and --nearest are for a --palette")
-    meant = None if arguments.palette is None else palette(arguments.palette, arguments.void)
+    meant = None if arguments.palette is None else palette(arguments.palette, arguments.void or ())
     files = photographs(arguments.masks, suffixes=MASK_SUFFIXES)
     counts, replaced, furthest = Counts(), 0, 0.0
-    conversion = convert_masks(files, arguments.output, meant, arguments.nearest, arguments.ending)
+    conversion = convert_masks(files, arguments.output, meant, arguments.nearest, arguments.ending or "")
     for mask in progress(conversion, total=len(files), what="masks", unit="mask"):
         counts.add(mask.labels)
         replaced, furthest = replaced + mask.replaced, max(furthest, mask.furthest)
