@@ -339,6 +339,10 @@ def _checked_position(name: str, theta: Any, axes: int) -> list[float | Tensor]:
     return [check_theta(name, one) for one in each]
 
 
+def _is_exporting() -> bool:
+    return bool(getattr(torch.compiler, "is_exporting", bool)())  # torch 2.4 does not know
+
+
 def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
     """The kernel with features that fit the scores; detached, and with numbers for thetas, where nothing is learned."""
     name, grid, features = f"kernels[{k}]", tuple(unary.shape[2:]), kernel.features
@@ -349,6 +353,11 @@ def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
         raise NotImplementedError(_NO_TRANSFORM.format(f"{name}'s thetas and features"))
     learns = kernel.learns()
     position = kernel.theta_position
+    if not learns and _is_exporting() and any(isinstance(t, Tensor) for t in (position, kernel.theta_features)):
+        raise NotImplementedError(
+            f"{name}: torch.export must know the bandwidths as numbers, and these were learned: export a CrfRnn whose kernels have "
+            "the numbers, exp(log_thetas), and the same weights"
+        )
     if position is not None:
         each = _checked_position(f"{name}: theta_position", position, len(grid))
         position = position if learns and isinstance(position, Tensor) else tuple(map(float, each))

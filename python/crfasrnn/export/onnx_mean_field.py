@@ -20,9 +20,8 @@ def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     runtime has. It is several times slower than the compiled layer. Batches have a fixed size; height and width may vary where
     the network's may.
 
-    Raises:
-        CaffeError: onnxscript is not installed; or, while torch.onnx.export runs, a call that has no such form: with a mask, in
-            float64, or a kernel of more than six features.
+    A call without such a form (with a mask, in float64, or of a kernel with more than six features) ends torch.onnx.export by its
+    ConversionError, whose text quotes ours.
 
     >>> import torch
     >>> from crfasrnn.export.onnx_mean_field import onnx_translations

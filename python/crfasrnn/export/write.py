@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -79,8 +80,8 @@ def write_onnx(model: Exportable, path: str | os.PathLike[str]) -> None:
     missing = [package for package in ("onnx", "onnxscript") if find_spec(package) is None]
     if missing:
         raise CaffeError(f"ONNX files need {' and '.join(missing)}: pip install 'crfasrnn[onnx]'")
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
+    with _exporting("torch.onnx"):
+        program: Any = torch.onnx.export(
             model.module,
             (model.example(),),
             dynamo=True,
@@ -89,7 +90,6 @@ def write_onnx(model: Exportable, path: str | os.PathLike[str]) -> None:
             custom_translation_table=onnx_translations(),
             verbose=False,
         )
-    assert program is not None
     program.model.metadata_props["classes"] = "\n".join(model.names)
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
@@ -100,8 +100,10 @@ def write_program(model: Exportable, path: str | os.PathLike[str]) -> None:
 
     Raises CaffeError if the file cannot be written.
     """
-    with _quiet(), atomic_path(path) as temporary:
-        torch.export.save(_program(model), temporary)
+    program = _program(model)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(program, temporary)
 
 
 def write_package(model: Exportable, path: str | os.PathLike[str]) -> None:
@@ -113,27 +115,34 @@ def write_package(model: Exportable, path: str | os.PathLike[str]) -> None:
     """
     from torch._inductor import aoti_compile_and_package
 
-    with _quiet(), atomic_path(path) as temporary:
-        try:
-            aoti_compile_and_package(_program(model), package_path=str(temporary))
-        except Exception as problem:  # of many kinds, from the compiler or its driver
-            reason = str(problem).strip().split("\n")[0]
-            raise CaffeError(
-                f"AOTInductor could not compile the model ({reason[:300]}); it needs a C++ compiler"
-            ) from problem
+    program = _program(model)
+    with atomic_path(path) as temporary, _exporting("AOTInductor, which needs a C++ compiler,"):
+        aoti_compile_and_package(program, package_path=str(temporary))
 
 
 def _program(model: Exportable) -> Any:
-    with torch.no_grad():
+    with _exporting("torch.export"):
         return torch.export.export(model.module, (model.example(),))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporters' warnings about themselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _exporting(exporter: str) -> Iterator[None]:
+    """Without an exporter's warnings about itself, and with one error for all that it, a compiler or its driver may raise."""
+    log = logging.getLogger("onnxscript")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as problem:  # of many kinds
+        # The first line of torch.onnx's message tells of steps; what went wrong is the cause of all causes.
+        while problem.__cause__ is not None:
+            problem = problem.__cause__  # type: ignore[assignment]
+        reason = str(problem).strip().split("\n")[0]
+        raise CaffeError(f"{exporter} cannot take the model: {reason[:300]}") from problem
+    finally:
+        log.setLevel(level)
 
 
 FORMATS: dict[str, Callable[[Exportable, Path], None]] = {

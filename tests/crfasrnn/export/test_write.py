@@ -12,6 +12,8 @@ import torch
 from support.crfasrnn.models import save_net, scores, with_crf
 
 from caffe.errors import CaffeError
+from caffe.net_spec import NetSpec
+from caffe.net_spec import layers as L
 from crfasrnn.classes import write_classes
 from crfasrnn.export import write
 from crfasrnn.export.network import CrfModule
@@ -71,7 +73,7 @@ def test_a_compiler_that_fails_is_one_error(files: ModelFiles, tmp_path: Path, m
 
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fail)
     with pytest.raises(
-        CaffeError, match=r"could not compile the model \(no such compiler\); it needs a C\+\+ compiler"
+        CaffeError, match=r"AOTInductor, which needs a C\+\+ compiler, cannot take the model: no such compiler$"
     ):
         write_package(exportable(files, HEIGHT, WIDTH), tmp_path / "model.pt2")
     assert not (tmp_path / "model.pt2").exists()
@@ -94,6 +96,21 @@ def test_onnx_whole_and_without_the_crf(files: ModelFiles, image: torch.Tensor, 
             with torch.no_grad():
                 scores = CrfModule(deploy_net(files))(torch.from_numpy(scores), image).numpy()
         np.testing.assert_allclose(scores, truth, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_learned_bandwidths_are_one_error(tmp_path: Path) -> None:
+    def learned(n: NetSpec) -> None:
+        scores(n)
+        options = {"num_iterations": 1, "learn_bandwidths": True}
+        n.pred = L.MultiStageMeanfield(n.score, n.score, n.data, multi_stage_meanfield_param=options)
+
+    prototxt, weights = save_net(tmp_path, learned)  # type: ignore[arg-type]
+    with pytest.raises(
+        CaffeError, match=r"torch.export cannot take the model: .*torch.export must know the bandwidths as"
+    ):
+        write_program(exportable(find_model(str(prototxt), weights), HEIGHT, WIDTH), tmp_path / "model.pt2")
+    assert not (tmp_path / "model.pt2").exists()
 
 
 def test_without_onnx(files: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
