@@ -12,7 +12,7 @@ from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
 from caffe.logs.progress_bar import progress
 from caffe.logs.wording import counted
-from crfasrnn.classes import classes_text
+from crfasrnn.classes import VOID, classes_text
 from crfasrnn.commands import options
 from crfasrnn.commands.shared import dataset_options
 
@@ -191,7 +191,7 @@ _VOIDS = ("void", "ignore", "unlabeled", "unlabelled", "unknown")
 
 
 def _masks(arguments: argparse.Namespace) -> int:
-    from crfasrnn.datasets.check import Counts, remark
+    from crfasrnn.datasets.check import Counts
     from crfasrnn.datasets.photographs import photographs
     from crfasrnn.pictures.colour_masks import CLASSES, convert_masks
     from crfasrnn.pictures.palettes import palette
@@ -211,7 +211,9 @@ def _masks(arguments: argparse.Namespace) -> int:
     print(
         f"{counted(len(files), 'mask')} -> {arguments.output}{f' (--names {arguments.output / CLASSES})' if meant else ''}"
     )
-    notes = [remark(counts, names)]
+    notes = []
+    if meant is None and counts.num_classes() <= 1 and counts.pixels[VOID]:
+        notes.append(f"there is nothing but 0 and {VOID}, which is void; if {VOID} marks the object: --palette binary")
     if replaced:
         notes.append(
             f"{counted(replaced, 'pixel')} had other colours and took the nearest, {furthest:.0f} away at most"
@@ -220,8 +222,7 @@ def _masks(arguments: argparse.Namespace) -> int:
         f"{name!r} is a class here; --void {name} lets it count nowhere" for name in names if name.lower() in _VOIDS
     ]
     for note in notes:
-        if note is not None:
-            print(f"note: {note}")
+        print(f"note: {note}")
     return 0
 
 

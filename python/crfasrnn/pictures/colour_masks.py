@@ -157,7 +157,8 @@ def convert_masks(
     _check_different(files, names)
     targets = [output / name for name in names]
     refuse_to_overwrite([*targets, output / CLASSES], [*files, *([Path(palette.title)] if palette is not None else [])])
-    with unfinished_folder(output) as made:
+    there = next(folder for folder in output.absolute().parents if folder.is_dir())
+    with unfinished_folder(there / output.name) as made:
         for file, name in zip(files, names):
             mask = read_mask(file, palette, nearest)
             write_labels(made / name, mask.labels, None if palette is None else palette.shown())

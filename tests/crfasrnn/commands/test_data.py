@@ -173,6 +173,8 @@ def test_masks_that_do_not_fit_are_one_error(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "masks").exists()
     out = run(capsys, *masks, "--palette", "binary", "--nearest")
     assert "note: 20 pixels had other colours and took the nearest, 16 away at most" in out
+    Image.fromarray(np.full((4, 5), 255, np.uint8)).save(tmp_path / "coloured" / "a.png")
+    assert "if 255 marks the object: --palette binary" in run(capsys, *masks)
     photograph(tmp_path / "photos" / "a.jpg", 4, 5)
     (tmp_path / "coloured" / "a.png").rename(tmp_path / "coloured" / "a.bmp")
     source = ("--images", tmp_path / "photos", "--masks", tmp_path / "coloured")

@@ -109,7 +109,6 @@ def test_what_says_no_label(tmp_path: Path) -> None:
 def test_a_folder_is_converted_whole_or_not_at_all(tmp_path: Path) -> None:
     files = [save(tmp_path / f"{stem}_L{suffix}", COLOURS[INDEX]) for stem, suffix in (("a", ".bmp"), ("b", ".TIF"))]
     output = tmp_path / "new" / "masks"
-    output.parent.mkdir()
     assert len(list(convert_masks(files, output, OWN, ending="_L"))) == 2
     assert sorted(path.name for path in output.iterdir()) == ["a.png", "b.png", "classes.txt"]
     np.testing.assert_array_equal(read_labels(output / "b.png"), LABELS)
