@@ -37,7 +37,7 @@ from crfasrnn.crf import (
 )
 from crfasrnn.datasets import folder, rle, select_classes, voc
 from crfasrnn.evaluation import boundaries, metrics
-from crfasrnn.pictures import label_maps, photographs
+from crfasrnn.pictures import colour_masks, label_maps, palettes, photographs
 from crfasrnn.postprocessing.probabilities import write_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.segmentation.overlay import overlay
@@ -94,6 +94,7 @@ def files() -> Path:
     Path("list.txt").write_text("a\n")
     Path("VOC/ImageSets/Segmentation/list.txt").write_text("a\n")
     Path("names").write_text("background\ncat\n")
+    Path("colours.csv").write_text("sky,1,2,3\ncat,4,5,6\n")
     return Path.cwd()
 
 
@@ -228,6 +229,9 @@ def _picture_calls() -> dict[str, Callable[[], Call]]:
         "write_labels": lambda: Call(label_maps.write_labels, ["out.png", labels], {"palette": label_maps.voc_palette()}),
         "encode_labels": lambda: Call(label_maps.encode_labels, [labels]),
         "read_labels": lambda: Call(label_maps.read_labels, [str(files() / "mask.png")], {"class_ids": [0, 1, 2]}),
+        "read_mask": lambda: Call(colour_masks.read_mask, [str(files() / "mask.png")],
+                                  {"palette": palettes.PALETTES["binary"], "nearest": True}),
+        "palette": lambda: Call(palettes.palette, ["colours.csv"], {"void": ["sky"]}),
         "label_palette": lambda: Call(label_maps.label_palette, [[0, 3, 8]]),
         "read_image": lambda: Call(photographs.read_image, [str(files() / "picture.png")], {"upright": True}),
         "write_image": lambda: Call(photographs.write_image, ["out.png", image()]),

@@ -1,4 +1,4 @@
-"""Export: the network beneath the CRF as ONNX with the layer behind it, and both together as a torch.export program."""
+"""Export: a model with the layer as a torch.export program; torch.onnx.export needs the translations of crfasrnn.export."""
 
 from __future__ import annotations
 
@@ -41,28 +41,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.rand(1, 3, *size, generator=generator) * 2 for size in ((40, 56), (64, 80)))  # type: ignore[return-value]
 
 
-def test_fcn_in_onnxruntime_and_the_layer_behind_it_give_the_eager_result(model: Segmentation, tmp_path: Path) -> None:
-    for package in ("onnx", "onnxscript"):
-        pytest.importorskip(package, reason=f"torch.onnx.export needs {package}: pip install '.[onnx]'")
-    runtime = pytest.importorskip("onnxruntime", reason="the exported network is run by it: pip install '.[onnx]'")
-    small, large = images()
-    path = tmp_path / "fcn.onnx"
-    torch.onnx.export(
-        model.fcn,
-        (small,),
-        path,
-        input_names=["image"],
-        output_names=["unary"],
-        dynamic_shapes=(ANY_SIZE,),
-        verbose=False,
-    )
-    session = runtime.InferenceSession(str(path))
-    unary = torch.from_numpy(session.run(None, {"image": large.numpy()})[0])
-    with torch.no_grad():
-        torch.testing.assert_close(model.crf(unary, large), model(large), rtol=1e-4, atol=1e-4)
-
-
-def test_the_layer_itself_has_no_onnx_form_and_the_exporter_says_so(model: Segmentation, tmp_path: Path) -> None:
+def test_without_the_translations_the_exporter_says_so(model: Segmentation, tmp_path: Path) -> None:
     for package in ("onnx", "onnxscript"):
         pytest.importorskip(package, reason=f"torch.onnx.export needs {package}: pip install '.[onnx]'")
     with pytest.raises(Exception, match=r"No ONNX function found for <OpOverload\(op='crfasrnn.mean_field'"):
