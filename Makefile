@@ -4,6 +4,7 @@
 # make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
+# make bench-stages   time the stages of the C++ core, each by itself
 # make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
 # make fuzz-calls CALLS=3000   call every public function with arguments that nobody means
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
@@ -20,7 +21,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-core caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-core bench-stages caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -46,6 +47,12 @@ test-core:
 	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
 	cmake --build $(CORE_TESTS) --parallel $(shell nproc)
 	cd $(CORE_TESTS) && ctest --output-on-failure
+
+# Where an iteration of the core goes.
+bench-stages: setup
+	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
+	cmake --build $(CORE_TESTS) --target crfrnn_stages
+	$(BIN)/python benchmarks/bench_stages.py "$$(find $(CORE_TESTS) -name crfrnn_stages -type f)"
 
 caffe-plugin:
 	cmake -S caffe_layers/bvlc -B $(CAFFE_PLUGIN) -DCAFFE_ROOT=$(CAFFE_ROOT) $(CMAKE_ARGS)
