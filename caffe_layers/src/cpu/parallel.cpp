@@ -160,8 +160,8 @@ class PoolOwner {
  private:
 #if defined(_WIN32)
   PoolOwner() : mutex_(std::make_unique<std::mutex>()) {}
-  // The system ends all other threads of a process before the static objects of its libraries: there is nobody
-  // to wait for, and a lock may be held for ever.
+  // The system ends all other threads of a process before the static objects of its libraries: there is
+  // nobody to wait for, and a lock may be held for ever.
   ~PoolOwner() { abandon(); }
 #else
   PoolOwner() : mutex_(std::make_unique<std::mutex>()) {
