@@ -33,7 +33,9 @@ def run(*command: str | Path, **variables: str) -> None:
 
 def build(processor: str, folder: Path) -> Path:
     """The wheel for a processor, as the compiler left it."""
-    fetched = subprocess.run([ROOT / "scripts/fetch_sysroot.sh", processor], stdout=subprocess.PIPE, text=True, check=True)
+    fetched = subprocess.run(
+        [ROOT / "scripts/fetch_sysroot.sh", processor], stdout=subprocess.PIPE, text=True, check=True
+    )
     settings = {
         "CMAKE_TOOLCHAIN_FILE": ROOT / "scripts/zig.cmake",
         "CRFRNN_SYSROOT": fetched.stdout.strip(),
@@ -62,7 +64,7 @@ def exported(library: bytes, folder: Path) -> list[str]:
 
 
 def check(wheel: Path, folder: Path) -> None:
-    """Raise SystemExit where a wheel lacks a file, or its module exports functions of the core, which another might take for its."""
+    """Raise SystemExit where a wheel lacks a file, or its module exports functions of the core to others."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         missing = [name for name in REQUIRED if f"crfasrnn/{name}" not in names]
