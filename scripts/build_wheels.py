@@ -2,9 +2,9 @@
 
     make wheels
 
-One wheel for each processor serves all Pythons from 3.10 on, and all systems with glibc 2.28 (2018) or newer. Needs the packages
-of the extra `wheels`, and apt for fetch_sysroot.sh, but no compiler of the system. What a wheel asks of the system is checked by
-auditwheel, which gives it its name; what it holds and exports is checked here.
+One wheel for each processor serves all Pythons from 3.10 on, and all systems with glibc 2.28 (2018) or newer. Needs the tools
+that `make wheels` installs, and apt for fetch_sysroot.sh, but no compiler of the system. What a wheel asks of the system is
+checked by auditwheel, which gives it its name; what it holds and exports is checked here.
 """
 
 from __future__ import annotations
