@@ -1,4 +1,4 @@
-"""Build the wheels for Linux: by zig's clang, for both processors, into dist/; then the source distribution.
+"""Build the source distribution, and from it the wheels for Linux, by zig's clang, for both processors; all into dist/.
 
     make wheels
 
@@ -10,8 +10,10 @@ checked by auditwheel, which gives it its name; what it holds and exports is che
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,8 +33,22 @@ def run(*command: str | Path, **variables: str) -> None:
     subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "PATH": path, **variables})
 
 
-def build(processor: str, folder: Path) -> Path:
-    """The wheel for a processor, as the compiler left it."""
+def source(folder: Path) -> tuple[Path, Path]:
+    """The source distribution, made of what git knows, and the folder that it was unpacked to."""
+    clean = folder / "clean"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        (clean / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clean / name)
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, clean)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as content:
+        content.extractall(folder, filter="data")
+    return archive, folder / archive.name.removesuffix(".tar.gz")
+
+
+def build(processor: str, unpacked: Path, folder: Path) -> Path:
+    """The wheel for a processor, as the compiler left it in the folder."""
     fetched = subprocess.run(
         [ROOT / "scripts/fetch_sysroot.sh", processor], stdout=subprocess.PIPE, text=True, check=True
     )
@@ -43,12 +59,11 @@ def build(processor: str, folder: Path) -> Path:
         "CRFRNN_CUDA": "OFF",
     }
     arguments = [f"--config-setting=cmake.define.{name}={value}" for name, value in settings.items()]
-    arguments += [f"--config-setting=build-dir={ROOT / 'build' / 'wheels' / processor}"]
     # Python's own name for the platform, by which the wheel is called.
     run(
         *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder),
         *arguments,
-        ROOT,
+        unpacked,
         _PYTHON_HOST_PLATFORM=f"linux-{processor}",
     )
     return next(folder.glob("*.whl"))
@@ -75,20 +90,20 @@ def check(wheel: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    made = []
-    for processor in PROCESSORS:
-        with TemporaryDirectory() as folder:
-            raw = build(processor, Path(folder))
-            check(raw, Path(folder))
-            repaired = Path(folder) / "repaired"
-            run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", repaired, raw)
-            (wheel,) = repaired.glob("*.whl")
-            made.append((ROOT / "dist" / wheel.name, wheel.read_bytes()))
-    (ROOT / "dist").mkdir(exist_ok=True)
-    for path, content in made:
-        path.write_bytes(content)
-        print(f"{path}: {len(content) / 1e6:.1f} MB")
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", ROOT / "dist", ROOT)
+    with TemporaryDirectory() as name:
+        temporary = Path(name)
+        archive, unpacked = source(temporary)
+        made = [archive]
+        for processor in PROCESSORS:
+            folder = temporary / processor
+            raw = build(processor, unpacked, folder)
+            check(raw, folder)
+            run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", folder / "repaired", raw)
+            made += (folder / "repaired").glob("*.whl")
+        (ROOT / "dist").mkdir(exist_ok=True)
+        for path in made:
+            shutil.copy(path, ROOT / "dist")
+            print(f"dist/{path.name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
