@@ -24,7 +24,7 @@ import skimage.data
 COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "clang++", "cl", "clang-cl", "nvcc")
 CAT = 8  # of VOC's classes
 
-WHERE = "import caffe, crfasrnn; print(caffe.__file__, crfasrnn._core.__file__)"
+WHERE = "import caffe, crfasrnn._core; print(caffe.__file__, crfasrnn._core.__file__)"
 DENSE_CRF = """
 import numpy as np, skimage.data
 import crfasrnn.densecrf as dcrf

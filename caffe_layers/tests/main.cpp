@@ -1,6 +1,6 @@
 // Runs the tests of the core, without Python: all, or those whose names hold the text given, or with -TEXT do
-// not hold it. Meant to run under the sanitizers too, and once for every instruction set (CRFRNN_ISA); 77 where
-// the processor lacks the one that is asked for.
+// not hold it. Meant to run under the sanitizers too, and once for every instruction set (CRFRNN_ISA); 77
+// where the processor lacks the one that is asked for.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
