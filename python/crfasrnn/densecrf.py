@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from caffe.files import system
 from caffe.inputs.arguments import array, below_one, integer
 from caffe.inputs.limits import MAX_ITERATIONS
 from caffe.net.memory import give_back_freed_memory
@@ -375,4 +376,4 @@ def _threads() -> int:
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(asked)) if asked.isdecimal() else len(os.sched_getaffinity(0))
+    return max(1, int(asked)) if asked.isdecimal() else system.processors()

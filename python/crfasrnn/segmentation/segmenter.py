@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from caffe import mode
@@ -16,6 +15,7 @@ from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
 from caffe.inputs.arguments import below_one, integer
 from caffe.inputs.limits import MAX_PIXELS
+from caffe.inputs.opencv import cv2
 from caffe.net.exclusive import renew_after_fork
 from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
