@@ -1,0 +1,249 @@
+"""The page: a tab that segments a photograph, and one that refines labels of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from caffe.errors import CaffeError
+from crfasrnn.demo import uploads
+from crfasrnn.demo.answers import photograph_url
+from crfasrnn.demo.controls import Controls
+from crfasrnn.demo.fields import Deadline
+from crfasrnn.demo.network import Network
+from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
+from crfasrnn.demo.parts import (
+    COMPUTING,
+    PRIVATE,
+    Photograph,
+    Visit,
+    complained,
+    emptied,
+    guarded,
+    learned_weights,
+    photograph_input,
+    results,
+    script,
+    shown,
+    sliders,
+)
+from crfasrnn.pictures.label_maps import class_palette
+
+KEPT = 600  # seconds at most that uploads and what is computed of them are kept
+_QUEUE = 16  # visitors who may wait
+
+HEAD = """<h1>CRF-RNN</h1><p>{about} Pictures stay on the machine that runs this page and are deleted when you leave, or after ten
+minutes.</p>"""
+
+SCRIBBLE = """
+<div class="crf-draw empty">
+  <div class="crf-pens"></div>
+  <div class="crf-sheet"><img class="crf-paper" alt="your photograph"><canvas class="crf-ink"></canvas></div>
+  <div class="crf-tools">
+    <label>brush <input class="crf-size" type="range" min="0.5" max="10" step="0.5" value="3" aria-label="width of the brush"></label>
+    <button type="button" data-does="undo">undo</button><button type="button" data-does="clear">clear</button>
+  </div>
+</div>"""
+
+
+@dataclass
+class OwnVisit(Visit):
+    """A visitor's photograph and what there is of labels for it."""
+
+    canvas: Canvas | None = None
+    strokes: list[Any] = field(default_factory=list)
+
+
+def page(network: Network, samples: Sequence[Path], seconds: float) -> gr.Blocks:
+    """The page for a model.
+
+    samples: photographs to choose from; the first is shown to begin with.
+    seconds: after which a computation is given up.
+    """
+    with gr.Blocks(title="CRF-RNN", analytics_enabled=False, delete_cache=(60, KEPT)) as blocks:
+        gr.HTML(HEAD.format(about=_about(network)), elem_classes="crf-head", apply_default_css=False)
+        with gr.Tab("Segment a photograph", id="segment"):
+            _segment_tab(blocks, network, samples, seconds)
+        with gr.Tab("Your own labels", id="own"):
+            _own_tab(samples, seconds)
+    blocks.queue(max_size=_QUEUE, api_open=False)
+    return blocks
+
+
+def _about(network: Network) -> str:
+    return (
+        f"A network labels every pixel with one of {len(network.classes)} classes; a fully connected conditional random field, unrolled "
+        "into a recurrent layer, brings the labels in line with what the photograph shows."
+    )
+
+
+def _state() -> gr.State:
+    return gr.State(None, time_to_live=KEPT)
+
+
+# ------------------------------------------------------------------------------------------------------------------ segment
+
+
+def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], seconds: float) -> None:
+    state = _state()
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            photograph = photograph_input(samples[0])
+            gr.Examples([[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-segment")
+            with gr.Group():
+                controls = sliders(network.controls, learned_weights())
+            reset = gr.Button("Back to what the model was made with", size="sm", elem_id="crf-reset")
+        with gr.Column(scale=8, min_width=420):
+            hint = "Drop, paste, take or choose a photograph: its labels appear here."
+            where = results("network alone", "CRF-RNN", hint, state, "segment")
+
+    def segment(path: str | None, *values: Any) -> Iterator[list[Any]]:
+        if path is None:
+            yield [None, *emptied()]
+            return
+        visit = Visit(Path(path).stem)
+
+        def steps() -> Iterator[list[Any]]:
+            deadline = Deadline(seconds)
+            visit.field = network.field(uploads.photograph(path))
+            yield from shown(visit, Controls(*values), deadline)
+
+        for step in guarded(steps, keep=False):
+            yield [visit, *step]
+
+    def refine(visit: Visit | None, *values: Any) -> Iterator[list[Any]]:
+        if visit is None or visit.field is None:
+            yield [gr.skip()] * 4
+            return
+        yield from guarded(lambda: shown(visit, Controls(*values), Deadline(seconds)), keep=True)
+
+    outputs = [state, *where.all]
+    how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
+    gr.on([blocks.load, photograph.change], segment, [photograph, *controls], outputs, trigger_mode="always_last", **how)
+    gr.on(
+        [control.change for control in controls],
+        refine,
+        [state, *controls],
+        where.all,
+        trigger_mode="always_last",
+        **how,
+    )
+    reset.click(lambda: list(vars(network.controls).values()), None, controls, **PRIVATE)
+
+
+# ------------------------------------------------------------------------------------------------------------ one's own labels
+
+
+def _own_tab(samples: Sequence[Path], seconds: float) -> None:
+    state = _state()
+    with gr.Row():
+        with gr.Column(scale=5, min_width=320):
+            photograph = photograph_input()
+            gr.Examples([[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-own")
+            kind = gr.Radio(["Scribbles", "Mask", "Probabilities"], value="Scribbles", label="What you know about it")
+            canvas = gr.HTML(html_template=SCRIBBLE, js_on_load=script("scribble.js"), apply_default_css=False)
+            mask = gr.File(label="Mask: a grey or palette PNG", visible=False, height=120)
+            planes = gr.File(label="Probabilities: .npy or .npz, C × H × W", visible=False, height=120)
+            certainty = gr.Slider(0.51, 0.99, 0.7, step=0.01, label="Certainty of labels", buttons=[])
+            with gr.Group():
+                controls = sliders(CONTROLS)
+        with gr.Column(scale=8, min_width=420):
+            hint = "Choose a photograph, then mark the background and an object with a few strokes, or give a mask or probabilities."
+            where = results("your labels", "dense CRF", hint, state, "own")
+
+    def open_photograph(path: str | None) -> list[Any]:
+        if path is None:
+            return [None, None, None, None, *emptied()]
+        try:
+            visit = OwnVisit(Path(path).stem, canvas=Canvas.of(uploads.photograph(path)))
+        except CaffeError as problem:
+            return [None, None, None, None, *complained(problem, keep=False)]
+        return [visit, _sheet(visit), None, None, *emptied()]
+
+    def start(visit: OwnVisit | None, chosen: str, files: dict[str, str | None], sure: float) -> None:
+        """Make the visit's field of what is given; None if nothing is yet."""
+        assert visit is not None and visit.canvas is not None
+        visit.field = visit.found = None
+        height, width = visit.canvas.photograph.shape[:2]
+        if chosen == "Scribbles" and visit.strokes:
+            drawn = uploads.scribbles(visit.strokes, *visit.canvas.image.shape[:2])
+            visit.field = visit.canvas.of_labels(drawn, sure)
+        elif chosen == "Mask" and files["Mask"]:
+            visit.field = visit.canvas.of_labels(uploads.mask(files["Mask"], height, width), sure)
+        elif chosen == "Probabilities" and files["Probabilities"]:
+            visit.field = visit.canvas.of_probabilities(uploads.probabilities(files["Probabilities"], MAX_SCORES))
+
+    def begin(
+        visit: OwnVisit | None, chosen: str, mask: str | None, planes: str | None, sure: float, *values: Any
+    ) -> Iterator[list[Any]]:
+        if visit is None:
+            problem = CaffeError("choose the photograph first") if mask or planes else None
+            yield emptied() if problem is None else complained(problem, keep=False)
+            return
+
+        def steps() -> Iterator[list[Any]]:
+            start(visit, chosen, {"Mask": mask, "Probabilities": planes}, sure)
+            if visit.field is None:
+                yield emptied()
+            else:
+                yield from shown(visit, Controls(*values), Deadline(seconds))
+
+        yield from guarded(steps, keep=False)
+
+    def draw(
+        visit: OwnVisit | None, chosen: str, mask: str | None, planes: str | None, sure: float, *values: Any
+    ) -> Iterator[list[Any]]:
+        yield from begin(visit, chosen, mask, planes, sure, *values)
+
+    def keep_strokes(visit: OwnVisit | None, event: gr.EventData) -> OwnVisit | None:
+        if visit is not None:
+            visit.strokes = event.strokes
+        return visit
+
+    def refine(visit: OwnVisit | None, *values: Any) -> Iterator[list[Any]]:
+        if visit is None or visit.field is None:
+            yield [gr.skip()] * 4
+            return
+        yield from guarded(lambda: shown(visit, Controls(*values), Deadline(seconds)), keep=True)
+
+    given = [state, kind, mask, planes, certainty, *controls]
+    how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
+    photograph.change(open_photograph, photograph, [state, canvas, mask, planes, *where.all], **how)
+    canvas.stroke(keep_strokes, state, state, show_progress="hidden", **PRIVATE).then(begin, given, where.all, **how)
+    kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], show_progress="hidden", **PRIVATE)
+    gr.on([kind.change, mask.change, planes.change, certainty.release], begin, given, where.all, **how)
+    gr.on(
+        [control.change for control in controls],
+        refine,
+        [state, *controls],
+        where.all,
+        trigger_mode="always_last",
+        **how,
+    )
+
+
+def _inputs_of(kind: str) -> list[Any]:
+    return [
+        gr.HTML(visible=kind == "Scribbles"),
+        gr.File(visible=kind == "Mask"),
+        gr.File(visible=kind == "Probabilities"),
+        gr.Slider(visible=kind != "Probabilities"),
+    ]
+
+
+def _sheet(visit: OwnVisit) -> dict[str, Any]:
+    """What scribble.js draws on."""
+    assert visit.canvas is not None
+    classes = label_classes(4)
+    colours = class_palette(classes)
+    colours[0] = np.array([255, 255, 255])
+    return {
+        "photograph": photograph_url(visit.canvas.image),
+        "labels": [{"name": name, "colour": colours[i].tolist()} for i, name in enumerate(classes.names)],
+        "strokes": visit.strokes,
+    }

@@ -1,0 +1,205 @@
+"""What both tabs of the page consist of: the upload, the sliders, the picture with its legend, the strip, the downloads."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from caffe.errors import CaffeError
+from caffe.logs.ending import in_a_sentence
+from crfasrnn.demo.answers import DOWNLOADS, Answer, answer, download, strip, view
+from crfasrnn.demo.controls import RANGES, Controls, Range
+from crfasrnn.demo.fields import Deadline, Field
+
+_FOLDER = Path(__file__).parent
+CORES = "cores"  # computations of all visitors take turns
+
+VIEWER = """
+<div class="crf-view empty">
+  <div class="crf-hint">${hint}</div>
+  <div class="crf-stage">
+    <canvas class="crf-after"></canvas><canvas class="crf-before"></canvas>
+    <span class="crf-tag left">${left}</span><span class="crf-tag right">${right}</span>
+    <div class="crf-cut" role="slider" tabindex="0" aria-label="${left} on the left, ${right} on the right"
+      aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div>
+    <div class="crf-tip" hidden></div>
+  </div>
+  <div class="crf-legend" aria-label="classes and their shares"></div>
+  <p class="crf-facts"></p>
+</div>"""
+
+# Saves what a download's event has fetched, without a file on the server.
+SAVE = """
+(file) => {
+  if (!file) return;
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.name;
+  link.click();
+}"""
+
+
+class Photograph(gr.Image):
+    """An upload whose file is handed on as it is: reading it is for crfasrnn.demo.uploads."""
+
+    is_template = True  # drawn as its base class is
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The file's path, None without one."""
+        return None if payload is None else payload.path
+
+
+@dataclass
+class Visit:
+    """What is remembered of a visitor, as long as the page is open.
+
+    stem: what downloads are called.
+    """
+
+    stem: str
+    field: Field | None = None
+    found: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where answers are shown."""
+
+    message: gr.HTML
+    viewer: gr.HTML
+    below: gr.Column
+    strip: gr.HTML
+
+    @property
+    def all(self) -> list[Any]:
+        """In the order in which `shown`, `emptied` and `complained` give values."""
+        return [self.message, self.viewer, self.below, self.strip]
+
+
+def script(name: str) -> str:
+    """A file beside this one."""
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def photograph_input(first: Path | None = None) -> Photograph:
+    """Where a photograph is dropped, pasted, taken or chosen; the first one lies there to begin with."""
+    return Photograph(
+        None if first is None else str(first),
+        type="filepath",
+        sources=["upload", "clipboard", "webcam"],
+        label="Photograph",
+        height=230,
+        buttons=[],
+        webcam_options=gr.WebcamOptions(mirror=False),
+        elem_classes="crf-photograph",
+    )
+
+
+def sliders(start: Controls, ranges: dict[str, Range] | None = None) -> list[gr.Slider]:
+    """One for each field of Controls, in their order; `ranges` replaces some of RANGES."""
+    found = []
+    for name, value in asdict(start).items():
+        allowed = (RANGES | (ranges or {}))[name]
+        slider = gr.Slider(
+            allowed.least,
+            allowed.most,
+            value,
+            step=allowed.step,
+            label=allowed.label,
+            buttons=[],
+            elem_id=f"crf-{name}" if ranges else f"crf-own-{name}",
+            elem_classes="crf-control",
+        )
+        found.append(slider)
+    return found
+
+
+def learned_weights() -> dict[str, Range]:
+    """The ranges of weights that multiply what a network has learned."""
+    return {
+        name: replace(RANGES[name], most=4, label=f"{RANGES[name].label}, × learned")
+        for name in ("bilateral_weight", "spatial_weight")
+    }
+
+
+def results(left: str, right: str, hint: str, state: gr.State, tab: str) -> Results:
+    """The picture, the strip and the downloads of a tab."""
+    message = gr.HTML(visible=False, elem_classes="crf-message")
+    viewer = gr.HTML(
+        html_template=VIEWER, js_on_load=script("viewer.js"), apply_default_css=False, left=left, right=right, hint=hint,
+        elem_id=f"crf-viewer-{tab}",
+    )  # fmt: skip
+    with gr.Column(visible=False, elem_id=f"crf-below-{tab}") as below:
+        shown = gr.HTML(apply_default_css=False, elem_id=f"crf-strip-{tab}")
+        with gr.Row():
+            for what in DOWNLOADS:
+                _download(gr.Button(f"↓ {what}", size="sm", elem_id=f"crf-save-{what.lower()}-{tab}"), what, state)
+    return Results(message, viewer, below, shown)
+
+
+def _download(button: gr.Button, what: str, state: gr.State) -> None:
+    def made(visit: Visit | None) -> dict[str, str] | None:
+        return None if visit is None or visit.found is None else download(visit.found, what, visit.stem)
+
+    file = gr.JSON(visible=False)
+    fetched = button.click(made, state, file, show_progress="hidden", **PRIVATE)
+    fetched.success(None, file, None, js=SAVE, **PRIVATE)
+
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+COMPUTING: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": CORES, **PRIVATE}
+
+
+# ------------------------------------------------------------------------------------------------------ values for Results
+
+
+def shown(visit: Visit, controls: Controls, deadline: Deadline) -> Iterator[list[Any]]:
+    """Run the CRF on the visit's field: first the answer, then the strip too. Raises CaffeError if it takes too long."""
+    assert visit.field is not None
+    visit.found = answer(visit.field, controls, deadline)
+    yield [gr.HTML(visible=False), view(visit.found), gr.Column(visible=True), gr.skip()]
+    yield [gr.skip(), gr.skip(), gr.skip(), strip_html(strip(visit.found, deadline))]
+
+
+def emptied() -> list[Any]:
+    """Nothing is shown."""
+    return [gr.HTML(visible=False), None, gr.Column(visible=False), ""]
+
+
+def complained(problem: Exception, keep: bool) -> list[Any]:
+    """The one sentence about what went wrong; `keep` leaves the last answer where it is."""
+    message = gr.HTML(error_html(problem), visible=True)
+    return [message, *([gr.skip()] * 3 if keep else emptied()[1:])]
+
+
+def guarded(steps: Callable[[], Iterator[list[Any]]], keep: bool) -> Iterator[list[Any]]:
+    """The steps' values, and a sentence where they fail."""
+    try:
+        yield from steps()
+    except Exception as problem:  # a page that says nothing would be worse
+        yield complained(problem, keep)
+
+
+def error_html(problem: Exception) -> str:
+    """A sentence about an error."""
+    said = str(problem) if isinstance(problem, CaffeError) else in_a_sentence(problem)
+    return f'<div class="crf-error" role="alert">{html.escape(said[:1].upper() + said[1:])}.</div>'
+
+
+def strip_html(pictures: Sequence[dict[str, Any]]) -> str:
+    """Q on its way, in a row."""
+    figures = []
+    for entry in pictures:
+        count, changed = entry["iterations"], entry["changed"]
+        told = "" if changed is None else f" · {changed} % relabelled"
+        figures.append(
+            f'<figure><img src="{entry["picture"]}" alt="Q after {count}"><figcaption><b>{count}</b> '
+            f"iteration{'s' * (count > 1)}{told}</figcaption></figure>"
+        )
+    title = '<div class="crf-section">Q on its way <span>· colours mixed by the probabilities of each pixel</span></div>'
+    return f'{title}<div class="crf-strip">{"".join(figures)}</div>'
