@@ -71,7 +71,7 @@ def answer(field: Field, controls: Controls, deadline: Deadline) -> Answer:
 def view(found: Answer) -> dict[str, Any]:
     """What viewer.js draws: pictures as data URLs, and the classes that occur with their shares in per cent, the largest first."""
     field = found.field
-    size = resized(*field.photograph.shape[:2], SHOWN_SIDE)
+    size = resized(field.photograph.shape[0], field.photograph.shape[1], SHOWN_SIDE)
     shares = [_shares(labels, len(field.classes)) for labels in (found.before, found.after)]
     colours, backgrounds = class_palette(field.classes), field.classes.backgrounds
     order = sorted(range(len(field.classes)), key=lambda label: -shares[1][label] - shares[0][label] / 1000)
@@ -95,7 +95,7 @@ def view(found: Answer) -> dict[str, Any]:
             "network": None if field.start is not None or not field.seconds else _milliseconds(field.seconds),
             "crf": _milliseconds(found.seconds),
             "iterations": found.controls.iterations,
-            "changed": round(100 * float(np.mean(found.before != found.after)), 1),
+            "changed": _changed(found),
             "grid": [field.unary.shape[3], field.unary.shape[2]],
             "classes": field.unary.shape[1],
         },
@@ -138,6 +138,13 @@ def _shares(labels: np.ndarray, classes: int) -> list[float]:
     """Of each class, in per cent of all pixels."""
     counts = np.bincount(labels.ravel(), minlength=VOID + 1)[:classes]
     return [float(share) for share in 100 * counts / labels.size]
+
+
+def _changed(found: Answer) -> float | None:
+    """The share of pixels, in per cent, that have another label after the CRF; None where not all had one before."""
+    if (found.before == VOID).any():
+        return None
+    return round(100 * float(np.mean(found.before != found.after)), 1)
 
 
 def _label_picture(labels: np.ndarray, size: tuple[int, int]) -> str:

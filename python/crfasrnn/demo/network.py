@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,7 @@ def _module(layer: Any, files: ModelFiles, classes: int) -> CrfRnn:
     kinds = (told.KernelWeights.Name(told.kernel_weights), told.symmetric_compatibility, told.untied)
     if kinds != ("FULL", False, False) or told.bilateral:
         raise CaffeError(
-            f"{str(files.prototxt)!r}: the page's controls are those of the paper's CRF, and layer {layer.name!r} is a variant: two "
+            f"{str(files.prototxt)!r}: the page has the controls of the paper's CRF, and layer {layer.name!r} is none: two "
             "kernels with full matrices, the same in every iteration"
         )
     return CrfRnn(
@@ -116,13 +115,18 @@ def _controls(crf: CrfRnn) -> Controls:
     spatial, bilateral = crf.kernels
     if not isinstance(spatial, Spatial) or not isinstance(bilateral, Bilateral):
         raise CaffeError("the page has controls for a spatial and a bilateral kernel alone")
-    thetas = [spatial.theta, bilateral.theta_alpha, bilateral.theta_beta]
-    if len(crf.log_thetas):
-        thetas = [float(theta.exp()) for theta in crf.log_thetas]
-    found = dict(zip(("theta_gamma", "theta_alpha", "theta_beta"), thetas)) | {"iterations": crf.iterations}
-    return replace(
-        Controls(), **{name: min(max(value, RANGES[name].least), RANGES[name].most) for name, value in found.items()}
+    told: list[Any] = [spatial.theta, bilateral.theta_alpha, bilateral.theta_beta]
+    gamma, alpha, beta = [theta.exp().item() for theta in crf.log_thetas] or told
+    return Controls(
+        int(_within("iterations", crf.iterations)),
+        theta_alpha=_within("theta_alpha", alpha),
+        theta_beta=_within("theta_beta", beta),
+        theta_gamma=_within("theta_gamma", gamma),
     )
+
+
+def _within(name: str, value: float) -> float:
+    return min(max(value, RANGES[name].least), RANGES[name].most)
 
 
 def _classes(files: ModelFiles, count: int) -> Classes:

@@ -40,8 +40,8 @@ class Canvas:
     @classmethod
     def of(cls, photograph: np.ndarray) -> Canvas:
         """The canvas of a photograph."""
-        size = resized(*photograph.shape[:2], MAX_SIDE)
-        smaller = size != photograph.shape[1::-1]
+        size = resized(photograph.shape[0], photograph.shape[1], MAX_SIDE)
+        smaller = size != (photograph.shape[1], photograph.shape[0])
         return cls(photograph, cv2.resize(photograph, size, interpolation=cv2.INTER_AREA) if smaller else photograph)
 
     def of_labels(self, labels: np.ndarray, certainty: float) -> Field:
@@ -71,11 +71,11 @@ class Canvas:
         Raises CaffeError for other proportions, and where too much has to be computed.
         """
         height, width = self.image.shape[:2]
-        grid = probabilities.shape[1:]
-        if resized(*self.photograph.shape[:2], max(grid)) != (grid[1], grid[0]):
+        (rows, columns), (full_height, full_width) = probabilities.shape[1:], self.photograph.shape[:2]
+        if resized(full_height, full_width, max(rows, columns)) != (columns, rows):
             raise CaffeError(
-                f"the probabilities are {grid[0]} x {grid[1]}, which are not the proportions of the photograph, "
-                f"{self.photograph.shape[0]} x {self.photograph.shape[1]}"
+                f"the probabilities are {rows} x {columns}, which are not the proportions of the photograph, {full_height} x "
+                f"{full_width}"
             )
         self._check(len(probabilities))
         planes = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in probabilities]

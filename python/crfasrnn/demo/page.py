@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from caffe.errors import CaffeError
+from crfasrnn.classes import VOID
 from crfasrnn.demo import uploads
 from crfasrnn.demo.answers import photograph_url
 from crfasrnn.demo.controls import Controls
@@ -20,7 +21,6 @@ from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
 from crfasrnn.demo.parts import (
     COMPUTING,
     PRIVATE,
-    Photograph,
     Visit,
     complained,
     emptied,
@@ -45,7 +45,7 @@ SCRIBBLE = """
   <div class="crf-pens"></div>
   <div class="crf-sheet"><img class="crf-paper" alt="your photograph"><canvas class="crf-ink"></canvas></div>
   <div class="crf-tools">
-    <label>brush <input class="crf-size" type="range" min="0.5" max="10" step="0.5" value="3" aria-label="width of the brush"></label>
+    <label>brush <input class="crf-size" type="range" min="0.5" max="10" step="0.5" value="3" aria-label="brush width"></label>
     <button type="button" data-does="undo">undo</button><button type="button" data-does="clear">clear</button>
   </div>
 </div>"""
@@ -77,8 +77,8 @@ def page(network: Network, samples: Sequence[Path], seconds: float) -> gr.Blocks
 
 def _about(network: Network) -> str:
     return (
-        f"A network labels every pixel with one of {len(network.classes)} classes; a fully connected conditional random field, unrolled "
-        "into a recurrent layer, brings the labels in line with what the photograph shows."
+        f"A network labels every pixel with one of {len(network.classes)} classes; a fully connected conditional random field, "
+        "unrolled into a recurrent layer, brings the labels in line with what the photograph shows."
     )
 
 
@@ -93,12 +93,14 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
     state = _state()
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            photograph = photograph_input(samples[0])
-            gr.Examples([[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-segment")
+            photograph = photograph_input("segment", samples[0])
+            gr.Examples(
+                [[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-segment"
+            )
             with gr.Group():
                 controls = sliders(network.controls, learned_weights())
             reset = gr.Button("Back to what the model was made with", size="sm", elem_id="crf-reset")
-        with gr.Column(scale=8, min_width=420):
+        with gr.Column(scale=8, min_width=420, elem_classes="crf-results"):
             hint = "Drop, paste, take or choose a photograph: its labels appear here."
             where = results("network alone", "CRF-RNN", hint, state, "segment")
 
@@ -124,7 +126,9 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
 
     outputs = [state, *where.all]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
-    gr.on([blocks.load, photograph.change], segment, [photograph, *controls], outputs, trigger_mode="always_last", **how)
+    gr.on(
+        [blocks.load, photograph.change], segment, [photograph, *controls], outputs, trigger_mode="always_last", **how
+    )
     gr.on(
         [control.change for control in controls],
         refine,
@@ -143,17 +147,21 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> None:
     state = _state()
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
-            photograph = photograph_input()
-            gr.Examples([[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-own")
+            photograph = photograph_input("own", height=150)
+            gr.Examples(
+                [[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-own"
+            )
             kind = gr.Radio(["Scribbles", "Mask", "Probabilities"], value="Scribbles", label="What you know about it")
             canvas = gr.HTML(html_template=SCRIBBLE, js_on_load=script("scribble.js"), apply_default_css=False)
-            mask = gr.File(label="Mask: a grey or palette PNG", visible=False, height=120)
-            planes = gr.File(label="Probabilities: .npy or .npz, C × H × W", visible=False, height=120)
+            mask = gr.File(label="Mask: a grey or palette PNG", visible=False, height=120, elem_id="crf-mask")
+            planes = gr.File(
+                label="Probabilities: .npy or .npz, C × H × W", visible=False, height=120, elem_id="crf-planes"
+            )
             certainty = gr.Slider(0.51, 0.99, 0.7, step=0.01, label="Certainty of labels", buttons=[])
             with gr.Group():
                 controls = sliders(CONTROLS)
-        with gr.Column(scale=8, min_width=420):
-            hint = "Choose a photograph, then mark the background and an object with a few strokes, or give a mask or probabilities."
+        with gr.Column(scale=8, min_width=420, elem_classes="crf-results"):
+            hint = "Choose a photograph, then mark background and object with a few strokes, or give a mask or probabilities."
             where = results("your labels", "dense CRF", hint, state, "own")
 
     def open_photograph(path: str | None) -> list[Any]:
@@ -167,12 +175,14 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> None:
 
     def start(visit: OwnVisit | None, chosen: str, files: dict[str, str | None], sure: float) -> None:
         """Make the visit's field of what is given; None if nothing is yet."""
-        assert visit is not None and visit.canvas is not None
+        assert visit is not None
+        assert visit.canvas is not None
         visit.field = visit.found = None
         height, width = visit.canvas.photograph.shape[:2]
         if chosen == "Scribbles" and visit.strokes:
             drawn = uploads.scribbles(visit.strokes, *visit.canvas.image.shape[:2])
-            visit.field = visit.canvas.of_labels(drawn, sure)
+            if len(np.setdiff1d(drawn, VOID)) > 1:  # with one there is nothing to choose yet
+                visit.field = visit.canvas.of_labels(drawn, sure)
         elif chosen == "Mask" and files["Mask"]:
             visit.field = visit.canvas.of_labels(uploads.mask(files["Mask"], height, width), sure)
         elif chosen == "Probabilities" and files["Probabilities"]:
@@ -194,11 +204,6 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> None:
                 yield from shown(visit, Controls(*values), Deadline(seconds))
 
         yield from guarded(steps, keep=False)
-
-    def draw(
-        visit: OwnVisit | None, chosen: str, mask: str | None, planes: str | None, sure: float, *values: Any
-    ) -> Iterator[list[Any]]:
-        yield from begin(visit, chosen, mask, planes, sure, *values)
 
     def keep_strokes(visit: OwnVisit | None, event: gr.EventData) -> OwnVisit | None:
         if visit is not None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 
-from caffe.errors import CaffeError
 from caffe.logs.ending import in_a_sentence
 from crfasrnn.demo.answers import DOWNLOADS, Answer, answer, download, strip, view
 from crfasrnn.demo.controls import RANGES, Controls, Range
@@ -42,16 +41,6 @@ SAVE = """
   link.download = file.name;
   link.click();
 }"""
-
-
-class Photograph(gr.Image):
-    """An upload whose file is handed on as it is: reading it is for crfasrnn.demo.uploads."""
-
-    is_template = True  # drawn as its base class is
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The file's path, None without one."""
-        return None if payload is None else payload.path
 
 
 @dataclass
@@ -86,18 +75,21 @@ def script(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def photograph_input(first: Path | None = None) -> Photograph:
+def photograph_input(tab: str, first: Path | None = None, height: int = 230) -> gr.Image:
     """Where a photograph is dropped, pasted, taken or chosen; the first one lies there to begin with."""
-    return Photograph(
+    found = gr.Image(
         None if first is None else str(first),
         type="filepath",
         sources=["upload", "clipboard", "webcam"],
         label="Photograph",
-        height=230,
+        height=height,
         buttons=[],
         webcam_options=gr.WebcamOptions(mirror=False),
-        elem_classes="crf-photograph",
+        elem_id=f"crf-photograph-{tab}",
     )
+    # Gradio would decode the file; reading it is for crfasrnn.demo.uploads. (A subclass would write a .pyi file beside this one.)
+    vars(found)["preprocess"] = lambda payload: None if payload is None else payload.path
+    return found
 
 
 def sliders(start: Controls, ranges: dict[str, Range] | None = None) -> list[gr.Slider]:
@@ -187,7 +179,7 @@ def guarded(steps: Callable[[], Iterator[list[Any]]], keep: bool) -> Iterator[li
 
 def error_html(problem: Exception) -> str:
     """A sentence about an error."""
-    said = str(problem) if isinstance(problem, CaffeError) else in_a_sentence(problem)
+    said = in_a_sentence(problem).rstrip(".")
     return f'<div class="crf-error" role="alert">{html.escape(said[:1].upper() + said[1:])}.</div>'
 
 
@@ -201,5 +193,7 @@ def strip_html(pictures: Sequence[dict[str, Any]]) -> str:
             f'<figure><img src="{entry["picture"]}" alt="Q after {count}"><figcaption><b>{count}</b> '
             f"iteration{'s' * (count > 1)}{told}</figcaption></figure>"
         )
-    title = '<div class="crf-section">Q on its way <span>· colours mixed by the probabilities of each pixel</span></div>'
+    title = (
+        '<div class="crf-section">Q on its way <span>· colours mixed by the probabilities of each pixel</span></div>'
+    )
     return f'{title}<div class="crf-strip">{"".join(figures)}</div>'

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Gradio reads these when it is imported.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+import gradio as gr
+from starlette.middleware import Middleware
 
-import gradio as gr  # noqa: E402
-from starlette.middleware import Middleware  # noqa: E402
+from caffe.errors import CaffeError
+from caffe.files import unfinished_folder
+from crfasrnn.demo.network import Network
+from crfasrnn.demo.page import page
+from crfasrnn.demo.parts import script
+from crfasrnn.demo.samples import sample_photographs
+from crfasrnn.demo.uploads import MAX_BYTES
+from crfasrnn.pictures.photographs import write_image
 
-from caffe.errors import CaffeError  # noqa: E402
-from crfasrnn.demo.network import Network  # noqa: E402
-from crfasrnn.demo.page import page  # noqa: E402
-from crfasrnn.demo.parts import script  # noqa: E402
-from crfasrnn.demo.samples import sample_photographs  # noqa: E402
-from crfasrnn.demo.uploads import MAX_BYTES  # noqa: E402
-from crfasrnn.pictures.photographs import write_image  # noqa: E402
-
+_FIRST = "motorcycle"  # the photograph that the page opens with
 _VISITORS = 10  # whose photographs and scores are in memory at a time
 _POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
     "connect-src 'self' ws: wss: data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]  # no file among them
+_FONTS = [
+    "system-ui",
+    "-apple-system",
+    "Segoe UI",
+    "Roboto",
+    "Helvetica Neue",
+    "Arial",
+    "sans-serif",
+]  # no file among them
 
 
 class FromHereAlone:
@@ -56,51 +63,64 @@ def serving(network: Network, host: str, port: int | None, seconds: float, brows
     host, port: where to listen; None takes a free port from 7860 on.
     seconds: after which a computation is given up.
     browser: also open it in the browser.
-    All that Gradio writes lies in a folder that is removed at the end. Raises CaffeError where nothing can listen there.
+    All that Gradio writes lies in a folder that is removed at the end, or by the next process if this one is killed.
+    Raises CaffeError where nothing can listen there.
     """
-    with tempfile.TemporaryDirectory(prefix="crfasrnn-demo-") as folder, _environment(GRADIO_TEMP_DIR=folder):
+    _check_can_listen(host, port)
+    with unfinished_folder(Path(tempfile.gettempdir(), "crfasrnn-demo")) as folder, _environment(_surroundings(folder)):
         samples = []
         for name, photograph in sample_photographs().items():
-            samples.append(Path(folder, f"{name}.jpg"))
+            samples.append(folder / f"{name}.jpg")
             write_image(samples[-1], photograph)
+        samples.sort(key=lambda path: path.stem != _FIRST)
         blocks = page(network, samples, seconds)
-        try:
-            _, address, _ = blocks.launch(
-                server_name=host,
-                server_port=port,
-                inbrowser=browser,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                run_history=False,
-                enable_monitoring=False,
-                footer_links=[],
-                allowed_paths=[],
-                max_file_size=MAX_BYTES,
-                state_session_capacity=_VISITORS,
-                theme=_theme(),
-                css=script("page.css"),
-                app_kwargs={"middleware": [Middleware(FromHereAlone)]},
-            )
-        except OSError as problem:
-            raise CaffeError(f"the page cannot be served at {host}:{port or 7860}: {problem}; give another --port") from problem
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            allowed_paths=[],
+            max_file_size=MAX_BYTES,
+            state_session_capacity=_VISITORS,
+            theme=_theme(),
+            css=script("page.css"),
+            app_kwargs={"middleware": [Middleware(FromHereAlone)]},
+        )
         try:
             yield address
         finally:
             blocks.close(verbose=False)
 
 
+def _check_can_listen(host: str, port: int | None) -> None:
+    try:
+        with socket.create_server((host, port or 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as problem:
+        at = host if port is None else f"{host}:{port}"
+        reason = problem.strerror or problem
+        raise CaffeError(f"the page cannot be served at {at}: {reason}; give another --host or --port") from problem
+
+
 def _theme() -> gr.Theme:
     """Plain labels on quiet ground, in fonts that the visitor's machine has."""
     return gr.themes.Default(
-        primary_hue="indigo", neutral_hue="slate", radius_size="lg", font=_FONTS, font_mono=["ui-monospace", "monospace"]
+        primary_hue="indigo",
+        neutral_hue="slate",
+        radius_size="lg",
+        font=_FONTS,
+        font_mono=["ui-monospace", "monospace"],
     ).set(
         block_border_width="1px",
         block_shadow="none",
-        block_label_background_fill="none",
         block_label_border_width="0",
         block_title_text_size="*text_sm",
         block_title_text_weight="500",
@@ -108,8 +128,14 @@ def _theme() -> gr.Theme:
     )
 
 
+def _surroundings(folder: Path) -> dict[str, str]:
+    """Where Gradio writes, and that it asks no proxy for this machine's own address when it looks whether it is served."""
+    direct = {name: f"127.0.0.1,localhost,{os.environ.get(name, '')}" for name in ("no_proxy", "NO_PROXY")}
+    return {"GRADIO_TEMP_DIR": str(folder), **direct}
+
+
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def _environment(values: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -35,15 +35,22 @@ _MAX_POINTS = 200_000
 def photograph(path: str | os.PathLike[str]) -> np.ndarray:
     """An uploaded photograph, H x W x 3 uint8 BGR, upright. Raises CaffeError, one sentence without the folder's name."""
     with _told(path):
-        data = read_bytes(path, MAX_BYTES)
-        if data:
-            header = opened(data)
-            if header.width * header.height > MAX_PHOTOGRAPH:
-                raise CaffeError(
-                    f"{str(path)!r} is too large: it has {header.width} x {header.height} pixels, the page takes up to "
-                    f"{MAX_PHOTOGRAPH // 1_000_000} millions"
-                )
+        _check_size(path)
         return read_image(path)
+
+
+def _check_size(path: str | os.PathLike[str]) -> None:
+    """Raise CaffeError for a photograph that is whole but larger than the page takes."""
+    data = read_bytes(path, MAX_BYTES)
+    try:
+        header = opened(data)
+    except CaffeError:
+        return  # read_image says what is wrong
+    if header.width * header.height > MAX_PHOTOGRAPH:
+        raise CaffeError(
+            f"{str(path)!r} is too large: it has {header.width} x {header.height} pixels, the page takes up to "
+            f"{MAX_PHOTOGRAPH // 1_000_000} millions"
+        )
 
 
 def mask(path: str | os.PathLike[str], height: int, width: int) -> np.ndarray:

@@ -82,7 +82,8 @@ const facts = (found) => {
   const time = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`);
   const told = [];
   if (found.network !== null) told.push(["network", time(found.network)]);
-  told.push(["CRF", time(found.crf)], ["iterations", found.iterations], ["relabelled", `${found.changed} %`]);
+  told.push(["CRF", time(found.crf)], ["iterations", found.iterations]);
+  if (found.changed !== null) told.push(["relabelled", `${found.changed} %`]);
   told.push(["computed at", found.grid.join(" × ")], ["classes", found.classes]);
   part("facts").replaceChildren(...told.map(([name, value]) => {
     const item = document.createElement("span"), strong = document.createElement("b");
