@@ -95,7 +95,7 @@ def view(found: Answer) -> dict[str, Any]:
             "network": None if field.start is not None or not field.seconds else _milliseconds(field.seconds),
             "crf": _milliseconds(found.seconds),
             "iterations": found.controls.iterations,
-            "changed": _changed(found),
+            "changed": _changed(field, found.scores[0]),
             "grid": [field.unary.shape[3], field.unary.shape[2]],
             "classes": field.unary.shape[1],
         },
@@ -104,14 +104,11 @@ def view(found: Answer) -> dict[str, Any]:
 
 def strip(found: Answer, deadline: Deadline) -> list[dict[str, Any]]:
     """Q after fields.MARKS iterations, each as a picture in which a pixel has its classes' colours mixed by their probabilities,
-    with the share of pixels, in per cent, whose best label is another than without a CRF. Raises CaffeError as answer does."""
-    field = found.field
-    first = field.unary[0].argmax(0) if field.start is None else None
-    shown = []
-    for iterations, q in field.marked(found.controls, deadline):
-        changed = None if first is None else round(100 * float((q.argmax(0) != first).float().mean()), 1)
-        shown.append({"iterations": iterations, "picture": _jpeg(mixed(field, q.numpy())), "changed": changed})
-    return shown
+    with the share of pixels that have another label by then. Raises CaffeError as answer does."""
+    return [
+        {"iterations": iterations, "picture": _jpeg(mixed(found.field, q.numpy())), "changed": _changed(found.field, q)}
+        for iterations, q in found.field.marked(found.controls, deadline)
+    ]
 
 
 def mixed(field: Field, q: np.ndarray) -> np.ndarray:
@@ -140,11 +137,11 @@ def _shares(labels: np.ndarray, classes: int) -> list[float]:
     return [float(share) for share in 100 * counts / labels.size]
 
 
-def _changed(found: Answer) -> float | None:
-    """The share of pixels, in per cent, that have another label after the CRF; None where not all had one before."""
-    if (found.before == VOID).any():
-        return None
-    return round(100 * float(np.mean(found.before != found.after)), 1)
+def _changed(field: Field, scores: Tensor) -> float | None:
+    """The share of pixels, in per cent, whose best label in scores (C, h, w) is another than without a CRF; None where not all
+    had one before."""
+    before = field.unary[0].argmax(0).numpy() if field.start is None else field.start
+    return None if (before == VOID).any() else round(100 * float(np.mean(before != scores.argmax(0).numpy())), 1)
 
 
 def _label_picture(labels: np.ndarray, size: tuple[int, int]) -> str:

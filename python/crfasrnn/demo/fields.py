@@ -100,5 +100,5 @@ class Field:
 
 
 def image_tensor(image: np.ndarray) -> Tensor:
-    """An h x w x 3 uint8 BGR image as (1, 3, h, w) float32."""
+    """An h x w x 3 uint8 image as (1, 3, h, w) float32."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))[None]

@@ -26,6 +26,7 @@ from crfasrnn.demo.parts import (
     emptied,
     guarded,
     learned_weights,
+    moved,
     photograph_input,
     results,
     script,
@@ -34,11 +35,10 @@ from crfasrnn.demo.parts import (
 )
 from crfasrnn.pictures.label_maps import class_palette
 
-KEPT = 600  # seconds at most that uploads and what is computed of them are kept
+KEPT = 540  # seconds that uploads and what is computed of them are kept; every minute somebody looks
 _QUEUE = 16  # visitors who may wait
 
-HEAD = """<h1>CRF-RNN</h1><p>{about} Pictures stay on the machine that runs this page and are deleted when you leave, or after ten
-minutes.</p>"""
+HEAD = "<h1>CRF-RNN</h1><p>{about} Pictures stay on the machine that runs this page, which forgets them after ten minutes.</p>"
 
 SCRIBBLE = """
 <div class="crf-draw empty">
@@ -91,16 +91,17 @@ def _state() -> gr.State:
 
 def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], seconds: float) -> None:
     state = _state()
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300):
+    with gr.Row(elem_classes="crf-desk"):
+        with gr.Column(elem_classes="crf-given"):
             photograph = photograph_input("segment", samples[0])
             gr.Examples(
                 [[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-segment"
             )
+        with gr.Column(elem_classes="crf-moved"):
             with gr.Group():
                 controls = sliders(network.controls, learned_weights())
             reset = gr.Button("Back to what the model was made with", size="sm", elem_id="crf-reset")
-        with gr.Column(scale=8, min_width=420, elem_classes="crf-results"):
+        with gr.Column(elem_classes="crf-results"):
             hint = "Drop, paste, take or choose a photograph: its labels appear here."
             where = results("network alone", "CRF-RNN", hint, state, "segment")
 
@@ -119,10 +120,7 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
             yield [visit, *step]
 
     def refine(visit: Visit | None, *values: Any) -> Iterator[list[Any]]:
-        if visit is None or visit.field is None:
-            yield [gr.skip()] * 4
-            return
-        yield from guarded(lambda: shown(visit, Controls(*values), Deadline(seconds)), keep=True)
+        yield from moved(visit, Controls(*values), Deadline(seconds))
 
     outputs = [state, *where.all]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
@@ -145,8 +143,8 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
 
 def _own_tab(samples: Sequence[Path], seconds: float) -> None:
     state = _state()
-    with gr.Row():
-        with gr.Column(scale=5, min_width=320):
+    with gr.Row(elem_classes="crf-desk"):
+        with gr.Column(elem_classes="crf-given"):
             photograph = photograph_input("own", height=150)
             gr.Examples(
                 [[str(path)] for path in samples], [photograph], label="Or one of these", elem_id="crf-samples-own"
@@ -157,10 +155,11 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> None:
             planes = gr.File(
                 label="Probabilities: .npy or .npz, C × H × W", visible=False, height=120, elem_id="crf-planes"
             )
+        with gr.Column(elem_classes="crf-moved"):
             certainty = gr.Slider(0.51, 0.99, 0.7, step=0.01, label="Certainty of labels", buttons=[])
             with gr.Group():
                 controls = sliders(CONTROLS)
-        with gr.Column(scale=8, min_width=420, elem_classes="crf-results"):
+        with gr.Column(elem_classes="crf-results"):
             hint = "Choose a photograph, then mark background and object with a few strokes, or give a mask or probabilities."
             where = results("your labels", "dense CRF", hint, state, "own")
 
@@ -211,10 +210,7 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> None:
         return visit
 
     def refine(visit: OwnVisit | None, *values: Any) -> Iterator[list[Any]]:
-        if visit is None or visit.field is None:
-            yield [gr.skip()] * 4
-            return
-        yield from guarded(lambda: shown(visit, Controls(*values), Deadline(seconds)), keep=True)
+        yield from moved(visit, Controls(*values), Deadline(seconds))
 
     given = [state, kind, mask, planes, certainty, *controls]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}

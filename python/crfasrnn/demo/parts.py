@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from caffe.errors import CaffeError
 from caffe.logs.ending import in_a_sentence
 from crfasrnn.demo.answers import DOWNLOADS, Answer, answer, download, strip, view
 from crfasrnn.demo.controls import RANGES, Controls, Range
@@ -34,12 +35,13 @@ VIEWER = """
 
 # Saves what a download's event has fetched, without a file on the server.
 SAVE = """
-(file) => {
+async (file) => {
   if (!file) return;
-  const link = document.createElement("a");
-  link.href = file.url;
+  const link = document.createElement("a"), content = await (await fetch(file.url)).blob();
+  link.href = URL.createObjectURL(content);
   link.download = file.name;
   link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }"""
 
 
@@ -169,6 +171,16 @@ def complained(problem: Exception, keep: bool) -> list[Any]:
     return [message, *([gr.skip()] * 3 if keep else emptied()[1:])]
 
 
+def moved(visit: Visit | None, controls: Controls, deadline: Deadline) -> Iterator[list[Any]]:
+    """What is shown after a control was moved: where there is no photograph any more, that."""
+    if visit is None:
+        yield complained(CaffeError("choose a photograph: there is none, or it was forgotten"), keep=True)
+    elif visit.field is None:
+        yield [gr.skip()] * 4
+    else:
+        yield from guarded(lambda: shown(visit, controls, deadline), keep=True)
+
+
 def guarded(steps: Callable[[], Iterator[list[Any]]], keep: bool) -> Iterator[list[Any]]:
     """The steps' values, and a sentence where they fail."""
     try:
@@ -190,10 +202,9 @@ def strip_html(pictures: Sequence[dict[str, Any]]) -> str:
         count, changed = entry["iterations"], entry["changed"]
         told = "" if changed is None else f" · {changed} % relabelled"
         figures.append(
-            f'<figure><img src="{entry["picture"]}" alt="Q after {count}"><figcaption><b>{count}</b> '
-            f"iteration{'s' * (count > 1)}{told}</figcaption></figure>"
+            f'<figure><img src="{entry["picture"]}" alt="Q after {count}"><figcaption><b>{count}</b>{told}</figcaption></figure>'
         )
-    title = (
-        '<div class="crf-section">Q on its way <span>· colours mixed by the probabilities of each pixel</span></div>'
-    )
-    return f'{title}<div class="crf-strip">{"".join(figures)}</div>'
+    numbers = [str(entry["iterations"]) for entry in pictures]
+    title = f"Q after {', '.join(numbers[:-1])} and {numbers[-1]} iterations"
+    note = "<span>· colours mixed by the probabilities of each pixel</span>"
+    return f'<div class="crf-section">{title} {note}</div><div class="crf-strip">{"".join(figures)}</div>'
