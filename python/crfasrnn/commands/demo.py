@@ -47,12 +47,18 @@ def _demo(arguments: argparse.Namespace) -> int:
         raise options.UsageError("the page computes on the CPU: leave --gpu out")
     if find_spec("gradio") is None:
         raise CaffeError("the page needs Gradio: pip install 'crfasrnn[demo]'")
+    from crfasrnn.demo.surroundings import check_can_listen, surroundings
+
+    check_can_listen(arguments.host, arguments.port)
     from crfasrnn.demo.network import Network
-    from crfasrnn.demo.server import serving
 
     network = Network(arguments.model, arguments.weights, arguments.size, arguments.precision)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, with its folder removed
-    with serving(network, arguments.host, arguments.port, arguments.time_limit, arguments.open) as address:
-        print(f"{address} shows the page; Ctrl-C ends it", flush=True)
-        threading.Event().wait()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, with the folder removed
+    with surroundings() as folder:
+        from crfasrnn.demo.server import serving
+
+        where = arguments.host, arguments.port, arguments.time_limit
+        with serving(network, folder, *where, browser=arguments.open) as address:
+            print(f"{address} shows the page; Ctrl-C ends it", flush=True)
+            threading.Event().wait()
     return 0

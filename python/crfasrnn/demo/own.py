@@ -90,7 +90,9 @@ class Canvas:
         eye = torch.eye(len(energies))
         return Field(
             photograph=self.photograph,
-            image=image_tensor(self.image[..., ::-1]),  # RGB, as pydensecrf: the lattice is not the same in another order
+            image=image_tensor(
+                self.image[..., ::-1]
+            ),  # RGB, as pydensecrf: the lattice is not the same in another order
             unary=torch.from_numpy(-energies).reshape(1, len(energies), *self.image.shape[:2]),
             spatial=eye,
             bilateral=eye,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +10,6 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from caffe.errors import CaffeError
-from caffe.files import unfinished_folder
 from crfasrnn.demo.network import Network
 from crfasrnn.demo.page import page
 from crfasrnn.demo.parts import script
@@ -24,19 +19,8 @@ from crfasrnn.pictures.photographs import write_image
 
 _FIRST = "motorcycle"  # the photograph that the page opens with
 _VISITORS = 10  # whose photographs and scores are in memory at a time
-_POLICY = (
-    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
-    "connect-src 'self' ws: wss: data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'"
-)
-_FONTS = [
-    "system-ui",
-    "-apple-system",
-    "Segoe UI",
-    "Roboto",
-    "Helvetica Neue",
-    "Arial",
-    "sans-serif",
-]  # no file among them
+_POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'self'; form-action 'self'"
+_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif"]  # names alone: no file is loaded
 
 
 class FromHereAlone:
@@ -57,57 +41,46 @@ class FromHereAlone:
 
 
 @contextmanager
-def serving(network: Network, host: str, port: int | None, seconds: float, browser: bool = False) -> Iterator[str]:
+def serving(
+    network: Network, folder: Path, host: str, port: int | None, seconds: float, *, browser: bool = False
+) -> Iterator[str]:
     """Serve the page for a model while the block runs; yields its address.
 
+    folder: of crfasrnn.demo.surroundings, within which this module must be imported.
     host, port: where to listen; None takes a free port from 7860 on.
     seconds: after which a computation is given up.
     browser: also open it in the browser.
-    All that Gradio writes lies in a folder that is removed at the end, or by the next process if this one is killed.
-    Raises CaffeError where nothing can listen there.
     """
-    _check_can_listen(host, port)
-    with unfinished_folder(Path(tempfile.gettempdir(), "crfasrnn-demo")) as folder, _environment(_surroundings(folder)):
-        samples = []
-        for name, photograph in sample_photographs().items():
-            samples.append(folder / f"{name}.jpg")
-            write_image(samples[-1], photograph)
-        samples.sort(key=lambda path: path.stem != _FIRST)
-        blocks = page(network, samples, seconds)
-        _, address, _ = blocks.launch(
-            server_name=host,
-            server_port=port,
-            inbrowser=browser,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            run_history=False,
-            enable_monitoring=False,
-            footer_links=[],
-            allowed_paths=[],
-            max_file_size=MAX_BYTES,
-            state_session_capacity=_VISITORS,
-            theme=_theme(),
-            css=script("page.css"),
-            app_kwargs={"middleware": [Middleware(FromHereAlone)]},
-        )
-        try:
-            yield address
-        finally:
-            blocks.close(verbose=False)
-
-
-def _check_can_listen(host: str, port: int | None) -> None:
+    samples = []
+    for name, photograph in sample_photographs().items():
+        samples.append(folder / f"{name}.jpg")
+        write_image(samples[-1], photograph)
+    samples.sort(key=lambda path: path.stem != _FIRST)
+    blocks = page(network, samples, seconds)
+    _, address, _ = blocks.launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size=MAX_BYTES,
+        state_session_capacity=_VISITORS,
+        theme=_theme(),
+        css=script("page.css"),
+        app_kwargs={"middleware": [Middleware(FromHereAlone)]},
+    )
     try:
-        with socket.create_server((host, port or 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            pass
-    except OSError as problem:
-        at = host if port is None else f"{host}:{port}"
-        reason = problem.strerror or problem
-        raise CaffeError(f"the page cannot be served at {at}: {reason}; give another --host or --port") from problem
+        yield address
+    finally:
+        blocks.close(verbose=False)
 
 
 def _theme() -> gr.Theme:
@@ -126,23 +99,3 @@ def _theme() -> gr.Theme:
         block_title_text_weight="500",
         slider_color="*primary_500",
     )
-
-
-def _surroundings(folder: Path) -> dict[str, str]:
-    """Where Gradio writes, and that it asks no proxy for this machine's own address when it looks whether it is served."""
-    direct = {name: f"127.0.0.1,localhost,{os.environ.get(name, '')}" for name in ("no_proxy", "NO_PROXY")}
-    return {"GRADIO_TEMP_DIR": str(folder), **direct}
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -96,7 +96,9 @@ def scribbles(strokes: Any, height: int, width: int) -> np.ndarray:
     Raises CaffeError for anything else.
     """
     labels = np.full((height, width), VOID, np.uint8)
-    if not isinstance(strokes, list) or sum(len(_points(stroke)) for stroke in strokes) > _MAX_POINTS:
+    if not isinstance(strokes, list) or not all(isinstance(stroke, dict) for stroke in strokes):
+        raise CaffeError("these are no scribbles of the page")
+    if sum(len(_points(stroke)) for stroke in strokes) > _MAX_POINTS:
         raise CaffeError("these are no scribbles of the page")
     for stroke in strokes:
         try:
@@ -115,8 +117,8 @@ def scribbles(strokes: Any, height: int, width: int) -> np.ndarray:
     return labels
 
 
-def _points(stroke: Any) -> list[Any]:
-    points = stroke.get("points") if isinstance(stroke, dict) else None
+def _points(stroke: dict[str, Any]) -> list[Any]:
+    points = stroke.get("points")
     return points if isinstance(points, list) else []
 
 
