@@ -15,13 +15,12 @@ from crfasrnn.classes import VOID
 from crfasrnn.demo import uploads
 from crfasrnn.demo.answers import photograph_url
 from crfasrnn.demo.controls import Controls
-from crfasrnn.demo.fields import Deadline
+from crfasrnn.demo.fields import Deadline, Field
 from crfasrnn.demo.network import Network
 from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
 from crfasrnn.demo.parts import (
     COMPUTING,
     PRIVATE,
-    Visit,
     complained,
     emptied,
     guarded,
@@ -33,9 +32,11 @@ from crfasrnn.demo.parts import (
     shown,
     sliders,
 )
+from crfasrnn.demo.visits import Visit, Visits
 from crfasrnn.pictures.label_maps import class_palette
 
 KEPT = 540  # seconds that uploads and what is computed of them are kept; every minute somebody looks
+VISITORS = 10  # whose photographs and scores are kept at a time, for each tab
 _QUEUE = 16  # visitors who may wait
 
 HEAD = "<h1>CRF-RNN</h1><p>{about} Pictures stay on the machine that runs this page, which forgets them after ten minutes.</p>"
@@ -68,9 +69,15 @@ def page(network: Network, samples: Sequence[Path], seconds: float) -> gr.Blocks
     with gr.Blocks(title="CRF-RNN", analytics_enabled=False, delete_cache=(60, KEPT)) as blocks:
         gr.HTML(HEAD.format(about=_about(network)), elem_classes="crf-head", apply_default_css=False)
         with gr.Tab("Segment a photograph", id="segment"):
-            _segment_tab(blocks, network, samples, seconds)
+            segmented = _segment_tab(blocks, network, samples, seconds)
         with gr.Tab("Your own labels", id="own"):
-            _own_tab(samples, seconds)
+            own = _own_tab(samples, seconds)
+
+        def leave(request: gr.Request) -> None:
+            segmented.forget(request.session_hash)
+            own.forget(request.session_hash)
+
+        blocks.unload(leave)
     blocks.queue(max_size=_QUEUE, api_open=False)
     return blocks
 
@@ -82,15 +89,11 @@ def _about(network: Network) -> str:
     )
 
 
-def _state() -> gr.State:
-    return gr.State(None, time_to_live=KEPT)
-
-
 # ------------------------------------------------------------------------------------------------------------------ segment
 
 
-def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], seconds: float) -> None:
-    state = _state()
+def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], seconds: float) -> Visits[Visit]:
+    visits: Visits[Visit] = Visits(VISITORS, KEPT)
     with gr.Row(elem_classes="crf-desk"):
         with gr.Column(elem_classes="crf-given"):
             photograph = photograph_input("segment", samples[0])
@@ -103,46 +106,46 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
             reset = gr.Button("Back to what the model was made with", size="sm", elem_id="crf-reset")
         with gr.Column(elem_classes="crf-results"):
             hint = "Drop, paste, take or choose a photograph: its labels appear here."
-            where = results("network alone", "CRF-RNN", hint, state, "segment")
+            where = results("network alone", "CRF-RNN", hint, visits, "segment")
 
-    def segment(path: str | None, *values: Any) -> Iterator[list[Any]]:
+    def segment(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
+        visits.forget(request.session_hash)
         if path is None:
-            yield [None, *emptied()]
+            yield emptied()
             return
-        visit = Visit(Path(path).stem)
 
         def steps() -> Iterator[list[Any]]:
             deadline = Deadline(seconds)
-            visit.field = network.field(uploads.photograph(path))
+            field = network.field(uploads.photograph(path))
+            visit = visits.begin(request.session_hash, Visit(Path(path).stem, field))
             yield from shown(visit, Controls(*values), deadline)
 
-        for step in guarded(steps, keep=False):
-            yield [visit, *step]
+        yield from guarded(steps, keep=False)
 
-    def refine(visit: Visit | None, *values: Any) -> Iterator[list[Any]]:
-        yield from moved(visit, Controls(*values), Deadline(seconds))
+    def refine(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        yield from moved(visits.of(request.session_hash), values, Deadline(seconds))
 
-    outputs = [state, *where.all]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
     gr.on(
-        [blocks.load, photograph.change], segment, [photograph, *controls], outputs, trigger_mode="always_last", **how
+        [blocks.load, photograph.change], segment, [photograph, *controls], where.all, trigger_mode="always_last", **how
     )
     gr.on(
         [control.change for control in controls],
         refine,
-        [state, *controls],
+        controls,
         where.all,
         trigger_mode="always_last",
         **how,
     )
     reset.click(lambda: list(vars(network.controls).values()), None, controls, **PRIVATE)
+    return visits
 
 
 # ------------------------------------------------------------------------------------------------------------ one's own labels
 
 
-def _own_tab(samples: Sequence[Path], seconds: float) -> None:
-    state = _state()
+def _own_tab(samples: Sequence[Path], seconds: float) -> Visits[OwnVisit]:
+    visits: Visits[OwnVisit] = Visits(VISITORS, KEPT)
     with gr.Row(elem_classes="crf-desk"):
         with gr.Column(elem_classes="crf-given"):
             photograph = photograph_input("own", height=150)
@@ -161,71 +164,73 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> None:
                 controls = sliders(CONTROLS)
         with gr.Column(elem_classes="crf-results"):
             hint = "Choose a photograph, then mark background and object with a few strokes, or give a mask or probabilities."
-            where = results("your labels", "dense CRF", hint, state, "own")
+            where = results("your labels", "dense CRF", hint, visits, "own")
 
-    def open_photograph(path: str | None) -> list[Any]:
+    def open_photograph(request: gr.Request, path: str | None) -> list[Any]:
+        visits.forget(request.session_hash)
         if path is None:
-            return [None, None, None, None, *emptied()]
+            return [None, None, None, *emptied()]
         try:
             visit = OwnVisit(Path(path).stem, canvas=Canvas.of(uploads.photograph(path)))
         except CaffeError as problem:
-            return [None, None, None, None, *complained(problem, keep=False)]
-        return [visit, _sheet(visit), None, None, *emptied()]
-
-    def start(visit: OwnVisit | None, chosen: str, files: dict[str, str | None], sure: float) -> None:
-        """Make the visit's field of what is given; None if nothing is yet."""
-        assert visit is not None
-        assert visit.canvas is not None
-        visit.field = visit.found = None
-        height, width = visit.canvas.photograph.shape[:2]
-        if chosen == "Scribbles" and visit.strokes:
-            drawn = uploads.scribbles(visit.strokes, *visit.canvas.image.shape[:2])
-            if len(np.setdiff1d(drawn, VOID)) > 1:  # with one there is nothing to choose yet
-                visit.field = visit.canvas.of_labels(drawn, sure)
-        elif chosen == "Mask" and files["Mask"]:
-            visit.field = visit.canvas.of_labels(uploads.mask(files["Mask"], height, width), sure)
-        elif chosen == "Probabilities" and files["Probabilities"]:
-            visit.field = visit.canvas.of_probabilities(uploads.probabilities(files["Probabilities"], MAX_SCORES))
+            return [None, None, None, *complained(problem, keep=False)]
+        visits.begin(request.session_hash, visit)
+        return [_sheet(visit), None, None, *emptied()]
 
     def begin(
-        visit: OwnVisit | None, chosen: str, mask: str | None, planes: str | None, sure: float, *values: Any
+        request: gr.Request, kind: str, mask: str | None, planes: str | None, certainty: float, *values: Any
     ) -> Iterator[list[Any]]:
+        visit = visits.of(request.session_hash)
         if visit is None:
             problem = CaffeError("choose the photograph first") if mask or planes else None
             yield emptied() if problem is None else complained(problem, keep=False)
             return
 
         def steps() -> Iterator[list[Any]]:
-            start(visit, chosen, {"Mask": mask, "Probabilities": planes}, sure)
-            if visit.field is None:
-                yield emptied()
-            else:
-                yield from shown(visit, Controls(*values), Deadline(seconds))
+            visit.field = visit.found = None
+            visit.field = _field(visit, kind, {"Mask": mask, "Probabilities": planes}.get(kind), certainty)
+            yield from shown(visit, Controls(*values), Deadline(seconds)) if visit.field else iter([emptied()])
 
         yield from guarded(steps, keep=False)
 
-    def keep_strokes(visit: OwnVisit | None, event: gr.EventData) -> OwnVisit | None:
+    def keep_strokes(request: gr.Request, event: gr.EventData) -> None:
+        visit = visits.of(request.session_hash)
         if visit is not None:
             visit.strokes = event.strokes
-        return visit
 
-    def refine(visit: OwnVisit | None, *values: Any) -> Iterator[list[Any]]:
-        yield from moved(visit, Controls(*values), Deadline(seconds))
+    def refine(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        yield from moved(visits.of(request.session_hash), values, Deadline(seconds))
 
-    given = [state, kind, mask, planes, certainty, *controls]
+    given = [kind, mask, planes, certainty, *controls]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
-    photograph.change(open_photograph, photograph, [state, canvas, mask, planes, *where.all], **how)
-    canvas.stroke(keep_strokes, state, state, show_progress="hidden", **PRIVATE).then(begin, given, where.all, **how)
+    photograph.change(open_photograph, photograph, [canvas, mask, planes, *where.all], **how)
+    canvas.stroke(keep_strokes, None, None, show_progress="hidden", **PRIVATE).then(begin, given, where.all, **how)
     kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], show_progress="hidden", **PRIVATE)
     gr.on([kind.change, mask.change, planes.change, certainty.release], begin, given, where.all, **how)
     gr.on(
         [control.change for control in controls],
         refine,
-        [state, *controls],
+        controls,
         where.all,
         trigger_mode="always_last",
         **how,
     )
+    return visits
+
+
+def _field(visit: OwnVisit, kind: str, file: str | None, certainty: float) -> Field | None:
+    """What the CRF starts from; None if nothing is given yet. Raises CaffeError for files that do not fit."""
+    assert visit.canvas is not None
+    height, width = visit.canvas.photograph.shape[:2]
+    if kind == "Scribbles":
+        drawn = uploads.scribbles(visit.strokes, *visit.canvas.image.shape[:2])
+        # With one label there is nothing to choose.
+        return visit.canvas.of_labels(drawn, certainty) if len(np.setdiff1d(drawn, VOID)) > 1 else None
+    if file is None:
+        return None
+    if kind == "Mask":
+        return visit.canvas.of_labels(uploads.mask(file, height, width), certainty)
+    return visit.canvas.of_probabilities(uploads.probabilities(file, MAX_SCORES))
 
 
 def _inputs_of(kind: str) -> list[Any]:

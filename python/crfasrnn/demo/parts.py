@@ -12,9 +12,10 @@ import gradio as gr
 
 from caffe.errors import CaffeError
 from caffe.logs.ending import in_a_sentence
-from crfasrnn.demo.answers import DOWNLOADS, Answer, answer, download, strip, view
+from crfasrnn.demo.answers import DOWNLOADS, answer, download, strip, view
 from crfasrnn.demo.controls import RANGES, Controls, Range
-from crfasrnn.demo.fields import Deadline, Field
+from crfasrnn.demo.fields import Deadline
+from crfasrnn.demo.visits import Visit, Visits
 
 _FOLDER = Path(__file__).parent
 CORES = "cores"  # computations of all visitors take turns
@@ -43,18 +44,6 @@ async (file) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }"""
-
-
-@dataclass
-class Visit:
-    """What is remembered of a visitor, as long as the page is open.
-
-    stem: what downloads are called.
-    """
-
-    stem: str
-    field: Field | None = None
-    found: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +110,7 @@ def learned_weights() -> dict[str, Range]:
     }
 
 
-def results(left: str, right: str, hint: str, state: gr.State, tab: str) -> Results:
+def results(left: str, right: str, hint: str, visits: Visits[Any], tab: str) -> Results:
     """The picture, the strip and the downloads of a tab."""
     message = gr.HTML(visible=False, elem_classes="crf-message")
     viewer = gr.HTML(
@@ -132,16 +121,17 @@ def results(left: str, right: str, hint: str, state: gr.State, tab: str) -> Resu
         shown = gr.HTML(apply_default_css=False, elem_id=f"crf-strip-{tab}")
         with gr.Row():
             for what in DOWNLOADS:
-                _download(gr.Button(f"↓ {what}", size="sm", elem_id=f"crf-save-{what.lower()}-{tab}"), what, state)
+                _download(gr.Button(f"↓ {what}", size="sm", elem_id=f"crf-save-{what.lower()}-{tab}"), what, visits)
     return Results(message, viewer, below, shown)
 
 
-def _download(button: gr.Button, what: str, state: gr.State) -> None:
-    def made(visit: Visit | None) -> dict[str, str] | None:
+def _download(button: gr.Button, what: str, visits: Visits[Any]) -> None:
+    def made(request: gr.Request) -> dict[str, str] | None:
+        visit = visits.of(request.session_hash)
         return None if visit is None or visit.found is None else download(visit.found, what, visit.stem)
 
     file = gr.JSON(visible=False)
-    fetched = button.click(made, state, file, show_progress="hidden", **PRIVATE)
+    fetched = button.click(made, None, file, show_progress="hidden", **PRIVATE)
     fetched.success(None, file, None, js=SAVE, **PRIVATE)
 
 
@@ -171,14 +161,14 @@ def complained(problem: Exception, keep: bool) -> list[Any]:
     return [message, *([gr.skip()] * 3 if keep else emptied()[1:])]
 
 
-def moved(visit: Visit | None, controls: Controls, deadline: Deadline) -> Iterator[list[Any]]:
-    """What is shown after a control was moved: where there is no photograph any more, that."""
+def moved(visit: Visit | None, values: Sequence[Any], deadline: Deadline) -> Iterator[list[Any]]:
+    """What is shown after a control was moved, `values` being those of all: where there is no photograph any more, that."""
     if visit is None:
         yield complained(CaffeError("choose a photograph: there is none, or it was forgotten"), keep=True)
     elif visit.field is None:
         yield [gr.skip()] * 4
     else:
-        yield from guarded(lambda: shown(visit, controls, deadline), keep=True)
+        yield from guarded(lambda: shown(visit, Controls(*values), deadline), keep=True)
 
 
 def guarded(steps: Callable[[], Iterator[list[Any]]], keep: bool) -> Iterator[list[Any]]:

@@ -18,7 +18,6 @@ from crfasrnn.demo.uploads import MAX_BYTES
 from crfasrnn.pictures.photographs import write_image
 
 _FIRST = "motorcycle"  # the photograph that the page opens with
-_VISITORS = 10  # whose photographs and scores are in memory at a time
 _POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'self'; form-action 'self'"
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Arial", "sans-serif"]  # names alone: no file is loaded
 
@@ -72,7 +71,6 @@ def serving(
         footer_links=[],
         allowed_paths=[],
         max_file_size=MAX_BYTES,
-        state_session_capacity=_VISITORS,
         theme=_theme(),
         css=script("page.css"),
         app_kwargs={"middleware": [Middleware(FromHereAlone)]},

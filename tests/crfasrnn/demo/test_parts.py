@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("gradio", reason="THE DEMO PAGE IS NOT TESTED: no Gradio here")
 
 from caffe.errors import CaffeError
-from crfasrnn.demo.controls import Controls
 from crfasrnn.demo.fields import Deadline
 from crfasrnn.demo.parts import error_html, guarded, learned_weights, moved, strip_html
 
@@ -32,7 +31,7 @@ def test_what_fails_half_way_is_told_after_what_was_shown() -> None:
 
 
 def test_a_control_without_a_photograph_asks_for_one() -> None:
-    (told,) = moved(None, Controls(), Deadline(1))
+    (told,) = moved(None, [], Deadline(1))
     assert "Choose a photograph" in told[0].value
 
 
