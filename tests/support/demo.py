@@ -51,15 +51,23 @@ class Page:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", found)
         return found
 
-    def answers(self, tab: str | None = None) -> int:
+    def answers(self) -> int:
         """How many answers have been shown."""
-        views = self.all(f"#crf-viewer-{tab or self.tab} .crf-view:not(.empty)")
+        views = self.all(f"#crf-viewer-{self.tab} .crf-view:not(.empty)")
         return int(views[0].get_attribute("data-answer") or 0) if views else 0
 
-    def await_answer(self, tab: str | None = None, after: int = 0) -> None:
-        """Wait for an answer later than number `after`, and for its strip."""
-        eventually(lambda: self.answers(tab) > after)
-        eventually(lambda: len(self.all(f"#crf-strip-{tab or self.tab} img")) == 4)
+    def strip(self) -> list[str]:
+        """The pictures of Q."""
+        program = "return [...document.querySelectorAll(arguments[0])].map((picture) => picture.src)"
+        return list(self.driver.execute_script(program, f"#crf-strip-{self.tab} img"))
+
+    @contextmanager
+    def another_answer(self) -> Iterator[None]:
+        """Wait, behind the block, for another answer than is there before it, and for its strip."""
+        seen, strip = self.answers(), self.strip()
+        yield
+        eventually(lambda: self.answers() > seen)
+        eventually(lambda: len(self.strip()) == 4 and self.strip() != strip)
 
     def upload(self, path: Path, where: str = "photograph") -> None:
         """Give a file to an upload: "photograph", or the second tab's "mask" or "planes"."""
@@ -68,9 +76,8 @@ class Page:
 
     def answer(self, path: Path, where: str = "photograph") -> None:
         """Give a file and wait for what comes of it."""
-        seen = self.answers()
-        self.upload(path, where)
-        self.await_answer(after=seen)
+        with self.another_answer():
+            self.upload(path, where)
 
     def shares(self) -> dict[str, str]:
         """What the legend says of each class."""
@@ -103,9 +110,10 @@ class Page:
 
 def opened(driver: Any, address: str, tab: str = "segment") -> Page:
     """Visit the page and go to one of its tabs, once the first has the answer that it opens with."""
-    page = Page(driver, tab)
     driver.get(address)
-    page.await_answer("segment")
+    page = Page(driver)
+    eventually(lambda: page.answers() and page.strip())
+    page.tab = tab
     if tab == "own":
         eventually(lambda: page.all("button[role=tab]"))[1].click()
         eventually(lambda: page.element("#crf-samples-own button.gallery-item").is_displayed())
