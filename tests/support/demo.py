@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from support.browser import eventually
 @contextmanager
 def demo(*arguments: str | Path, environment: dict[str, str] | None = None) -> Iterator[str]:
     """Run the command while the block runs; yields the page's address. It must end cleanly when it is interrupted."""
-    command = [sys.executable, "-m", "crfasrnn", "demo", *map(str, arguments)]
+    with socket.create_server(("127.0.0.1", 0)) as free:  # nobody else's who tests at the same time
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "crfasrnn", "demo", "--port", str(port), *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     try:

@@ -20,8 +20,6 @@ from crfasrnn import Segmenter
 from crfasrnn.pictures.label_maps import read_labels, write_labels
 from crfasrnn.pictures.photographs import read_image, write_image
 
-pytestmark = pytest.mark.xdist_group("demo")  # one server for all
-
 
 @pytest.fixture
 def person(tmp_path: Path) -> Path:

@@ -18,8 +18,6 @@ from support.demo import demo
 if find_spec("gradio") is None:
     pytest.skip("THE DEMO PAGE IS NOT TESTED: no Gradio here", allow_module_level=True)
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 # Notes every address that the process connects to, in a file.
 SPY = """
 import os, socket
