@@ -10,6 +10,7 @@
 # make test-wheels   install this machine's wheel into an empty environment and use it there
 # make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
 # make fuzz-calls CALLS=3000   call every public function with arguments that nobody means
+# make test-demo   test the page of `crfasrnn demo` in Debian's chromium, with Gradio and selenium, which are installed first
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-core bench-stages test-ports wheels test-wheels caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-demo setup-demo test-core bench-stages test-ports wheels test-wheels caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -45,6 +46,14 @@ demo: setup
 # As many processes as cores, each computing with one thread.
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# What the page needs and nothing else does; once it is there, `make test` tests the page, too.
+setup-demo: setup
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt 'gradio>=6.31,<7' selenium
+
+test-demo: setup-demo
+	$(BIN)/python -m pytest tests/crfasrnn/demo tests/crfasrnn/commands/test_demo.py
 
 test-core:
 	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)

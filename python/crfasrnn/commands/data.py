@@ -12,7 +12,8 @@ from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
 from caffe.logs.wording import counted
 from crfasrnn.classes import classes_text
-from crfasrnn.commands import dataset_options, options
+from crfasrnn.commands import options
+from crfasrnn.commands.shared import dataset_options
 
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset

@@ -13,7 +13,8 @@ from caffe.errors import CaffeError
 from caffe.files import make_folder, refuse_to_overwrite
 from caffe.logs.wording import counted
 from crfasrnn.classes import Classes, unnamed_classes
-from crfasrnn.commands import dataset_options, options
+from crfasrnn.commands import options
+from crfasrnn.commands.shared import dataset_options
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import read_classes, unnamed_classes
-from crfasrnn.commands import dataset_options, options
+from crfasrnn.commands import options
+from crfasrnn.commands.shared import dataset_options
 
 
 def _titled_folder(text: str) -> tuple[str, Path]:

@@ -22,6 +22,7 @@ from crfasrnn.commands import options
 COMMANDS = {
     "segment": "label every pixel of photographs",
     "models": "list the models that come with the package or can be had elsewhere",
+    "demo": "serve a page on this machine that shows what the CRF does",
     "densecrf": "bring any labels or probabilities in line with the photograph",
     "evaluate": "score a model, or saved labels, on a labelled data set",
     "compare": "is the second model better? paired bootstrap of the mean IU",

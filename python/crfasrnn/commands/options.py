@@ -92,6 +92,11 @@ def pixels(text: str) -> int:
     return _counted(text, "a size in pixels", 1, 1 << 16)
 
 
+def port(text: str) -> int:
+    """The number of a port."""
+    return _counted(text, "a port", 1, (1 << 16) - 1)
+
+
 def pixel_count(text: str) -> int:
     """A number of pixels."""
     return _counted(text, "a number of pixels", 0, MAX_PIXELS)

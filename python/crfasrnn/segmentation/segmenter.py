@@ -127,6 +127,12 @@ class Segmenter:
             scores = self._forward(data)[:, : inner[0], : inner[1]]
             return self._segmentation(scores, image.shape[0], image.shape[1], probabilities)
 
+    def scores(self, image: np.ndarray) -> np.ndarray:
+        """What the net says of an H x W x 3 uint8 BGR photograph, C x H' x W' float32, at the size that `prepare` gives it."""
+        data, inner = self.prepare(image)
+        with self._turn:
+            return self._forward(data)[:, : inner[0], : inner[1]].copy()
+
     def _segmentation(self, scores: np.ndarray, height: int, width: int, probabilities: bool) -> Segmentation:
         """What the scores of a prepared photograph say, at its own size."""
         if self.pad:

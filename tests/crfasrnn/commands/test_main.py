@@ -21,7 +21,7 @@ from crfasrnn.commands import main as program
 
 def test_every_module_of_a_command_is_one() -> None:
     folder = Path(crfasrnn.commands.__file__).parent
-    shared = {"__init__", "main", "options", "dataset_options"}
+    shared = {"__init__", "main", "options"}
     assert {path.stem for path in folder.glob("*.py")} - shared == set(program.COMMANDS)
 
 

@@ -22,7 +22,7 @@ from support.crfasrnn.datasets import (
     rectangle,
 )
 
-from crfasrnn.commands.dataset_options import add_dataset, dataset_of, selected
+from crfasrnn.commands.shared.dataset_options import add_dataset, dataset_of, selected
 
 
 def test_every_source_is_read_and_counted(tmp_path: Path, capsys) -> None:

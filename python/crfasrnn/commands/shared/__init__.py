@@ -1,0 +1,1 @@
+"""Options that some of the commands share."""
