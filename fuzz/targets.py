@@ -39,7 +39,9 @@ from crfasrnn.evaluation.bootstrap import ImageConfusions
 from crfasrnn.figures.curves import read_events
 from crfasrnn.networks.state_dicts import read_state_dict
 from crfasrnn.networks.weight_files import read_arrays
+from crfasrnn.pictures.colour_masks import read_mask
 from crfasrnn.pictures.label_maps import read_labels
+from crfasrnn.pictures.palettes import PALETTES, palette
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.postprocessing.probabilities import read_activation_maps, read_probabilities
 from crfasrnn.postprocessing.settings import CrfSettings
@@ -240,6 +242,15 @@ def _our_targets() -> Iterator[tuple[str, Target]]:
         yield f"load-{kind.lower()}", Target(lambda path: caffe.io.load_image(str(path)), seeds)
     masks = [picture(kind, 1) for kind in ("PNG", "BMP", "GIF")] + [_palette(kind) for kind in ("PNG", "BMP", "GIF")]
     yield "mask", Target(read_labels, masks, suffix=".png")
+    coloured = [picture(kind) for kind in ("PNG", "TIFF", "WEBP")]
+    yield "colour-mask", Target(lambda path: read_mask(path, PALETTES["voc"], nearest=True), coloured + masks)
+    yield "number-mask", Target(read_mask, coloured + masks)
+    palettes = [
+        b"name,r,g,b\nSky,128,128,128\nRoad,128,64,128\n",
+        b"# cvat\nSky:128,128,128::\n",
+        b"0 Sky #808080\n255 x #000000\n",
+    ]
+    yield "palette", Target(palette, palettes, mutated_text)
     weights = {"conv1_1_w": np.ones((2, 3, 3, 3), np.float32), "conv1_1_b": np.zeros(2, np.float16)}
     yield "npz-weights", Target(read_arrays, _archive(weights), suffix=".npz")
     tensors = {"features.0.weight": torch.ones(2, 3, 3, 3), "features.0.bias": torch.zeros(2)}

@@ -165,6 +165,9 @@ def workplace(folder: Path) -> None:
     }
     make_sbd(folder / "benchmark_RELEASE" / "dataset", sbd)  # which knows no void
     own_pictures(folder, 6)
+    (folder / "coloured").mkdir()
+    write_image(folder / "coloured" / "p0.bmp", np.full((4, 5, 3), 9, np.uint8))
+    (folder / "classes.csv").write_text("Void,0,0,0\nSky,9,9,9\n")
     _small_vgg16(folder / "VGG_ILSVRC_16_layers.caffemodel")
     # What another classifier says: labels of the photograph and, of seven classes, of val; and probabilities.
     labels = np.zeros(cat.shape[:2], np.uint8)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 from caffe.files import make_folder, write_text
+from caffe.logs.progress_bar import progress
 from caffe.logs.wording import counted
 from crfasrnn.classes import classes_text
 from crfasrnn.commands import options
@@ -74,6 +75,43 @@ def add_arguments(parser: options.Parser) -> None:
     databases.add_argument("--mirror", action="store_true", help="add every image mirrored left to right, too")
     databases.add_argument("--seed", type=options.seed, default=1, help="of the order of the entries (1)")
     databases.set_defaults(run=_lmdb)
+
+    masks = kinds.add_parser(
+        "masks",
+        help="make label PNGs, as all commands read them, of masks in colours, black and white or other kinds of files",
+        description="Writes x.png for every mask x.png, x.bmp, x.tif ...: each pixel the number of its class. With --palette the "
+        "colour says which, and classes.txt names them; without, the number that is there. All masks are written or, after an "
+        "error, none.",
+        epilog="example: crfasrnn data masks colour_masks/ --palette classes.csv --output masks",
+    )
+    masks.add_argument(
+        "masks",
+        nargs="+",
+        type=Path,
+        metavar="MASK",
+        help="masks, folders of them, or patterns such as 'masks/*_L.png'",
+    )
+    masks.add_argument("--output", type=Path, required=True, help="folder for the label PNGs")
+    masks.add_argument(
+        "--palette",
+        metavar="FILE",
+        help="the classes' colours, one a line: name,red,green,blue or name,#rrggbb; or voc; or binary: black is the background, "
+        "white the object (pixels are numbers already)",
+    )
+    masks.add_argument(
+        "--nearest", action="store_true", help="take other colours for the nearest of the palette (error)"
+    )
+    masks.add_argument(
+        "--void",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a class of the palette that counts nowhere; repeatable (none)",
+    )
+    masks.add_argument(
+        "--ending", default="", metavar="TEXT", help="of the masks' names behind the photographs': _mask for x_mask.png"
+    )
+    masks.set_defaults(run=_masks)
 
 
 def _sources(arguments: argparse.Namespace) -> int:
@@ -146,6 +184,45 @@ def _lmdb(arguments: argparse.Namespace) -> int:
     _print_counts(write_databases(arguments.output, entries, dataset.names), dataset)
     made = f"{counted(len(entries), 'entry', 'entries')} from {counted(len(dataset), 'image')}"
     print(f"{made} in {arguments.output / IMAGES} and {LABELS}")
+    return 0
+
+
+# What labelling programs call pixels that nobody labelled.
+_VOIDS = ("void", "ignore", "unlabeled", "unlabelled", "unknown")
+
+
+def _masks(arguments: argparse.Namespace) -> int:
+    from crfasrnn.datasets.check import Counts, remark
+    from crfasrnn.datasets.photographs import photographs
+    from crfasrnn.pictures.colour_masks import CLASSES, convert_masks
+    from crfasrnn.pictures.palettes import palette
+    from crfasrnn.pictures.photographs import MASK_SUFFIXES
+
+    if arguments.palette is None and (arguments.void or arguments.nearest):
+        raise options.UsageError("--void and --nearest are for a --palette")
+    meant = None if arguments.palette is None else palette(arguments.palette, arguments.void)
+    files = photographs(arguments.masks, suffixes=MASK_SUFFIXES)
+    counts, replaced, furthest = Counts(), 0, 0.0
+    conversion = convert_masks(files, arguments.output, meant, arguments.nearest, arguments.ending)
+    for mask in progress(conversion, total=len(files), what="masks", unit="mask"):
+        counts.add(mask.labels)
+        replaced, furthest = replaced + mask.replaced, max(furthest, mask.furthest)
+    names = () if meant is None else meant.names
+    print(counts.table(names))
+    print(
+        f"{counted(len(files), 'mask')} -> {arguments.output}{f' (--names {arguments.output / CLASSES})' if meant else ''}"
+    )
+    notes = [remark(counts, names)]
+    if replaced:
+        notes.append(
+            f"{counted(replaced, 'pixel')} had other colours and took the nearest, {furthest:.0f} away at most"
+        )
+    notes += [
+        f"{name!r} is a class here; --void {name} lets it count nowhere" for name in names if name.lower() in _VOIDS
+    ]
+    for note in notes:
+        if note is not None:
+            print(f"note: {note}")
     return 0
 
 

@@ -1,10 +1,11 @@
-"""MS COCO 2014 (Lin et al. 2014) with the classes of PASCAL VOC, as the paper adds it to its training images."""
+"""MS COCO 2014 (Lin et al. 2014) with the classes of PASCAL VOC, as the paper adds it to its training images; and files of
+that form with classes of their own, as labelling programs write them."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -13,16 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from caffe.errors import FileError
+from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_ANNOTATIONS, MAX_PIXELS
 from caffe.inputs.reading import read_bytes
 from caffe.logs.progress_bar import progress
 from crfasrnn.classes import VOC_CLASSES, VOID
 from crfasrnn.datasets.example import Dataset, Example
-from crfasrnn.datasets.lists import check_inside
+from crfasrnn.datasets.lists import check_inside, read_names
 from crfasrnn.datasets.rle import fill, polygon_runs, rle_runs
 
-MIN_LABELLED = 200
+MIN_LABELLED = {"voc": 200, "own": 1}
+"""Which classes there are, and how many pixels of them make an image count."""
+
+_WHOSE = {"voc": "VOC's", "own": "its"}
 
 # Where COCO's name of a class is not VOC's.
 _VOC_NAMES = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tv/monitor"}
@@ -39,36 +43,60 @@ class _Region:
 
 
 def coco(
-    annotations: str | os.PathLike[str], images: str | os.PathLike[str], min_labelled: int = MIN_LABELLED
+    annotations: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    min_labelled: int | None = None,
+    categories: str = "voc",
+    lists: Sequence[str | os.PathLike[str]] = (),
 ) -> Dataset:
-    """The images of an instances_*.json that have at least `min_labelled` pixels of VOC's classes, by image number.
+    """The images of an instances_*.json that have at least `min_labelled` pixels of its classes, by image number.
 
     With train2014 and 200 these are the paper's 66,099 (section 7). Other classes count as background, crowds as void. Where
     instances overlap, the smaller one is seen. Every image is painted once to count; a progress bar tells how far it is.
 
-    Raises CaffeError if the file is damaged, no image has as many, or pycocotools is not installed.
+    min_labelled: None means MIN_LABELLED.
+    categories: "voc", VOC's 21 classes; or "own", the background and all categories of the file in the order of their numbers,
+        where those of one name are one class, and one called "background" is the background.
+    lists: text files with the names (x of x.jpg) of the images that are meant, one a line; none means all.
+
+    Raises CaffeError if the file is damaged, no image has as many, a list names an image that has not, or pycocotools is not
+    installed.
     """
+    if categories not in MIN_LABELLED:
+        raise CaffeError(f"categories are {' or '.join(map(repr, MIN_LABELLED))}, not {categories!r}")
+    least = MIN_LABELLED[categories] if min_labelled is None else min_labelled
     if find_spec("pycocotools") is None:
         raise FileError("COCO's polygons need pycocotools: pip install 'crfasrnn[data]'")
     path, folder = Path(annotations), Path(images)
     content = _read(path)
-    labels = _category_labels(content["categories"], path)
+    labels, names = (_vocs_labels if categories == "voc" else _own_labels)(content["categories"], path)
     regions = _regions(content["annotations"], labels, path)
+    meant = [name for file in lists for name in read_names(Path(file))] if lists else None
     found = []
     for image in progress(_images(content["images"], path), what=path.name, unit="image"):
-        if image["id"] not in regions:
+        if image["id"] not in regions or (meant is not None and Path(image["file_name"]).stem not in meant):
             continue
         paint = partial(_paint, regions[image["id"]], image["height"], image["width"])
         example = Example(Path(image["file_name"]).stem, folder / image["file_name"], path, paint)
         painted = example.labels()
-        if ((painted > 0) & (painted != VOID)).sum() >= min_labelled:
+        if ((painted > 0) & (painted != VOID)).sum() >= least:
             found.append(example)
     if not found:
         raise FileError(
-            f"annotations {str(path)!r}: none of its {len(content['images'])} images has {min_labelled} pixels of VOC's classes "
-            "(--min-labelled takes fewer)"
+            f"annotations {str(path)!r}: none of its {len(content['images'])} images{' that are listed' if lists else ''} has "
+            f"{least} pixels of {_WHOSE[categories]} classes (--min-labelled takes fewer)"
         )
-    return Dataset(f"annotations {str(path)!r}", tuple(found), VOC_CLASSES)
+    _check_listed(meant or [], {example.name for example in found}, path)
+    return Dataset(f"annotations {str(path)!r}", tuple(found), names)
+
+
+def _check_listed(meant: Sequence[str], found: Collection[str], path: Path) -> None:
+    for name in meant:
+        if name not in found:
+            raise FileError(
+                f"a list names {name[:200]!r}, but annotations {str(path)!r} have no such image, or too few pixels of it "
+                "(--min-labelled takes fewer)"
+            )
 
 
 def _paint(regions: list[_Region], height: int, width: int, path: Path) -> np.ndarray:
@@ -117,20 +145,38 @@ def _entries(entries: Iterable[Any], fields: Mapping[str, type], what: str, path
         yield entry
 
 
-def _category_labels(categories: list[Any], path: Path) -> dict[int, int]:
-    """VOC's label of every category number; categories that VOC has not are left out."""
+def _vocs_labels(categories: list[Any], path: Path) -> tuple[dict[int, int], tuple[str, ...]]:
+    """VOC's label of every category number, without categories that VOC has not; and VOC's names."""
     found = {}
     for entry in _entries(categories, {"id": int, "name": str}, "category", path):
         name = _VOC_NAMES.get(entry["name"], entry["name"])
         if name in VOC_CLASSES:
             found[entry["id"]] = VOC_CLASSES.index(name)
-    if not found:
-        raise FileError(f"{str(path)!r} has none of VOC's classes among its categories")
-    return found
+    if not any(found.values()):
+        raise FileError(
+            f"{str(path)!r} has none of VOC's classes among its categories (--categories own takes its own)"
+        )
+    return found, VOC_CLASSES
+
+
+def _own_labels(categories: list[Any], path: Path) -> tuple[dict[int, int], tuple[str, ...]]:
+    """The label of every category number, and the names of the labels."""
+    names, found = ["background"], {}
+    entries = _entries(categories, {"id": int, "name": str}, "category", path)
+    for entry in sorted(entries, key=lambda entry: int(entry["id"])):
+        name = " ".join(entry["name"].split())
+        if not name:
+            raise FileError(f"{str(path)!r}: category {entry['id']} has no name")
+        if name not in names:
+            names.append(name)
+        found[entry["id"]] = names.index(name)
+    if not 1 < len(names) <= VOID:
+        raise FileError(f"{str(path)!r} has {len(names) - 1} categories; 1 to {VOID - 1} are possible")
+    return found, tuple(names)
 
 
 def _regions(annotations: list[Any], labels: dict[int, int], path: Path) -> dict[int, list[_Region]]:
-    """The annotations of VOC's classes, by image number."""
+    """The annotations of the classes that are meant, by image number."""
     found: dict[int, list[_Region]] = {}
     fields = {"id": int, "image_id": int, "category_id": int}
     for entry in _entries(annotations, fields, "annotation", path):

@@ -12,7 +12,7 @@ from caffe.errors import CaffeError, FileError
 from caffe.inputs.arguments import byte_array, integer
 from crfasrnn.classes import VOID, unnamed_classes
 from crfasrnn.pictures.label_maps import read_labels
-from crfasrnn.pictures.photographs import SUFFIXES, exif_remark, read_image
+from crfasrnn.pictures.photographs import MASK_SUFFIXES, SUFFIXES, exif_remark, read_image
 
 _REFUSED = -1  # in a table: a value that no label map of the data set may hold
 
@@ -188,6 +188,9 @@ def _what_to_do(example: Example, missing: Path) -> str:
     if Path(example.name).suffix.lower() in (*SUFFIXES, ".png"):
         return ": names in a list are without the ending"
     if missing == example.label_path:
+        others = [path.name for path in map(missing.with_suffix, MASK_SUFFIXES) if path.is_file() and path != missing]
+        if others:
+            return f", but {others[0]!r} is there: crfasrnn data masks makes label PNGs of other kinds of masks"
         return ": make that mask, or leave the name out of the list (crfasrnn data split lists what has a mask)"
     return ""
 

@@ -12,15 +12,16 @@ from crfasrnn.datasets.lists import read_names
 from crfasrnn.pictures.photographs import SUFFIXES, is_photograph, photographs_in
 
 
-def photographs(paths: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]:
+def photographs(paths: Sequence[Path], lists: Sequence[Path] = (), suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The photographs of files, folders and patterns such as photos/*/2007_*.jpg (** goes through folders), no two of one name.
 
     lists: text files with the names of those that are meant, x for x.jpg, one a line; none means all.
+    suffixes: of photographs in folders and by patterns; a file that is named itself may have any.
     Raises CaffeError where a file is missing, a folder or pattern holds no photograph, two are called alike but for folder and
     suffix, or a list names one that there is not.
     """
     found: dict[str, Path] = {}
-    for path in chain.from_iterable(map(_files, paths)):
+    for path in chain.from_iterable(_files(path, suffixes) for path in paths):
         if not path.is_file():
             raise FileError(f"cannot read image {str(path)!r}: no such file")
         if path.stem in found:
@@ -29,15 +30,15 @@ def photographs(paths: Sequence[Path], lists: Sequence[Path] = ()) -> list[Path]
     return [found[name] for name in dict.fromkeys(_named(lists, found))] if lists else list(found.values())
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, suffixes: Sequence[str]) -> list[Path]:
     if path.is_dir():
-        files = photographs_in(path)
+        files = photographs_in(path, suffixes)
     elif has_magic(str(path)) and not path.exists():
-        files = [file for file in map(Path, sorted(glob(str(path), recursive=True))) if is_photograph(file)]
+        files = [file for file in map(Path, sorted(glob(str(path), recursive=True))) if is_photograph(file, suffixes)]
     else:
         return [path]
     if not files:
-        raise FileError(f"no images in {str(path)!r} (known are {' '.join(SUFFIXES)})")
+        raise FileError(f"no images in {str(path)!r} (known are {' '.join(suffixes)})")
     return files
 
 

@@ -115,7 +115,7 @@ def read_labels(path: str | os.PathLike[str], class_ids: Sequence[int] | None = 
             if picture.mode not in ("P", "L", "1"):
                 raise FileError(
                     f"it has colours ({picture.mode}), not palette or grey values: save the number of every pixel's class as "
-                    "an 8-bit grey or palette PNG"
+                    "an 8-bit grey or palette PNG, as crfasrnn data masks --palette does"
                 )
             labels = np.array(picture, dtype=np.uint8)
             if class_ids is not None and picture.mode == "P":

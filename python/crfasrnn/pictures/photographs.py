@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ _TURNED_KINDS = ("JPEG", "PNG", "WEBP")
 
 # What names a photograph in a folder.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+MASK_SUFFIXES = (*SUFFIXES, ".gif")
+"""What names a mask in a folder of any kinds of masks."""
+
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
@@ -109,15 +112,15 @@ def _quiet_opencv() -> Iterator[None]:
         logging.setLogLevel(level)
 
 
-def photographs_in(folder: Path) -> list[Path]:
+def photographs_in(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The photographs of a folder, sorted."""
-    return [path for path in sorted(folder.iterdir()) if is_photograph(path)]
+    return [path for path in sorted(folder.iterdir()) if is_photograph(path, suffixes)]
 
 
-def is_photograph(path: Path) -> bool:
-    """Whether it is called like one: by the suffixes SUFFIXES in any case; hidden files, among them macOS's "._x.jpg", and folders
+def is_photograph(path: Path, suffixes: Sequence[str] = SUFFIXES) -> bool:
+    """Whether it is called like one: by one of the suffixes in any case; hidden files, among them macOS's "._x.jpg", and folders
     are none."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir()
 
 
 def resized(height: int, width: int, max_side: int) -> tuple[int, int]:

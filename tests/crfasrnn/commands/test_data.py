@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.commands import crfasrnn, failure, refusal, run, status
-from support.crfasrnn.datasets import (
-    labels_of,
-    photograph,
-)
+from support.crfasrnn.datasets import instances, labels_of, make_coco, photograph, rectangle
 
 from crfasrnn.classes import read_classes, unnamed_classes
 from crfasrnn.commands.main import main
@@ -138,3 +136,64 @@ def test_names_of_a_list_are_without_endings(own: tuple[Path, Path], tmp_path: P
     (tmp_path / "names.txt").write_text("p1.jpg\n")
     lmdb = ("data", "lmdb", "--images", own[0], "--masks", own[1], "--list", tmp_path / "names.txt")
     assert "names in a list are without the ending" in refusal(capsys, *lmdb, "--output", tmp_path / "made")
+
+
+def test_masks_in_colours_go_all_the_way_to_databases(tmp_path: Path, capsys) -> None:
+    (tmp_path / "coloured").mkdir()
+    colours = np.array([[0, 0, 0], [70, 130, 180], [128, 64, 128]], np.uint8)
+    for index in range(4):
+        photograph(tmp_path / "photos" / f"p{index}.jpg")
+        rgb = colours[labels_of({index: 1, 11: 2})]
+        Image.fromarray(rgb).save(tmp_path / "coloured" / f"p{index}_L{('.tif', '.bmp', '.PNG', '.gif')[index]}")
+    (tmp_path / "classes.csv").write_text("name,r,g,b\nVoid,0,0,0\nSky,70,130,180\nRoad,128,64,128\n")
+    masks = ("data", "masks", tmp_path / "coloured", "--palette", tmp_path / "classes.csv", "--ending", "_L")
+    out = run(capsys, *masks, "--output", tmp_path / "masks")
+    assert "note: 'Void' is a class here; --void Void lets it count nowhere" in out
+    out = run(capsys, *masks, "--output", tmp_path / "masks", "--void", "Void")
+    assert f"4 masks -> {tmp_path / 'masks'} (--names {tmp_path / 'masks' / 'classes.txt'})" in out
+    assert "note" not in out
+    source = (
+        "--images",
+        tmp_path / "photos",
+        "--masks",
+        tmp_path / "masks",
+        "--names",
+        tmp_path / "masks" / "classes.txt",
+    )
+    assert "4 images, 0 problems" in run(capsys, "data", "check", *source)
+    assert "2 classes: a net" in run(capsys, "data", "lmdb", *source, "--output", tmp_path / "made")
+
+
+def test_masks_that_do_not_fit_are_one_error(tmp_path: Path, capsys) -> None:
+    (tmp_path / "coloured").mkdir()
+    Image.fromarray(np.full((4, 5, 3), 9, np.uint8)).save(tmp_path / "coloured" / "a.png")
+    masks = ("data", "masks", tmp_path / "coloured", "--output", tmp_path / "masks")
+    assert "row 0, column 0 has the colour 9 9 9 (#090909)" in refusal(capsys, *masks, "--palette", "binary")
+    assert "--void and --nearest are for a --palette" in refusal(capsys, *masks, "--nearest")
+    assert not (tmp_path / "masks").exists()
+    out = run(capsys, *masks, "--palette", "binary", "--nearest")
+    assert "note: 20 pixels had other colours and took the nearest, 16 away at most" in out
+    photograph(tmp_path / "photos" / "a.jpg", 4, 5)
+    (tmp_path / "coloured" / "a.png").rename(tmp_path / "coloured" / "a.bmp")
+    source = ("--images", tmp_path / "photos", "--masks", tmp_path / "coloured")
+    refused = refusal(capsys, "data", "lmdb", *source, "--output", tmp_path / "made")
+    assert "a.png' is missing, but 'a.bmp' is there: crfasrnn data masks makes" in refused
+
+
+def test_coco_with_classes_of_its_own_is_split_and_trained_on(tmp_path: Path, capsys) -> None:
+    images = [{"id": number, "file_name": f"{number}.jpg", "height": 12, "width": 16} for number in range(5)]
+    annotations = [
+        {"id": i, "image_id": i, "category_id": 3, "iscrowd": 0, "segmentation": [rectangle(0, 0, 5, 5)]}
+        for i in range(5)
+    ]
+    path, folder = make_coco(tmp_path, instances(images, annotations) | {"categories": [{"id": 3, "name": "kiln"}]})
+    for image in images:
+        photograph(folder / image["file_name"])
+    source = ("--coco", path, "--images", folder, "--categories", "own")
+    assert "1 kiln" in run(capsys, "data", "check", *source)
+    run(capsys, "data", "split", *source, "--output", tmp_path / "own")
+    lmdb = ("data", "lmdb", *source, "--list", tmp_path / "own" / "val.txt", "--output", tmp_path / "own" / "val")
+    assert "1 entry from 1 image" in run(capsys, *lmdb)
+    assert read_classes(tmp_path / "own" / "val" / "classes.txt").names == ("background", "kiln")
+    wrong = ("data", "check", "--images", folder, "--masks", folder, "--categories", "own")
+    assert "--categories and --min-labelled are for --coco" in refusal(capsys, *wrong)

@@ -90,6 +90,46 @@ def test_coco_keeps_images_with_200_pixels_of_vocs_classes(tmp_path: Path) -> No
         coco(path, folder_, min_labelled=5000)
 
 
+def test_a_file_with_classes_of_its_own(tmp_path: Path) -> None:
+    image = {"id": 9, "file_name": "x.jpg", "height": 30, "width": 40}
+    other = {"id": 10, "file_name": "y.jpg", "height": 30, "width": 40}
+    categories = [
+        {"id": 7, "name": "helmet"},
+        {"id": 2, "name": "safety  vest"},
+        {"id": 5, "name": "background"},
+        {"id": 8, "name": "helmet"},
+    ]
+    annotations = [
+        {"id": i, "image_id": number, "category_id": category, "iscrowd": 0, "segmentation": [rectangle(*box)]}
+        for i, (number, category, box) in enumerate(
+            [
+                (9, 7, (0, 0, 10, 10)),
+                (9, 2, (20, 0, 30, 5)),
+                (9, 5, (0, 0, 4, 4)),
+                (9, 8, (0, 20, 3, 23)),
+                (10, 2, (0, 0, 1, 1)),
+            ]
+        )
+    ]
+    path, folder_ = make_coco(tmp_path, instances([image, other], annotations) | {"categories": categories})
+    with pytest.raises(CaffeError, match=r"none of VOC's classes among its categories \(--categories own"):
+        coco(path, folder_)
+    dataset = coco(path, folder_, categories="own")
+    assert dataset.names == ("background", "safety vest", "helmet")
+    expected = np.zeros((30, 40), np.uint8)
+    expected[:10, :10], expected[:5, 20:30], expected[20:23, :3] = 2, 1, 2
+    expected[:4, :4] = 0
+    np.testing.assert_array_equal(dataset.examples[0].labels(), expected)
+    assert [example.name for example in dataset] == ["x", "y"]
+    (tmp_path / "val.txt").write_text("y\n")
+    assert [example.name for example in coco(path, folder_, categories="own", lists=[tmp_path / "val.txt"])] == ["y"]
+    with pytest.raises(CaffeError, match="none of its 2 images that are listed has 2 pixels of its classes"):
+        coco(path, folder_, 2, "own", [tmp_path / "val.txt"])
+    (tmp_path / "val.txt").write_text("x\nz\n")
+    with pytest.raises(CaffeError, match="a list names 'z', but annotations"):
+        coco(path, folder_, categories="own", lists=[tmp_path / "val.txt"])
+
+
 def _json() -> bytes:
     image = {"id": 1, "file_name": "x.jpg", "height": 30, "width": 40}
     shapes = [

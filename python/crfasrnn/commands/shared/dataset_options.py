@@ -29,9 +29,7 @@ def add_dataset(parser: argparse.ArgumentParser, default_list: str | None = None
         metavar="DATASET",
         help="SBD: its folder `dataset`; with --voc the paper's train and val sets",
     )
-    source.add_argument(
-        "--coco", type=Path, metavar="JSON", help="MS COCO: instances_*.json, with --images; VOC's classes"
-    )
+    source.add_argument("--coco", type=Path, metavar="JSON", help="MS COCO: instances_*.json, with --images")
     source.add_argument("--context", type=Path, metavar="DIR", help="Pascal Context: its folder, with --voc VOC2010")
     source.add_argument("--images", type=Path, metavar="DIR", help="any photographs, with --masks; or those of --coco")
     detail = parser.add_argument_group("which part of it, and its labels")
@@ -39,7 +37,7 @@ def add_dataset(parser: argparse.ArgumentParser, default_list: str | None = None
     detail.add_argument(
         "--list",
         action="append",
-        help="name of a list of the data set, or with --images and --masks a file of names (all there are); repeatable"
+        help="name of a list of the data set, or with --images and --masks or --coco a file of names (all there are); repeatable"
         + (f" ({default_list})" if default_list else ""),
     )
     detail.add_argument(
@@ -54,8 +52,12 @@ def add_dataset(parser: argparse.ArgumentParser, default_list: str | None = None
     detail.add_argument(
         "--min-labelled",
         type=options.pixel_count,
-        default=200,
-        help="with --coco: fewest pixels of VOC's classes (200)",
+        help="with --coco: fewest pixels of the classes that an image has (200 of VOC's, 1 of its own)",
+    )
+    detail.add_argument(
+        "--categories",
+        choices=("voc", "own"),
+        help="with --coco: VOC's classes alone, or the background and all categories of the file, by their numbers (voc)",
     )
     detail.add_argument(
         "--reduce-zero-label", action="store_true", help="label 0 is void, 1 becomes 0, and so on (ADE20K)"
@@ -108,6 +110,8 @@ def _source(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, list
             if given
             else "one of the following arguments is required: --voc, --sbd, --coco, --context, --images"
         )
+    if (arguments.categories or arguments.min_labelled is not None) and reader is not _coco:
+        raise options.UsageError("--categories and --min-labelled are for --coco")
     for option in ("void", "names"):
         if getattr(arguments, option) is not None and reader is not _folder:
             raise options.UsageError(f"--{option} is for --images with --masks: other data sets have their own")
@@ -143,7 +147,7 @@ def _voc_and_sbd(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
 def _coco(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
     from crfasrnn.datasets.coco import coco
 
-    return coco(arguments.coco, arguments.images, arguments.min_labelled)
+    return coco(arguments.coco, arguments.images, arguments.min_labelled, arguments.categories or "voc", lists)
 
 
 def _context(arguments: argparse.Namespace, lists: list[str]) -> Dataset:
