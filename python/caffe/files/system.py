@@ -1,12 +1,13 @@
-"""What systems do differently about files and processors, each thing once; docs/platforms.md says what users see of it."""
+"""What systems do differently about files, processors and programs; docs/platforms.md says what users see of it."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from types import ModuleType
@@ -111,6 +112,27 @@ def _sync(path: str | os.PathLike[str], flags: int) -> None:
 def of_c(name: str) -> Any:
     """A function of the C library that this process runs on, for ctypes; None where it has none of the name."""
     return getattr(ctypes.CDLL(None), name, None) if os.name == "posix" else None
+
+
+@contextmanager
+def ctrl_c_held_back() -> Iterator[None]:
+    """Programs that are started within it never see Ctrl-C, which is their parent's to handle; here it comes a moment later.
+
+    On Windows they see it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def memory() -> int | None:
+    """How many bytes of memory this machine has; None where the system does not tell."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
 
 
 def processors() -> int:

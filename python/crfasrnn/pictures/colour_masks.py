@@ -63,10 +63,11 @@ def _colours(picture: Image.Image) -> np.ndarray:
 
 
 def _looked_up(colours: np.ndarray, palette: Palette, nearest: bool, lossy: bool) -> Mask:
-    codes = colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    codes = red << 16 | green << 8 | blue
     table = np.full(1 << 24, _UNKNOWN, np.int16)
-    for (red, green, blue), label in palette.labels:
-        table[red << 16 | green << 8 | blue] = label
+    for colour, label in palette.labels:
+        table[int.from_bytes(bytes(colour), "big")] = label
     labels = table[codes]
     other = labels == _UNKNOWN
     if not other.any():

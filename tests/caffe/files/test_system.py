@@ -18,8 +18,10 @@ WINDOWS = """
 import random, tempfile  # ask for what the system has as they are loaded
 import fcntl as posix, os, sys, types
 sys.modules["fcntl"] = None
-for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "pread", "sched_getaffinity", "register_at_fork", "statvfs"):
+for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "pread", "sched_getaffinity", "register_at_fork", "statvfs", "sysconf"):
     delattr(os, name)
+import signal
+del signal.pthread_sigmask
 msvcrt = sys.modules["msvcrt"] = types.ModuleType("msvcrt")
 msvcrt.LK_NBLCK = 2
 def locking(handle, mode, count):
@@ -129,6 +131,16 @@ def test_windows_lets_one_process_alone_in_a_folder(tmp_path: Path) -> None:
     third = start(ALONE, tmp_path)
     assert third.communicate("\n")[0] == "alone\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_windows_shares_pictures_among_processes() -> None:
+    body = """
+from caffe.files import system
+from crfasrnn.many import best_number, each
+assert system.memory() is None and 1 <= best_number(100) <= os.cpu_count()
+print([result for _, result in each(len, ["a", "bc", "def"], 2, what="count")])
+"""
+    assert output(start(body)) == "[1, 2, 3]\n"
 
 
 def test_windows_imports_every_module() -> None:
