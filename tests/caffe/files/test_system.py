@@ -133,14 +133,16 @@ def test_windows_lets_one_process_alone_in_a_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_windows_shares_pictures_among_processes() -> None:
+def test_windows_counts_and_starts_processes() -> None:
     body = """
 from caffe.files import system
-from crfasrnn.many import best_number, each
-assert system.memory() is None and 1 <= best_number(100) <= os.cpu_count()
-print([result for _, result in each(len, ["a", "bc", "def"], 2, what="count")])
+from crfasrnn.many import best_number
+with system.ctrl_c_held_back():
+    print(system.memory(), 1 <= best_number(100) <= os.cpu_count())
 """
-    assert output(start(body)) == "[1, 2, 3]\n"
+    loaded = "import torch, multiprocessing.pool"
+    assert output(start(body, loaded=loaded)) == "None True\n"
+    assert (system.memory() or 0) > 1 << 30
 
 
 def test_windows_imports_every_module() -> None:
@@ -151,8 +153,13 @@ from pkgutil import walk_packages
 import caffe, crfasrnn
 for package in (caffe, crfasrnn):
     for module in walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith(("__main__", "_cuda", "_cuda_host")):
+        if module.name.endswith(("__main__", "_cuda", "_cuda_host")):
+            continue
+        try:
             import_module(module.name)
+        except ModuleNotFoundError as error:
+            if error.name != "gradio":  # an extra
+                raise
 print("all")
 """
     assert output(start(body, loaded="import torch, multiprocessing.pool")) == "all\n"
