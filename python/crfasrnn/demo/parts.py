@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,16 +35,7 @@ VIEWER = """
   <p class="crf-facts"></p>
 </div>"""
 
-# Saves what a download's event has fetched, without a file on the server.
-SAVE = """
-async (file) => {
-  if (!file) return;
-  const link = document.createElement("a"), content = await (await fetch(file.url)).blob();
-  link.href = URL.createObjectURL(content);
-  link.download = file.name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}"""
+FILES = "".join(f'<button type="button" data-what="{what}">↓ {what}</button>' for what in DOWNLOADS)
 
 
 @dataclass(frozen=True)
@@ -119,20 +111,24 @@ def results(left: str, right: str, hint: str, visits: Visits[Any], tab: str) -> 
     )  # fmt: skip
     with gr.Column(visible=False, elem_id=f"crf-below-{tab}") as below:
         shown = gr.HTML(apply_default_css=False, elem_id=f"crf-strip-{tab}")
-        with gr.Row():
-            for what in DOWNLOADS:
-                _download(gr.Button(f"↓ {what}", size="sm", elem_id=f"crf-save-{what.lower()}-{tab}"), what, visits)
+        _files(visits, tab)
     return Results(message, viewer, below, shown)
 
 
-def _download(button: gr.Button, what: str, visits: Visits[Any]) -> None:
-    def made(request: gr.Request) -> dict[str, str] | None:
-        visit = visits.of(request.session_hash)
-        return None if visit is None or visit.found is None else download(visit.found, what, visit.stem)
+def _files(visits: Visits[Any], tab: str) -> None:
+    files = gr.HTML(
+        html_template=f'<div class="crf-files">{FILES}</div>', js_on_load=script("downloads.js"), apply_default_css=False,
+        elem_id=f"crf-files-{tab}",
+    )  # fmt: skip
 
-    file = gr.JSON(visible=False)
-    fetched = button.click(made, None, file, show_progress="hidden", **PRIVATE)
-    fetched.success(None, file, None, js=SAVE, **PRIVATE)
+    def made(request: gr.Request, event: gr.EventData) -> dict[str, str] | None:
+        visit = visits.of(request.session_hash)
+        if visit is None or visit.found is None or event.what not in DOWNLOADS:
+            return None
+        # Asked for again, it is another value.
+        return download(visit.found, event.what, visit.stem) | {"moment": str(time.monotonic_ns())}
+
+    files.save(made, None, files, show_progress="hidden", **PRIVATE)
 
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
