@@ -19,8 +19,8 @@ from crfasrnn.demo.fields import Deadline, Field
 from crfasrnn.demo.network import Network
 from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
 from crfasrnn.demo.parts import (
+    AT_ONCE,
     COMPUTING,
-    PRIVATE,
     complained,
     emptied,
     guarded,
@@ -137,7 +137,7 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
         trigger_mode="always_last",
         **how,
     )
-    reset.click(lambda: list(vars(network.controls).values()), None, controls, **PRIVATE)
+    reset.click(lambda: list(vars(network.controls).values()), None, controls, **AT_ONCE)
     return visits
 
 
@@ -204,8 +204,8 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> Visits[OwnVisit]:
     given = [kind, mask, planes, certainty, *controls]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
     photograph.change(open_photograph, photograph, [canvas, mask, planes, *where.all], **how)
-    canvas.stroke(keep_strokes, None, None, show_progress="hidden", **PRIVATE).then(begin, given, where.all, **how)
-    kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], show_progress="hidden", **PRIVATE)
+    canvas.stroke(keep_strokes, None, None, **AT_ONCE).then(begin, given, where.all, **how)
+    kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], **AT_ONCE)
     gr.on([kind.change, mask.change, planes.change, certainty.release], begin, given, where.all, **how)
     gr.on(
         [control.change for control in controls],

@@ -128,10 +128,12 @@ def _files(visits: Visits[Any], tab: str) -> None:
         # Asked for again, it is another value.
         return download(visit.found, event.what, visit.stem) | {"moment": str(time.monotonic_ns())}
 
-    files.save(made, None, files, show_progress="hidden", **PRIVATE)
+    files.save(made, None, files, **AT_ONCE)
 
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Not through the queue, whose stream Gradio may just be closing behind the last computation: such an event would be lost.
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 COMPUTING: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": CORES, **PRIVATE}
 
 
