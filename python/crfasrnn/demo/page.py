@@ -109,15 +109,23 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
             where = results("network alone", "CRF-RNN", hint, visits, "segment")
 
     def segment(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
-        visits.forget(request.session_hash)
         if path is None:
+            visits.forget(request.session_hash)
             yield emptied()
+            return
+        last = visits.of(request.session_hash)
+        if last is not None and last.source == path:  # Gradio tells of one upload twice
+            yield [gr.skip()] * 4
             return
 
         def steps() -> Iterator[list[Any]]:
             deadline = Deadline(seconds)
-            field = network.field(uploads.photograph(path))
-            visit = visits.begin(request.session_hash, Visit(Path(path).stem, field))
+            try:
+                field = network.field(uploads.photograph(path))
+            except Exception:
+                visits.forget(request.session_hash)  # what is shown no more
+                raise
+            visit = visits.begin(request.session_hash, Visit(Path(path).stem, field, source=path))
             yield from shown(visit, Controls(*values), deadline)
 
         yield from guarded(steps, keep=False)

@@ -120,10 +120,10 @@ def test_downloads_hold_what_the_commands_write(
     page.answer(person)
     written = [tmp_path / f"a person_{end}" for end in ("labels.png", "overlay.png", "probabilities.npy")]
     for what, path in zip(("Labels", "Overlay", "Probabilities"), written):
-        page.in_view(f"#crf-files-segment [data-what={what}]").click()
+        page.in_view(f"#crf-viewer-segment [data-what={what}]").click()
         eventually(path.exists)
     written[0].unlink()
-    page.in_view("#crf-files-segment [data-what=Labels]").click()
+    page.in_view("#crf-viewer-segment [data-what=Labels]").click()
     eventually(written[0].exists)
     result = Segmenter().segment(PERSON, probabilities=True)
     np.testing.assert_array_equal(read_labels(written[0]), result.labels)
