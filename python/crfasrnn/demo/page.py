@@ -19,8 +19,8 @@ from crfasrnn.demo.fields import Deadline, Field
 from crfasrnn.demo.network import Network
 from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
 from crfasrnn.demo.parts import (
+    AT_ONCE,
     COMPUTING,
-    PRIVATE,
     complained,
     emptied,
     guarded,
@@ -109,15 +109,23 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
             where = results("network alone", "CRF-RNN", hint, visits, "segment")
 
     def segment(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
-        visits.forget(request.session_hash)
         if path is None:
+            visits.forget(request.session_hash)
             yield emptied()
+            return
+        last = visits.of(request.session_hash)
+        if last is not None and last.source == path:  # Gradio tells of one upload twice
+            yield [gr.skip()] * 4
             return
 
         def steps() -> Iterator[list[Any]]:
             deadline = Deadline(seconds)
-            field = network.field(uploads.photograph(path))
-            visit = visits.begin(request.session_hash, Visit(Path(path).stem, field))
+            try:
+                field = network.field(uploads.photograph(path))
+            except Exception:
+                visits.forget(request.session_hash)  # what is shown no more
+                raise
+            visit = visits.begin(request.session_hash, Visit(Path(path).stem, field, source=path))
             yield from shown(visit, Controls(*values), deadline)
 
         yield from guarded(steps, keep=False)
@@ -137,7 +145,7 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
         trigger_mode="always_last",
         **how,
     )
-    reset.click(lambda: list(vars(network.controls).values()), None, controls, **PRIVATE)
+    reset.click(lambda: list(vars(network.controls).values()), None, controls, **AT_ONCE)
     return visits
 
 
@@ -204,8 +212,8 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> Visits[OwnVisit]:
     given = [kind, mask, planes, certainty, *controls]
     how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
     photograph.change(open_photograph, photograph, [canvas, mask, planes, *where.all], **how)
-    canvas.stroke(keep_strokes, None, None, show_progress="hidden", **PRIVATE).then(begin, given, where.all, **how)
-    kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], show_progress="hidden", **PRIVATE)
+    canvas.stroke(keep_strokes, None, None, **AT_ONCE).then(begin, given, where.all, **how)
+    kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], **AT_ONCE)
     gr.on([kind.change, mask.change, planes.change, certainty.release], begin, given, where.all, **how)
     gr.on(
         [control.change for control in controls],

@@ -20,30 +20,22 @@ from crfasrnn.demo.visits import Visit, Visits
 _FOLDER = Path(__file__).parent
 CORES = "cores"  # computations of all visitors take turns
 
-VIEWER = """
+FILES = "".join(f'<button type="button" data-what="{what}">↓ {what}</button>' for what in DOWNLOADS)
+
+VIEWER = f"""
 <div class="crf-view empty">
-  <div class="crf-hint">${hint}</div>
+  <div class="crf-hint">${{hint}}</div>
   <div class="crf-stage">
     <canvas class="crf-after"></canvas><canvas class="crf-before"></canvas>
-    <span class="crf-tag left">${left}</span><span class="crf-tag right">${right}</span>
-    <div class="crf-cut" role="slider" tabindex="0" aria-label="${left} on the left, ${right} on the right"
+    <span class="crf-tag left">${{left}}</span><span class="crf-tag right">${{right}}</span>
+    <div class="crf-cut" role="slider" tabindex="0" aria-label="${{left}} on the left, ${{right}} on the right"
       aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div>
     <div class="crf-tip" hidden></div>
   </div>
   <div class="crf-legend" aria-label="classes and their shares"></div>
   <p class="crf-facts"></p>
+  <div class="crf-files">{FILES}</div>
 </div>"""
-
-# Saves what a download's event has fetched, without a file on the server.
-SAVE = """
-async (file) => {
-  if (!file) return;
-  const link = document.createElement("a"), content = await (await fetch(file.url)).blob();
-  link.href = URL.createObjectURL(content);
-  link.download = file.name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}"""
 
 
 @dataclass(frozen=True)
@@ -115,27 +107,26 @@ def results(left: str, right: str, hint: str, visits: Visits[Any], tab: str) -> 
     message = gr.HTML(visible=False, elem_classes="crf-message")
     viewer = gr.HTML(
         html_template=VIEWER, js_on_load=script("viewer.js"), apply_default_css=False, left=left, right=right, hint=hint,
-        elem_id=f"crf-viewer-{tab}",
+        elem_id=f"crf-viewer-{tab}", server_functions=[_saving(visits)],
     )  # fmt: skip
     with gr.Column(visible=False, elem_id=f"crf-below-{tab}") as below:
         shown = gr.HTML(apply_default_css=False, elem_id=f"crf-strip-{tab}")
-        with gr.Row():
-            for what in DOWNLOADS:
-                _download(gr.Button(f"↓ {what}", size="sm", elem_id=f"crf-save-{what.lower()}-{tab}"), what, visits)
     return Results(message, viewer, below, shown)
 
 
-def _download(button: gr.Button, what: str, visits: Visits[Any]) -> None:
-    def made(request: gr.Request) -> dict[str, str] | None:
-        visit = visits.of(request.session_hash)
-        return None if visit is None or visit.found is None else download(visit.found, what, visit.stem)
+def _saving(visits: Visits[Any]) -> Callable[[dict[str, str]], dict[str, str] | None]:
+    """What viewer.js calls for a file. (An event's answer is lost now and then, right behind another's.)"""
 
-    file = gr.JSON(visible=False)
-    fetched = button.click(made, None, file, show_progress="hidden", **PRIVATE)
-    fetched.success(None, file, None, js=SAVE, **PRIVATE)
+    def save(wanted: dict[str, str]) -> dict[str, str] | None:
+        visit = visits.known_as(wanted["key"])
+        return None if visit is None or visit.found is None else download(visit.found, wanted["what"], visit.stem)
+
+    return save
 
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Not through the queue, whose stream Gradio may just be closing behind the last computation: such an event would be lost.
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
 COMPUTING: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": CORES, **PRIVATE}
 
 
@@ -146,7 +137,7 @@ def shown(visit: Visit, controls: Controls, deadline: Deadline) -> Iterator[list
     """Run the CRF on the visit's field: first the answer, then the strip too. Raises CaffeError if it takes too long."""
     assert visit.field is not None
     visit.found = answer(visit.field, controls, deadline)
-    yield [gr.HTML(visible=False), view(visit.found), gr.Column(visible=True), gr.skip()]
+    yield [gr.HTML(visible=False), view(visit.found) | {"key": visit.key}, gr.Column(visible=True), gr.skip()]
     yield [gr.skip(), gr.skip(), gr.skip(), strip_html(strip(visit.found, deadline))]
 
 

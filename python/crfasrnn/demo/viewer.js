@@ -177,5 +177,19 @@ element.addEventListener("click", (event) => {
   repaint();
 });
 
+const save = async (what) => {
+  const file = await server.save({ key: props.value.key, what });
+  if (!file) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await (await fetch(file.url)).blob());
+  link.download = file.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+};
+element.addEventListener("click", (event) => {
+  const button = event.target.closest(".crf-files button");
+  if (button && props.value) save(button.dataset.what);
+});
+
 watch("value", show);
 show();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import secrets
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,11 +18,15 @@ class Visit:
     """A visitor's photograph on one of the tabs, what the CRF starts from and what it has found.
 
     stem: what downloads are called.
+    source: the upload's path.
+    key: what nobody else can guess, by which the page asks for them.
     """
 
     stem: str
     field: Field | None = None
     found: Answer | None = None
+    source: str = ""
+    key: str = dataclasses.field(default_factory=secrets.token_urlsafe)
 
 
 AnyVisit = TypeVar("AnyVisit", bound=Visit)
@@ -44,6 +50,11 @@ class Visits(Generic[AnyVisit]):
     def of(self, session: str | None) -> AnyVisit | None:
         """The session's visit, None if there is none or it is forgotten."""
         return self._visits.get(session)
+
+    def known_as(self, key: str) -> AnyVisit | None:
+        """The visit with that key, None if there is none or it is forgotten."""
+        with self._turn:
+            return next((visit for visit in self._visits.values() if secrets.compare_digest(visit.key, key)), None)
 
     def begin(self, session: str | None, visit: AnyVisit) -> AnyVisit:
         """Remember a visit in place of the session's last; returns it."""

@@ -119,9 +119,12 @@ def test_downloads_hold_what_the_commands_write(
     page = opened(visitor(), address)
     page.answer(person)
     written = [tmp_path / f"a person_{end}" for end in ("labels.png", "overlay.png", "probabilities.npy")]
-    for what, path in zip(("labels", "overlay", "probabilities"), written):
-        page.in_view(f"#crf-save-{what}-segment").click()
+    for what, path in zip(("Labels", "Overlay", "Probabilities"), written):
+        page.in_view(f"#crf-viewer-segment [data-what={what}]").click()
         eventually(path.exists)
+    written[0].unlink()
+    page.in_view("#crf-viewer-segment [data-what=Labels]").click()
+    eventually(written[0].exists)
     result = Segmenter().segment(PERSON, probabilities=True)
     np.testing.assert_array_equal(read_labels(written[0]), result.labels)
     assert read_image(written[1]).shape[0] > result.labels.shape[0]  # a legend below

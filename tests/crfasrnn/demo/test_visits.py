@@ -14,6 +14,8 @@ def test_each_session_has_its_last_visit() -> None:
     visits.begin("b", other)
     visits.begin("a", second)
     assert (visits.of("a"), visits.of("b"), visits.of("c")) == (second, other, None)
+    assert visits.known_as(second.key) is second
+    assert visits.known_as(first.key) is None
     visits.forget("a", first)  # which is gone already
     assert visits.of("a") is second
     visits.forget("a")
