@@ -36,6 +36,7 @@ OMITTED = {
     "make caffe-plugin": "needs a genuine Caffe: tests/plugin builds and runs it",
     "LD_PRELOAD=": "needs a genuine Caffe: tests/plugin builds and runs it",
     "sha1sum TVG_CRFRNN_COCO_VOC": "a download of 540 MB",
+    "crfasrnn export model.onnx": "needs the extra onnx: tests/docs/test_export_page.py runs it",
     "sbatch": "needs a cluster",
     "torchrun": "needs GPUs",
     "S. Zheng": "the paper to cite",

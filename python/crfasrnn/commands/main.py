@@ -29,6 +29,7 @@ COMMANDS = {
     "data": "prepare training data",
     "figures": "draw the paper's figures, and curves of trainings",
     "model": "turn a model's files into other forms",
+    "export": "write a model as ONNX, or as a program or package of PyTorch",
     "tune": "find the settings of dense CRF post-processing that suit a model, on labelled images",
     "train": "train a network by a recipe; the same command again goes on after an interruption",
     "reproduce": "make a table of the paper: train what is missing, score, write .md, .json and .png",

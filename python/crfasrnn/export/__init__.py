@@ -1,0 +1,1 @@
+"""Models in forms that other programs run: ONNX, with the CRF as operators of ONNX, and PyTorch's own packages."""

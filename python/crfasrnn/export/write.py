@@ -1,0 +1,144 @@
+"""Models as files that other programs run: ONNX, a program of torch.export, or a package of AOTInductor."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from caffe import mode
+from caffe.errors import CaffeError
+from caffe.files import atomic_path
+from caffe.inputs.limits import MAX_PIXELS
+from caffe.net.net import Net
+from crfasrnn.classes import unnamed_classes
+from crfasrnn.export.network import NetModule, unary_of
+from crfasrnn.export.onnx_mean_field import onnx_translations
+from crfasrnn.segmentation.models import ModelFiles
+
+INPUT, OUTPUT = "image", "scores"
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A model as a torch module for photographs of one size.
+
+    module: from (1, 3, height, width) float32, BGR of 0 to 255, to scores (1, C, height, width). names: of the classes.
+    """
+
+    module: NetModule
+    names: tuple[str, ...]
+    height: int
+    width: int
+
+    def example(self) -> torch.Tensor:
+        """An input, grey."""
+        return torch.full((1, 3, self.height, self.width), 127.0)
+
+
+def exportable(files: ModelFiles, height: int, width: int, crf: bool = True) -> Exportable:
+    """The model of these files; without `crf` what its CRF gets as unary scores.
+
+    Raises CaffeError if the net is no deploy net that can be exported, has no CRF to leave out, or for more than MAX_PIXELS pixels.
+    """
+    if not 0 < height * width <= MAX_PIXELS:
+        raise CaffeError(f"a model for {height} x {width} pixels cannot be made: 1 to {MAX_PIXELS} are possible")
+    net = deploy_net(files)
+    output = net.outputs[0] if crf else unary_of(net)
+    net.blobs[net.inputs[0]].reshape(1, 3, height, width)
+    net.reshape()  # some layers look at sizes there alone
+    classes = files.classes or unnamed_classes(net.blobs[output].shape[1])
+    return Exportable(NetModule(net, output).eval(), classes.names, height, width)
+
+
+def deploy_net(files: ModelFiles) -> Net:
+    """The net of these files with its weights, in phase TEST. Raises CaffeError if it has not one input and one output."""
+    with mode.insisting_on_weights():
+        net = Net(str(files.prototxt), str(files.weights), mode.TEST)
+    if len(net.inputs) != 1 or len(net.outputs) != 1:
+        raise CaffeError(
+            f"{str(files.prototxt)!r} is not a deploy net: it needs one input, the image, and one output, the scores"
+        )
+    return net
+
+
+def write_onnx(model: Exportable, path: str | os.PathLike[str]) -> None:
+    """Write the model as one .onnx file: input "image", output "scores", the names of the classes, one a line, as its metadata
+    "classes".
+
+    The CRF becomes operators of ONNX's own set (see crfasrnn.export.onnx_mean_field), the same computation as the compiled layer's.
+    Raises CaffeError if onnx or onnxscript is missing, or the file cannot be written.
+    """
+    missing = [package for package in ("onnx", "onnxscript") if find_spec(package) is None]
+    if missing:
+        raise CaffeError(f"ONNX files need {' and '.join(missing)}: pip install 'crfasrnn[onnx]'")
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            model.module,
+            (model.example(),),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            custom_translation_table=onnx_translations(),
+            verbose=False,
+        )
+    assert program is not None
+    program.model.metadata_props["classes"] = "\n".join(model.names)
+    with atomic_path(path) as temporary:
+        program.save(temporary, external_data=False)
+
+
+def write_program(model: Exportable, path: str | os.PathLike[str]) -> None:
+    """Write the model as a .pt2 of torch.export, which torch.export.load reads after `import crfasrnn.crf.operator`.
+
+    Raises CaffeError if the file cannot be written.
+    """
+    with _quiet(), atomic_path(path) as temporary:
+        torch.export.save(_program(model), temporary)
+
+
+def write_package(model: Exportable, path: str | os.PathLike[str]) -> None:
+    """Compile the model by AOTInductor into a .pt2, which torch._inductor.aoti_load_package runs after
+    `import crfasrnn.crf.operator`.
+
+    It is for this kind of processor and version of torch. Raises CaffeError if no C++ compiler works, or the file cannot be
+    written.
+    """
+    from torch._inductor import aoti_compile_and_package
+
+    with _quiet(), atomic_path(path) as temporary:
+        try:
+            aoti_compile_and_package(_program(model), package_path=str(temporary))
+        except Exception as problem:  # of many kinds, from the compiler or its driver
+            reason = str(problem).strip().split("\n")[0]
+            raise CaffeError(
+                f"AOTInductor could not compile the model ({reason[:300]}); it needs a C++ compiler"
+            ) from problem
+
+
+def _program(model: Exportable) -> Any:
+    with torch.no_grad():
+        return torch.export.export(model.module, (model.example(),))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' warnings about themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+FORMATS: dict[str, Callable[[Exportable, Path], None]] = {
+    "onnx": write_onnx,
+    "torch": write_program,
+    "aoti": write_package,
+}
+"""The functions that write each format."""
