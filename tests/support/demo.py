@@ -16,7 +16,7 @@ from support.browser import eventually
 
 @contextmanager
 def demo(*arguments: str | Path, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """Run the command while the block runs; yields the page's address. It must end cleanly when it is interrupted."""
+    """Run the command while the block runs; yields the page's address. It must end cleanly when it is told to."""
     with socket.create_server(("127.0.0.1", 0)) as free:  # nobody else's who tests at the same time
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "crfasrnn", "demo", "--port", str(port), *map(str, arguments)]
@@ -27,7 +27,7 @@ def demo(*arguments: str | Path, environment: dict[str, str] | None = None) -> I
         assert " shows the page; Ctrl-C ends it" in line, process.communicate()[1]
         yield line.split()[0]
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # does what Ctrl-C does, which a shell's background jobs ignore
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines() == ["interrupted"]

@@ -13,8 +13,7 @@ from caffe.files import make_folder, write_text
 from caffe.logs.progress_bar import progress
 from caffe.logs.wording import counted
 from crfasrnn.classes import classes_text
-from crfasrnn.commands import options
-from crfasrnn.commands.shared import dataset_options
+from crfasrnn.commands.shared import dataset_options, options
 
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset
@@ -104,12 +103,14 @@ def add_arguments(parser: options.Parser) -> None:
     masks.add_argument(
         "--void",
         action="append",
-        default=[],
         metavar="NAME",
         help="a class of the palette that counts nowhere; repeatable (none)",
     )
     masks.add_argument(
-        "--ending", default="", metavar="TEXT", help="of the masks' names behind the photographs': _mask for x_mask.png"
+        "--ending",
+        default="",
+        metavar="TEXT",
+        help="of the masks' names behind the photographs': _mask for x_mask.png ()",
     )
     masks.set_defaults(run=_masks)
 
@@ -200,7 +201,7 @@ def _masks(arguments: argparse.Namespace) -> int:
 
     if arguments.palette is None and (arguments.void or arguments.nearest):
         raise options.UsageError("--void and --nearest are for a --palette")
-    meant = None if arguments.palette is None else palette(arguments.palette, arguments.void)
+    meant = None if arguments.palette is None else palette(arguments.palette, arguments.void or ())
     files = photographs(arguments.masks, suffixes=MASK_SUFFIXES)
     counts, replaced, furthest = Counts(), 0, 0.0
     conversion = convert_masks(files, arguments.output, meant, arguments.nearest, arguments.ending)

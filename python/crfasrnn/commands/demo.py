@@ -8,7 +8,7 @@ import threading
 from importlib.util import find_spec
 
 from caffe.errors import CaffeError
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 _HERE = "127.0.0.1"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOID, read_classes, unnamed_classes
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 if TYPE_CHECKING:
     from crfasrnn.postprocessing.refine import Refinement

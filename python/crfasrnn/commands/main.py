@@ -16,7 +16,7 @@ from caffe import mode
 from caffe.logs.ending import ended
 from caffe.logs.glog import init_log
 from caffe.tools.flags import package_version
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 # Each is a module of this folder with `add_arguments(parser)`, which also says what runs: a function from arguments to the status.
 COMMANDS = {
