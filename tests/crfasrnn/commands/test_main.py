@@ -15,8 +15,9 @@ from support.commands import refusal, status
 
 import crfasrnn.commands
 from caffe.errors import CaffeError
-from crfasrnn.commands import compare, options
+from crfasrnn.commands import compare
 from crfasrnn.commands import main as program
+from crfasrnn.commands.shared import options
 
 
 def test_every_module_of_a_command_is_one() -> None:
