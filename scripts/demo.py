@@ -9,23 +9,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import skimage.data
 
 from caffe.files import make_folder
 from caffe.logs.ending import ended
 from crfasrnn.commands.main import main as crfasrnn
+from crfasrnn.demo.samples import sample_photographs
 from crfasrnn.pictures.photographs import write_image
 from crfasrnn.segmentation.models import DEFAULT, find_model, resource_folder
 
-# RGB. cat: CC0 (Stefan van der Walt); astronaut: public domain (NASA); coffee: CC0 (Rachel Michetti); camera: CC0 (Lav Varshney);
-# motorcycle: of Scharstein et al., High-resolution stereo datasets, GCPR 2014, who let everybody use and publish their images.
-PHOTOGRAPHS = {
-    "cat": skimage.data.cat,
-    "astronaut": skimage.data.astronaut,
-    "motorcycle": lambda: skimage.data.stereo_motorcycle()[0],
-    "coffee": skimage.data.coffee,
-    "camera": skimage.data.camera,
-}
 SHEET_WIDTH = 340
 TITLE_HEIGHT = 24
 
@@ -56,10 +47,9 @@ def main() -> int:
     output = parser.parse_args().output
     make_folder(output / "photographs")
     paths = []
-    for name, photograph in PHOTOGRAPHS.items():
+    for name, photograph in sample_photographs().items():
         paths.append(output / "photographs" / f"{name}.png")
-        image = photograph()
-        write_image(paths[-1], np.ascontiguousarray(image[..., ::-1] if image.ndim == 3 else image))
+        write_image(paths[-1], photograph)
     images, alone, model = [str(path) for path in paths], output / "network_alone", find_model(DEFAULT)
     # The same weights, without the last layer.
     network = str(resource_folder("prototxt") / "deeplab" / "deeplab_deploy.prototxt")

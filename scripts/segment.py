@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-import cv2
 import numpy as np
 
 import caffe
+from caffe.inputs.opencv import cv2
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import read_image, resized

@@ -23,7 +23,7 @@ STRATA = {
         classifier detector segmenter | solver | caffe | _caffe tools commands | pycaffe __main__""",
     "crfasrnn": """
         _core _cuda claims classes many | pictures | datasets segmentation | evaluation | crf device_field densecrf utils module
-        | networks figures postprocessing export | training | reproduction | crfasrnn | commands | __main__""",
+        | networks figures postprocessing export | training | reproduction | demo | crfasrnn | commands | __main__""",
 }
 
 # Modules that import from the right of them all the same, and why.

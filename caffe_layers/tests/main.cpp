@@ -1,6 +1,6 @@
-// Runs the tests of the core, without Python: all, or those whose names hold the text given. Meant to run
-// under the sanitizers too, and once for every instruction set (CRFRNN_ISA); 77 where the processor lacks the
-// one that is asked for.
+// Runs the tests of the core, without Python: all, or those whose names hold the text given, or with -TEXT do
+// not hold it. Meant to run under the sanitizers too, and once for every instruction set (CRFRNN_ISA); 77
+// where the processor lacks the one that is asked for.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -40,9 +40,11 @@ int main(int count, char** arguments) {
     std::printf("not run: this processor has no %s\n", wanted);
     return 77;
   }
+  const char* text = count > 1 ? arguments[1] : "";
+  const bool others = *text == '-';
   int run = 0;
   for (const auto& [name, test] : testing::tests()) {
-    if (count > 1 && !std::strstr(name, arguments[1])) continue;
+    if ((std::strstr(name, text + others) == nullptr) != others) continue;
     const int before = testing::failures;
     const std::string thrown = testing::message_of(test);
     if (!thrown.empty()) testing::fail(name, 0, "threw " + thrown);

@@ -1,5 +1,7 @@
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -73,7 +75,8 @@ TEST(ranges_cover_the_items_in_pieces_of_the_grain) {
   }
 }
 
-#if !defined(__SANITIZE_THREAD__)  // it forbids threads in the child of a process with threads
+// The thread sanitizer forbids threads in the child of a process with threads; Windows has no fork.
+#if !defined(__SANITIZE_THREAD__) && !defined(_WIN32)
 TEST(a_forked_child_has_a_pool_of_its_own) {
   CHECK(every_task_runs_once(3, 50));
   const pid_t child = fork();

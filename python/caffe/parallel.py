@@ -9,12 +9,10 @@ so does the end of torchrun. torchrun hands SIGINT on: all stop after the same s
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
+from caffe.files import system
 from caffe.inputs.arguments import integer
 from caffe.logs.glog import logger
 
@@ -120,8 +119,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
 def _end_with_parent() -> None:
     """Have the system end this process when torchrun, which started it, is killed (Linux)."""
-    if sys.platform == "linux" and dist.is_torchelastic_launched():
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl = system.of_c("prctl")
+    if prctl is not None and dist.is_torchelastic_launched():
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def timeout() -> float:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from caffe.errors import FileError
-from caffe.files import write_text
+from caffe.files import system, write_text
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import open_regular, read_text
 
@@ -81,26 +80,24 @@ def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
         os.write(handle, str(os.getpid()).encode())
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(handle)
+        system.remove_locked(handle, path)
 
 
 def _locked(path: Path) -> int:
     while True:
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | system.BINARY | system.NO_LINK, 0o666)
         except OSError as problem:
             raise FileError(f"{path}: cannot be written: {problem.strerror}") from problem
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(handle)
             # Who had it may have removed the file meanwhile, and another made a new one.
             if os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
         except FileNotFoundError:
             pass
         except BlockingIOError:
-            other = os.pread(handle, 20, 0).decode("ascii", "replace") or "that has just begun"
+            other = system.read_at(handle, 20, 0).decode("ascii", "replace") or "that has just begun"
             os.close(handle)
             raise BusyError(
                 f"process {other} is at work in {os.fspath(path.parent)!r}: wait until it ends, or give another folder"

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from caffe.inputs.arguments import array, integer
+from caffe.files import system
+from caffe.inputs.arguments import array, below_one, integer
 from caffe.inputs.limits import MAX_ITERATIONS
 from caffe.net.memory import give_back_freed_memory
 from crfasrnn import _core
@@ -209,13 +210,16 @@ class DenseCRF:
             return -float(given) * np.eye(self._labels, dtype=np.float32)
         return np.diag(given) if given.ndim == 1 else (given + given.T) / np.float32(2)
 
-    def inference(self, niter: int) -> Array:
+    def inference(self, niter: int, *, min_probability: float = 0.0) -> Array:
         """Q after `niter` iterations from softmax(-U): probabilities (nlabels, nvar), float32.
 
-        `np.argmax(Q, axis=0)` are the labels. Raises ValueError if niter is not an integer of 0 to
-        caffe.inputs.limits.MAX_ITERATIONS, TypeError if it is no number.
+        `np.argmax(Q, axis=0)` are the labels. min_probability: labels are left out, iteration by iteration, whose probability is
+        below this for every variable, see crfasrnn.crf.mean_field; 0 computes all, as CUDA devices always do.
+        Raises ValueError if niter is not an integer of 0 to caffe.inputs.limits.MAX_ITERATIONS or min_probability not in [0, 1),
+        TypeError if one is no number.
         """
         niter = integer("niter", niter, 0, MAX_ITERATIONS)
+        min_probability = below_one("min_probability", min_probability)
         scores: Array = -self._unary
         if niter > 0 and self._compatibilities and self._elsewhere:
             scores = self._elsewhere.mean_field(scores, niter)
@@ -234,7 +238,7 @@ class DenseCRF:
                 0,  # soft-max
                 False,
                 _threads(),
-                0.0,  # all classes
+                min_probability,
             )
             scores = out.reshape(scores.shape)
         return _softmax(scores)
@@ -372,4 +376,4 @@ def _threads() -> int:
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(asked)) if asked.isdecimal() else len(os.sched_getaffinity(0))
+    return max(1, int(asked)) if asked.isdecimal() else system.processors()

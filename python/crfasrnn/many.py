@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.files import system
 from caffe.logs.ending import in_a_sentence, is_foreseen, traceback_wanted
 from caffe.logs.glog import init_log
 from caffe.logs.progress_bar import progress
@@ -68,8 +69,10 @@ def best_number(tasks: int) -> int:
         return 1
     import torch
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(torch.get_num_threads(), tasks // _WORTH_IT, memory >> _MEMORY))
+    limits = [torch.get_num_threads(), tasks // _WORTH_IT]
+    if (memory := system.memory()) is not None:
+        limits.append(memory >> _MEMORY)
+    return max(1, min(limits))
 
 
 def share(tasks: Sequence[Task], part: tuple[int, int]) -> list[Task]:
@@ -246,7 +249,7 @@ class _Worker(Generic[Task]):
         context = get_context("spawn")  # a forked copy of a process with threads may hang
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, threads, gpu), daemon=True)
-        with _ctrl_c_held_back():
+        with system.ctrl_c_held_back():
             self._process.start()
         theirs.close()
         self.ready = False
@@ -291,16 +294,6 @@ class _Worker(Generic[Task]):
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """What is started within it never sees Ctrl-C, which is its parent's to handle; here it comes a moment later."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, threads: int, gpu: int | None) -> None:

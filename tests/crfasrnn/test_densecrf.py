@@ -164,6 +164,25 @@ def test_no_kernels_no_unary_no_iterations() -> None:
     assert np.allclose(crf.inference(0), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("compat", [3.0, np.full((20, 20), -0.1, np.float32) - 2 * np.eye(20, dtype=np.float32)])
+def test_labels_that_matter_nowhere_may_be_left_out(compat: Any) -> None:
+    rng = np.random.default_rng(3)
+    energies = rng.random((20, 600)).astype(np.float32) * 2
+    energies[4:] += 14  # a probability of 1e-6 and less
+    crf = densecrf.DenseCRF2D(30, 20, 20)
+    crf.setUnaryEnergy(energies)
+    crf.addPairwiseGaussian(2, compat)
+    crf.addPairwiseBilateral(8, 20, rng.integers(0, 256, (20, 30, 3)), compat)
+    exact, pruned = crf.inference(5), crf.inference(5, min_probability=1e-3)
+    assert np.array_equal(crf.inference(5, min_probability=0), exact)
+    if np.ndim(compat) == 0:  # classes that mix behind symmetric kernels are all computed
+        assert not np.array_equal(pruned, exact)
+    assert np.abs(pruned - exact).max() < 1e-4
+    for wrong in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="min_probability must be at least 0 and below 1"):
+            crf.inference(1, min_probability=wrong)
+
+
 def test_excluded_labels_stay_excluded() -> None:
     energies = np.random.default_rng(0).random((3, 20)).astype(np.float32)
     energies[1, 5:9] = np.inf

@@ -31,6 +31,8 @@ OMITTED = {
     ". .venv/bin/activate": "needs what make demo sets up",
     "make demo": "sets up .venv; README's shortest command is run by hand",
     "make test": "runs this test",
+    "pip install '.[opencv,demo]'": "a download",
+    "crfasrnn demo": "serves until it is ended: tests/crfasrnn/demo visits the page",
     "make caffe-plugin": "needs a genuine Caffe: tests/plugin builds and runs it",
     "LD_PRELOAD=": "needs a genuine Caffe: tests/plugin builds and runs it",
     "sha1sum TVG_CRFRNN_COCO_VOC": "a download of 540 MB",

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <vector>
@@ -38,6 +37,12 @@ struct Block {
   std::size_t bytes;
 };
 
+std::align_val_t alignment(std::size_t size) {
+  return std::align_val_t{size >= kHuge ? kHugePage : kCacheLine};
+}
+
+void give_back(const Block& block) { ::operator delete(block.data, alignment(block.bytes)); }
+
 // The blocks that wait for their next use. Whoever finds the lock taken goes to the system instead, so that a
 // child process that was forked while another thread held it does not wait for ever.
 struct Kept {
@@ -53,7 +58,7 @@ struct Kept {
     auto end = blocks.begin();  // what waited longest goes
     for (; end != blocks.end() && bytes > bound; ++end) {
       bytes -= end->bytes;
-      std::free(end->data);
+      give_back(*end);
     }
     blocks.erase(blocks.begin(), end);
   }
@@ -92,7 +97,7 @@ void* allocate_block(std::size_t bytes) {
       k.keep_within_bounds();
     }
   }
-  void* const data = std::aligned_alloc(size >= kHuge ? kHugePage : kCacheLine, size);
+  void* const data = ::operator new(size, alignment(size), std::nothrow);
   if (!data) {
     if (size >= kLarge) in_use -= size;
     throw std::bad_alloc();
@@ -113,7 +118,7 @@ void free_block(void* block, std::size_t bytes) noexcept {
       try {
         k.blocks.push_back({block, size});
       } catch (const std::bad_alloc&) {
-        std::free(block);
+        give_back({block, size});
         return;
       }
       k.bytes += size;
@@ -121,7 +126,7 @@ void free_block(void* block, std::size_t bytes) noexcept {
       return;
     }
   }
-  std::free(block);
+  give_back({block, size});
 }
 
 }  // namespace crfrnn

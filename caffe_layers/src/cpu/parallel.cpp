@@ -1,7 +1,10 @@
 #include "crfrnn/parallel.hpp"
 
+#if !defined(_WIN32)
 #include <pthread.h>
+#endif
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -155,9 +158,16 @@ class PoolOwner {
   }
 
  private:
+#if defined(_WIN32)
+  PoolOwner() : mutex_(std::make_unique<std::mutex>()) {}
+  // The system ends all other threads of a process before the static objects of its libraries: there is
+  // nobody to wait for, and a lock may be held for ever.
+  ~PoolOwner() { abandon(); }
+#else
   PoolOwner() : mutex_(std::make_unique<std::mutex>()) {
     pthread_atfork(nullptr, nullptr, [] { instance().abandon(); });
   }
+#endif
 
   void abandon() {
     static_cast<void>(pool_.release());

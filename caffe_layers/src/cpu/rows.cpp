@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "processor.hpp"
+
 namespace crfrnn {
 
 namespace baseline {
@@ -28,9 +30,7 @@ RowOps<T> choose() {
 #if defined(CRFRNN_HAVE_AVX2)
   const char* wish = std::getenv("CRFRNN_ISA");
   const bool allowed = !wish || std::strcmp(wish, "baseline") != 0;
-  const bool able =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  if (allowed && able) return avx2::table<T>();
+  if (allowed && has_avx2()) return avx2::table<T>();
 #endif
   return baseline::table<T>();
 }

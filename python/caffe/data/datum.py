@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import Message
@@ -12,6 +11,7 @@ from google.protobuf.message import Message
 from caffe.errors import CaffeError
 from caffe.inputs import images
 from caffe.inputs.arguments import array, instance, integer
+from caffe.inputs.opencv import cv2
 from caffe.proto import caffe_pb2
 
 Image = npt.NDArray[np.generic]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,8 +114,7 @@ def new_database(path: str | os.PathLike[str], backend: str = "lmdb") -> Iterato
 
 def _reason(folder: Path, error: Exception) -> str:
     """What is wrong; where there is no room for a whole page, the system writes a part, which LMDB calls an input/output error."""
-    left = os.statvfs(folder)
-    return os.strerror(errno.ENOSPC) if left.f_bavail * left.f_frsize < _LEAST_ROOM else str(error)
+    return os.strerror(errno.ENOSPC) if shutil.disk_usage(folder).free < _LEAST_ROOM else str(error)
 
 
 def _rename(folder: str, name: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from caffe.errors import FileError
+from caffe.files import system
 from caffe.inputs.limits import MAX_DATUM
 from caffe.inputs.reading import open_regular
 
@@ -91,7 +92,7 @@ class LmdbDatabase:
 
     def read(self, position: int, length: int) -> bytes:
         """Bytes of the file. Raises LmdbError where it ends before them."""
-        content = os.pread(self._file.fileno(), length, position) if position + length <= self.size else b""
+        content = system.read_at(self._file.fileno(), length, position) if position + length <= self.size else b""
         if len(content) != length:
             raise LmdbError(f"it is cut off, or damaged: {length} bytes at {position} are not there")
         return content

@@ -45,6 +45,19 @@ def number(name: str, value: Any) -> float:
         raise ValueError(f"{name} is too large for a number: {_shortened(value)}") from None
 
 
+def below_one(name: str, value: Any) -> float:
+    """The argument as a float of at least 0 and below 1, such as the least probability that matters.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is outside.
+    """
+    found = number(name, value)
+    if not 0 <= found < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {found}")
+    return found
+
+
 def integer(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
     """The argument as an int; floats that are whole are accepted, as a division gives them.
 

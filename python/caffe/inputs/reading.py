@@ -9,7 +9,7 @@ import stat
 from typing import BinaryIO
 
 from caffe.errors import FileError
-from caffe.files import file_name
+from caffe.files import file_name, system
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -57,7 +57,7 @@ def is_utf16(content: bytes) -> bool:
 
 def _opened_regular(path: str, flags: int) -> int:
     # Opening a pipe waits for somebody to write into it, unless told not to.
-    handle = os.open(path, flags | os.O_NONBLOCK)
+    handle = os.open(path, flags | system.NO_WAIT)
     mode = os.fstat(handle).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # Python itself has a message about folders
         os.close(handle)

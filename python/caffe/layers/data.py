@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,6 +22,7 @@ from caffe.data.transformer import DataTransformer
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.arguments import array
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
+from caffe.inputs.opencv import cv2
 from caffe.inputs.reading import read_bytes
 from caffe.layers.base import Layer
 from caffe.layers.checks import layer_error

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,6 +16,7 @@ from caffe.data.mean import read_mean
 from caffe.data.streams import random_stream, set_stream_state
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_LIST, MAX_PIXELS
+from caffe.inputs.opencv import cv2
 from caffe.inputs.reading import read_text
 from caffe.layers.checks import layer_error
 from caffe.layers.data import ImageBatches, Item

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from caffe.errors import FileError
+from caffe.files import system
 
 Event = dict[str, Any]
 
@@ -26,7 +27,7 @@ def json_log(path: str) -> Iterator[Callable[[Event], None]]:
         yield lambda event: None
         return
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | system.BINARY, 0o666)
     except OSError as error:
         raise FileError(f"-log_json {path}: cannot be written: {error.strerror}") from error
     try:

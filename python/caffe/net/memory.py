@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
+
+from caffe.files import system
 
 # torch and its oneDNN keep what they made for the sizes of convolutions that they met, each some tens of KiB, 1024 by default. Both
 # read their bound once, when they make the first; half of it still holds all that a training step of a deep net uses.
@@ -18,7 +18,6 @@ def give_back_freed_memory() -> None:
     For use after the first pass with a new size: blobs do not fit the holes that those of other sizes left behind, and with
     photographs of random sizes a process grows by about 1 MiB each without it.
     """
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    trim = system.of_c("malloc_trim")
+    if trim is not None:
+        trim(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+from caffe.files import system
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _LARGE = 1 << 20  # bytes
@@ -14,6 +14,6 @@ def return_large_blocks() -> None:
     glibc otherwise keeps blocks of up to 32 MiB, and a net's maps of all sizes leave holes between them that nothing fits into.
     Does nothing where the C library is another one.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = system.of_c("mallopt")
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)

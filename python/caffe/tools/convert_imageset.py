@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from caffe.data.datum import array_to_datum, decode_image
@@ -16,6 +15,7 @@ from caffe.data.db import check_backend, new_database
 from caffe.data.image_list import read_list
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
+from caffe.inputs.opencv import cv2
 from caffe.inputs.reading import read_bytes
 from caffe.logs.glog import signed
 from caffe.proto import caffe_pb2

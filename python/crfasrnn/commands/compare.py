@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 
 def add_arguments(parser: options.Parser) -> None:

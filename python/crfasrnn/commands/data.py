@@ -13,8 +13,7 @@ from caffe.files import make_folder, write_text
 from caffe.logs.progress_bar import progress
 from caffe.logs.wording import counted
 from crfasrnn.classes import VOID, classes_text
-from crfasrnn.commands import options
-from crfasrnn.commands.shared import dataset_options
+from crfasrnn.commands.shared import dataset_options, options
 
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset

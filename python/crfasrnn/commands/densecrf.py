@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOID, read_classes, unnamed_classes
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 if TYPE_CHECKING:
     from crfasrnn.postprocessing.refine import Refinement
@@ -69,6 +69,7 @@ def add_arguments(parser: options.Parser) -> None:
         metavar=("PIXELS", "COLOUR", "WEIGHT"),
         help="that of positions and colours (80 13 10)",
     )
+    options.add_min_probability(parser)
     options.add_exif(parser)
     options.add_colours(parser)
     options.add_gpu(parser)
@@ -119,6 +120,7 @@ def _refinement(arguments: argparse.Namespace) -> Refinement:
         palette=class_palette(classes),
         scores=arguments.scores,
         background=arguments.background,
+        min_probability=arguments.min_probability,
     )
 
 

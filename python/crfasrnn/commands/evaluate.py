@@ -13,8 +13,7 @@ from caffe.errors import CaffeError
 from caffe.files import make_folder, refuse_to_overwrite
 from caffe.logs.wording import counted
 from crfasrnn.classes import Classes, unnamed_classes
-from crfasrnn.commands import options
-from crfasrnn.commands.shared import dataset_options
+from crfasrnn.commands.shared import dataset_options, options
 
 if TYPE_CHECKING:
     import numpy as np

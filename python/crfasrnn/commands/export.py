@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 from crfasrnn.segmentation.models import DEFAULT
 
 _FORMATS = {"onnx": ".onnx", "torch": ".pt2", "aoti": ".pt2"}

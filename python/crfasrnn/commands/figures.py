@@ -7,8 +7,7 @@ from pathlib import Path
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import read_classes, unnamed_classes
-from crfasrnn.commands import options
-from crfasrnn.commands.shared import dataset_options
+from crfasrnn.commands.shared import dataset_options, options
 
 
 def _titled_folder(text: str) -> tuple[str, Path]:

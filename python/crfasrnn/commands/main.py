@@ -16,12 +16,13 @@ from caffe import mode
 from caffe.logs.ending import ended
 from caffe.logs.glog import init_log
 from caffe.tools.flags import package_version
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 # Each is a module of this folder with `add_arguments(parser)`, which also says what runs: a function from arguments to the status.
 COMMANDS = {
     "segment": "label every pixel of photographs",
     "models": "list the models that come with the package or can be had elsewhere",
+    "demo": "serve a page on this machine that shows what the CRF does",
     "densecrf": "bring any labels or probabilities in line with the photograph",
     "evaluate": "score a model, or saved labels, on a labelled data set",
     "compare": "is the second model better? paired bootstrap of the mean IU",

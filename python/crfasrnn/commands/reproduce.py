@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caffe import mode
 from caffe.errors import CaffeError
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 if TYPE_CHECKING:
     from crfasrnn.reproduction.settings import Settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from caffe import mode
 from caffe.errors import CaffeError
 from crfasrnn.classes import Classes, read_classes, unnamed_classes
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 from crfasrnn.crf import options as words
 
 if TYPE_CHECKING:

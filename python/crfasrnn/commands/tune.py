@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from caffe.files import make_folder
 from caffe.logs.wording import counted
 from crfasrnn.claims import claim, digest
-from crfasrnn.commands import options
-from crfasrnn.commands.shared import dataset_options
+from crfasrnn.commands.shared import dataset_options, options
 
 if TYPE_CHECKING:
     from crfasrnn.postprocessing.search import Result, Sample

@@ -39,12 +39,16 @@ class MultiStageMeanfieldLayer(TorchLayer):
     learn_bandwidths (a last blob with the natural logarithms of theta_alpha, theta_beta and theta_gamma, then theta_alpha and
     theta_beta of each further kernel; several times slower). A Potts model that is not learned needs no option: give the
     compatibility lr_mult 0.
+
+    min_probability is for programs to set on the layer of a net: where nothing runs backward, classes are left out whose
+    probability is below it, see crfasrnn.crf.mean_field.
     """
 
     type = "MultiStageMeanfield"
     keeps_coordinates = True
     exact_bottoms = 3
     exact_tops = 1
+    min_probability = 0.0
     # The options' message lies beside this module: multi_stage_meanfield.proto.
     upgrade = staticmethod(dialects.upgrade)
 
@@ -150,6 +154,7 @@ class MultiStageMeanfieldLayer(TorchLayer):
             options.compatibility_matrix(compatibility, kind),
             iterations=stated.num_iterations,
             activation=options.from_prototxt(stated.Activation.Name(stated.activation)),
+            min_probability=self.min_probability,
         )
         return [scores]
 

@@ -43,14 +43,6 @@ def check_iterations(iterations: Any) -> int:
     return integer("iterations", iterations, 1, MAX_ITERATIONS)
 
 
-def check_min_probability(value: Any) -> float:
-    """As a float; raise ValueError unless it is at least 0 and below 1, TypeError for what is no number."""
-    found = number("min_probability", value)
-    if not 0 <= found < 1:
-        raise ValueError(f"min_probability must be at least 0 and below 1, got {found}")
-    return found
-
-
 def check_theta(name: str, theta: Any) -> float | Tensor:
     """A float, or the tensor (scalar or one per axis) as it is; raise ValueError unless finite and positive, TypeError for else."""
     found = theta if isinstance(theta, Tensor) else number(name, theta)

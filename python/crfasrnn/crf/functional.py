@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe.inputs.arguments import has_axes, instance
+from caffe.inputs.arguments import below_one, has_axes, instance
 from crfasrnn.crf import operator_cuda, options  # noqa: F401  # operator_cuda makes the operators work on CUDA tensors
 from crfasrnn.crf.call import Call
 from crfasrnn.crf.checks import (
@@ -19,7 +19,6 @@ from crfasrnn.crf.checks import (
     check_iterations,
     check_matrices,
     check_mean_field,
-    check_min_probability,
     check_q0,
     check_tensors,
     check_theta,
@@ -213,7 +212,7 @@ def mean_field(
     matrices = [spatial_weights, bilateral_weights]
     return _run(
         unary, q0, pair, matrices, compatibility, iterations=iterations, activation=activation,
-        min_probability=check_min_probability(min_probability),
+        min_probability=below_one("min_probability", min_probability),
     )  # fmt: skip
 
 
@@ -277,7 +276,7 @@ def mean_field_kernels(
     check_q0(unary, q0)
     iterations = check_iterations(iterations)
     options.check("activation", activation, options.ACTIVATIONS)
-    min_probability = check_min_probability(min_probability)
+    min_probability = below_one("min_probability", min_probability)
     check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from caffe.data.datum import array_to_datum, datum_to_array
 from caffe.data.db import Cursor, new_database, open_database
 from caffe.errors import CaffeError, FileError
 from caffe.files import make_folder, unfinished_folder
+from caffe.inputs.opencv import cv2
 from caffe.logs.progress_bar import progress
 from caffe.proto import caffe_pb2
 from crfasrnn.claims import alone_in, digest

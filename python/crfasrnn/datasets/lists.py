@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 
 from caffe.errors import FileError
 from caffe.inputs.limits import MAX_LIST
@@ -28,6 +28,6 @@ def read_names(path: Path) -> list[str]:
 
 def check_inside(name: str, where: str) -> None:
     """Raise CaffeError if a relative path that a stranger's file gives leads out of its folder, or is not one."""
-    parts = PurePosixPath(name).parts
-    if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
+    path = PurePath(name)
+    if not path.parts or path.anchor or ".." in path.parts or "\0" in name:
         raise FileError(f"{where} names {name[:200]!r}, which is outside the data set's folder")

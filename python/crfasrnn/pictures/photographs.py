@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
 from caffe.files import write_bytes
 from caffe.inputs.images import opened
 from caffe.inputs.limits import MAX_IMAGE_FILE, MAX_PIXELS
+from caffe.inputs.opencv import cv2
 from caffe.inputs.reading import read_bytes
 
 _TURNED_KINDS = ("JPEG", "PNG", "WEBP")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from caffe.errors import CaffeError, FileError
-from caffe.files import write_text
+from caffe.files import system, write_text
 from caffe.inputs.limits import MAX_LIST
 from caffe.inputs.reading import read_bytes
 from crfasrnn.claims import compare
@@ -69,7 +69,7 @@ class Record:
     def add(self, settings: CrfSettings, counts: np.ndarray) -> None:
         """Keep a setting's matrices; they are on disk when this returns."""
         line = (json.dumps({"settings": settings.to_json(), "confusion": counts.tolist()}) + "\n").encode()
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | system.BINARY)
         try:
             before = os.fstat(handle).st_size
             if os.write(handle, line) != len(

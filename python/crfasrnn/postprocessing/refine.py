@@ -40,6 +40,7 @@ class Refinement:
     palette: 256 x 3 RGB colours of what is written; None takes VOC's.
     scores: what .npy and .npz files hold are scores before the soft-max, not probabilities.
     background: of activation maps without one, see read_activation_maps.
+    min_probability: labels whose probability is below this at every pixel are left out, see DenseCRF.inference.
     """
 
     settings: CrfSettings = field(default_factory=CrfSettings)
@@ -50,6 +51,7 @@ class Refinement:
     palette: np.ndarray | None = None
     scores: bool = False
     background: float = 4.0
+    min_probability: float = 0.0
 
     def refine(self, image: str | os.PathLike[str], prediction: str | os.PathLike[str], output: Path) -> None:
         """Write the labels of `prediction`, brought in line with the photograph, as a palette PNG.
@@ -85,7 +87,7 @@ class Refinement:
                 f"{name!r} is {grid[0]} x {grid[1]}, but the photograph {os.fspath(image)!r} is {height} x {width}"
                 f"{exif_remark(image, self.upright)}"
             )
-        labels = self.settings.labels(photograph, energies)
+        labels = self.settings.labels(photograph, energies, self.min_probability)
         return labels if numbers is None else numbers[labels]
 
     def recipe(self) -> str:

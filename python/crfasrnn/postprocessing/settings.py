@@ -49,10 +49,10 @@ class CrfSettings:
         if not isinstance(self.iterations, int) or not 0 <= self.iterations <= MAX_ITERATIONS:
             raise CaffeError(f"iterations must be 0 to {MAX_ITERATIONS}, not {self.iterations!r}")
 
-    def labels(self, photograph: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    def labels(self, photograph: np.ndarray, energies: np.ndarray, min_probability: float = 0.0) -> np.ndarray:
         """The most probable labels, H x W, for H x W x 3 uint8 BGR and unary energies (C, H W). Raises CaffeError.
 
-        They are computed on the CUDA device that caffe.mode says, or on the CPU.
+        They are computed on the CUDA device that caffe.mode says, or on the CPU, there with min_probability (DenseCRF.inference).
         """
         height, width = photograph.shape[:2]
         try:
@@ -63,7 +63,9 @@ class CrfSettings:
             crf.addPairwiseGaussian(sxy=self.spatial[0], compat=self.spatial[1])
             rgb = photograph[:, :, ::-1]
             crf.addPairwiseBilateral(self.bilateral[0], self.bilateral[1], rgbim=rgb, compat=self.bilateral[2])
-            labels: np.ndarray = crf.inference(self.iterations).argmax(axis=0).reshape(height, width)
+            labels: np.ndarray = (
+                crf.inference(self.iterations, min_probability=min_probability).argmax(axis=0).reshape(height, width)
+            )
         except ValueError as problem:
             raise CaffeError(str(problem)) from problem
         return labels

@@ -31,6 +31,7 @@ def segment_files(
     pad: bool = False,
     probabilities: bool = False,
     precision: str = "float32",
+    min_probability: float = 0.0,
     upright: bool = True,
     colours: Path | None = None,
     processes: int | None = None,
@@ -50,9 +51,9 @@ def segment_files(
     a result cannot be written.
     """
     refuse_to_overwrite((result for path in images for result in _results(output, path.stem)), images)
-    segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision)
+    segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision, min_probability=min_probability)
     classes = segmenter.classes if colours is None else coloured(segmenter.classes, colours)
-    files, how = find_model(model, weights), (size, pad, precision, upright, classes)
+    files, how = find_model(model, weights), (size, pad, precision, min_probability, upright, classes)
     work = _Segmenting(
         segmenter, classes, output, probabilities, upright, digest(how, files=[files.prototxt, files.weights])
     )

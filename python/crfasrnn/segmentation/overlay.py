@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
+from caffe.inputs.opencv import cv2
 from crfasrnn.pictures.photographs import check_image
 from crfasrnn.segmentation.segmenter import Segmentation
 

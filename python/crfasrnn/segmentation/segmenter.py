@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from caffe import mode
 from caffe.errors import CaffeError
 from caffe.fastpath.inference import Inference
-from caffe.inputs.arguments import integer
+from caffe.inputs.arguments import below_one, integer
 from caffe.inputs.limits import MAX_PIXELS
+from caffe.inputs.opencv import cv2
 from caffe.net.exclusive import renew_after_fork
 from caffe.net.net import Net
 from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
@@ -60,11 +60,14 @@ class Segmenter:
     pad: True pads the prepared image with zeros at the bottom and right to a square of `size` (500 if that is None or
         "native"), as the released demo does.
     precision: "float32", or "bf16" for a trunk (the convolutions below the scores) in bfloat16, see caffe.inference.Inference.
+    min_probability: the CRF leaves out classes whose probability is below this at every pixel, see crfasrnn.crf.mean_field; 0
+        computes all, as CUDA devices always do.
 
     One Segmenter may be used by several threads, which take turns; in children made by fork it computes with one thread, and
     other processes may be sent it: a copy reads the files again.
 
-    Raises CaffeError if a file is missing, damaged, or does not fit the others, TypeError for a size that is no number.
+    Raises CaffeError if a file is missing, damaged, or does not fit the others, TypeError for a size or
+    probability that is no number, ValueError for a probability outside [0, 1).
 
     >>> import numpy as np
     >>> from crfasrnn import Segmenter
@@ -83,13 +86,18 @@ class Segmenter:
         size: int | str | None = None,
         pad: bool = False,
         precision: str = "float32",
+        min_probability: float = 0.0,
     ) -> None:
-        self._made_from = (model, weights, size, pad, precision)
+        min_probability = below_one("min_probability", min_probability)
+        self._made_from = (model, weights, size, pad, precision, min_probability)
         files = find_model(os.fspath(model), None if weights is None else Path(weights))
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
         with mode.insisting_on_weights():
             self.net = Net(str(files.prototxt), str(files.weights), mode.TEST)
+        for layer in self.net.layers:
+            if hasattr(layer, "min_probability"):
+                layer.min_probability = min_probability
         self._inference = Inference(self.net, precision)
         self._renew()
         self.input, self.output = _ends(self.net, str(files.prototxt))
@@ -118,6 +126,12 @@ class Segmenter:
         with self._turn:
             scores = self._forward(data)[:, : inner[0], : inner[1]]
             return self._segmentation(scores, image.shape[0], image.shape[1], probabilities)
+
+    def scores(self, image: np.ndarray) -> np.ndarray:
+        """What the net says of an H x W x 3 uint8 BGR photograph, C x H' x W' float32, at the size that `prepare` gives it."""
+        data, inner = self.prepare(image)
+        with self._turn:
+            return self._forward(data)[:, : inner[0], : inner[1]].copy()
 
     def _segmentation(self, scores: np.ndarray, height: int, width: int, probabilities: bool) -> Segmentation:
         """What the scores of a prepared photograph say, at its own size."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffe.inputs.arguments import array, has_axes, instance, integer, number
+from caffe.inputs.arguments import array, below_one, has_axes, instance, integer, number
 from crfasrnn import CrfRnn, densecrf, utils
 from crfasrnn.crf import Bilateral, Features, Kernel, Spatial, mean_field, mean_field_kernels, robust_log_likelihood
 
@@ -33,6 +33,16 @@ def test_what_is_no_number_is_named_with_its_argument(value: Any) -> None:
         number("theta", value)
     with pytest.raises(TypeError, match=f"^w must be an integer of at least 0, not {type(value).__name__} "):
         integer("w", value)
+
+
+def test_a_number_below_one() -> None:
+    assert below_one("p", 0) == 0.0
+    assert below_one("p", np.float32(0.5)) == 0.5
+    for value in (-1e-9, 1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"^p must be at least 0 and below 1, got "):
+            below_one("p", value)
+    with pytest.raises(TypeError, match=r"^p must be a number, not str "):
+        below_one("p", "0.5")
 
 
 @pytest.mark.parametrize("value", [16.5, -1, 11, float("nan"), float("-inf"), 10**400, np.float32(0.1)])
@@ -156,7 +166,7 @@ def test_tensors_of_special_kinds_are_refused() -> None:
             CrfRnn(3)(special, IMAGE)
         with pytest.raises(ValueError, match="scores is sparse or quantized"):
             robust_log_likelihood(special, torch.zeros(1, 6, 7))
-    for theta in (torch.ones(0), torch.ones(1).expand(1 << 30), torch.empty((), device="meta"), [1.0] * 17):
+    for theta in (torch.ones(0), torch.ones(1).expand(1 << 30), torch.empty((), device="meta"), [1.0] * 33):
         with pytest.raises(ValueError, match="theta"):
             Spatial(theta)
     with pytest.raises(TypeError, match=r"kernels\[0\] must be a Kernel, not Spatial"):

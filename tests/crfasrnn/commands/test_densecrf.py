@@ -44,6 +44,28 @@ def test_command_cleans_labels_and_probabilities(noisy: tuple[Path, Path, np.nda
     assert np.array_equal(read_labels(tmp_path / "two.png"), truth)
 
 
+def test_all_labels_are_computed_on_request(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 2, (20, 24, 32)).astype(np.float32)
+    scores[4:] -= 7
+    scores[3] = scores[:3].max(0) - 0.3  # first nowhere, but in a neighbourhood
+    np.save(tmp_path / "scores.npy", scores)
+    write_image(tmp_path / "picture.png", rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+    written = []
+    for options in ([], ["--min-probability", "0"], ["--min-probability", "0.99"]):
+        out = tmp_path / "out.png"
+        done = crfasrnn("densecrf", tmp_path / "picture.png", tmp_path / "scores.npy", "--scores", "-o", out, *options)
+        assert done.returncode == 0, done.stderr
+        written.append(read_labels(out))
+    usual, exact, coarse = written
+    np.testing.assert_array_equal(usual, exact)
+    assert (exact == 3).mean() > 0.5
+    assert not (coarse == 3).any()
+    refused = crfasrnn("densecrf", "a.png", "b.npy", "-o", "c.png", "--min-probability", "1")
+    assert refused.returncode == 2
+    assert "'1' is not a number of at least 0 and below 1" in refused.stderr
+
+
 def test_command_reports_errors(
     noisy: tuple[Path, Path, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,13 +15,14 @@ from support.commands import refusal, status
 
 import crfasrnn.commands
 from caffe.errors import CaffeError
-from crfasrnn.commands import compare, options
+from crfasrnn.commands import compare
 from crfasrnn.commands import main as program
+from crfasrnn.commands.shared import options
 
 
 def test_every_module_of_a_command_is_one() -> None:
     folder = Path(crfasrnn.commands.__file__).parent
-    shared = {"__init__", "main", "options", "dataset_options"}
+    shared = {"__init__", "main", "options"}
     assert {path.stem for path in folder.glob("*.py")} - shared == set(program.COMMANDS)
 
 

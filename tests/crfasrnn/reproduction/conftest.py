@@ -8,7 +8,7 @@ import pytest
 from support.commands import status
 from support.crfasrnn.reproduction import SEEDS, first_call, miniature_voc
 
-from crfasrnn.commands.options import OUT_OF_TIME
+from crfasrnn.commands.shared.options import OUT_OF_TIME
 
 
 @pytest.fixture(scope="session")

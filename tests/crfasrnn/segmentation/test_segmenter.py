@@ -75,6 +75,22 @@ def test_layers_without_weights_are_told_and_nothing_else(tmp_path: Path, tiny: 
         assert len(done.stderr.splitlines()) == lines
 
 
+def test_classes_that_matter_nowhere_may_be_left_out() -> None:
+    exact, pruned = (Segmenter(size=128, min_probability=p).segment(CAT, probabilities=True) for p in (0, 1e-2))
+    assert exact.probabilities is not None
+    assert pruned.probabilities is not None
+    assert not np.array_equal(exact.probabilities, pruned.probabilities)
+    assert np.abs(exact.probabilities - pruned.probabilities).max() < 0.05
+    assert (exact.labels != pruned.labels).mean() < 1e-3
+    np.testing.assert_array_equal(
+        Segmenter(size=128).segment(CAT, probabilities=True).probabilities, exact.probabilities
+    )
+    copy = pickle.loads(pickle.dumps(Segmenter(size=128, min_probability=1e-2)))
+    np.testing.assert_array_equal(copy.segment(CAT, probabilities=True).probabilities, pruned.probabilities)
+    with pytest.raises(ValueError, match="min_probability must be at least 0 and below 1, got 1"):
+        Segmenter(min_probability=1)
+
+
 def test_padding_is_the_released_demos(tiny: Files, tmp_path: Path) -> None:
     large = cv2.resize(CAT, (902, 600), interpolation=cv2.INTER_CUBIC)
     for name, image in (("small", CAT), ("large", large)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crfasrnn.classes import VOID
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 
 if TYPE_CHECKING:
     from crfasrnn.datasets import Dataset

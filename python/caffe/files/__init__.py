@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from caffe.errors import FileError
+from caffe.files import system
 
 _MARK = "unfinished-"
 _UNFINISHED = re.compile(rf"\.{_MARK}[a-z0-9_]{{8}}(\.[^.]*)?$")
@@ -40,7 +40,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     goes through it.
 
     The temporary name keeps the target's suffix, because libraries (OpenCV, matplotlib) choose the format by it. The file is
-    locked while it is written. What killed processes left in the folder is removed.
+    marked as in use while it is written. What killed processes left in the folder is removed.
 
     Raises CaffeError, which names `path`, for what the system refuses.
     """
@@ -51,7 +51,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     folder = Path(tempfile.gettempdir()) if through else target.parent
     _clear(folder)
     with _named(path, folder):
-        handle, temporary = _locked(folder, target)
+        release, temporary = _unfinished(folder, target)
         try:
             yield temporary
             if through:
@@ -59,19 +59,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
                     shutil.copyfileobj(written, device)
                 temporary.unlink()
                 return
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
+            system.sync_file(temporary)
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(temporary, 0o666 & ~mask)
             os.replace(temporary, target)
-            _sync_folder(target.parent)
+            system.sync_folder(target.parent)
         except BaseException:
             with suppress(FileNotFoundError):
                 temporary.unlink()
             raise
         finally:
-            os.close(handle)
+            release()
 
 
 @contextmanager
@@ -97,40 +96,39 @@ def unfinished_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.abspath(path))
     _clear(target.parent)
     with _named(path, target.parent):
-        handle, folder = _locked(target.parent, target, is_folder=True)
+        release, folder = _unfinished(target.parent, target, is_folder=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(handle)
+        release()
 
 
-def _locked(folder: Path, target: Path, is_folder: bool = False) -> tuple[int, Path]:
-    """A new unfinished file or folder, open and locked."""
+def _unfinished(folder: Path, target: Path, is_folder: bool = False) -> tuple[Callable[[], None], Path]:
+    """A new unfinished file or folder, marked as in use until what is returned first is called."""
     prefix = f".{target.stem}.{_MARK}"
     while True:
         if is_folder:
-            name = tempfile.mkdtemp(prefix=prefix, suffix=target.suffix, dir=folder)
-            try:
-                handle = os.open(name, os.O_RDONLY)
-            except FileNotFoundError:
-                continue
+            name = tempfile.mkdtemp(target.suffix, prefix, folder)
         else:
-            handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=folder)
-        # Shared, so that HDF5 does not mind when it opens the target. Some file systems know no locks; what is left on them stays.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        # As long as it had no lock, somebody may have taken it for what a killed process left.
-        if os.path.exists(name):
-            return handle, Path(name)
-        os.close(handle)
+            handle, name = tempfile.mkstemp(target.suffix, prefix, folder)
+            os.close(handle)
+        # As long as it had no mark, somebody may have taken it for what a killed process left.
+        with suppress(FileNotFoundError):
+            release = system.mark(name)
+            if os.path.exists(name):
+                return release, Path(name)
+            release()
 
 
 def remove_unfinished(folder: Path) -> None:
     """Remove from a folder the unfinished files and folders of processes that were killed while they wrote.
 
-    What a living process writes is locked and stays, and so does all that cannot be locked or removed.
+    What a living process writes is marked and stays, and so does all that cannot be locked or removed, and everything where the
+    system knows no marks.
     """
+    if not system.can_mark():
+        return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") and _UNFINISHED.search(entry.name):
@@ -142,26 +140,15 @@ _clear = cache(remove_unfinished)  # once in a process
 
 def _remove_unlocked(path: str) -> None:
     with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # it may be a pipe
+        handle = os.open(path, os.O_RDONLY | system.NO_LINK | system.NO_WAIT)  # it may be a pipe
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(handle)
             if os.path.isdir(path):
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
         finally:
             os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, so that a crash cannot keep a later file of it and lose an earlier one."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        # Some file systems know no such thing.
-        with suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

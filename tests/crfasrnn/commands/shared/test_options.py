@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.commands import refusal, status
 
-from crfasrnn.commands import options
+from crfasrnn.commands.shared import options
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.segmentation.models import DEFAULT
 

@@ -15,6 +15,7 @@ from caffe.inputs.limits import MAX_ITERATIONS, MAX_PIXELS
 from crfasrnn.classes import VOID
 from crfasrnn.segmentation.models import DEFAULT
 
+MIN_PROBABILITY = 1e-3  # of what the commands' CRFs compute; see benchmarks/README.md for what it changes
 OUT_OF_TIME = 3  # exit status of a command that is gone on with when it is given again
 
 
@@ -89,6 +90,11 @@ def mean_field_iterations(text: str) -> int:
 def pixels(text: str) -> int:
     """A size in pixels."""
     return _counted(text, "a size in pixels", 1, 1 << 16)
+
+
+def port(text: str) -> int:
+    """The number of a port."""
+    return _counted(text, "a port", 1, (1 << 16) - 1)
 
 
 def pixel_count(text: str) -> int:
@@ -172,6 +178,14 @@ def fraction(text: str) -> float:
     return found
 
 
+def below_one(text: str) -> float:
+    """A number of at least 0 and below 1."""
+    found = number(text)
+    if not 0 <= found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0 and below 1")
+    return found
+
+
 def size(text: str) -> int | str:
     """'native' or a number of pixels."""
     return text if text == "native" else pixels(text)
@@ -251,7 +265,20 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=mode.PRECISIONS, default="float32", help="of the net's convolutions (float32)"
     )
+    add_min_probability(parser)
     add_gpu(parser)
+
+
+def add_min_probability(parser: argparse._ActionsContainer) -> None:
+    """The option that says which classes a CRF leaves out."""
+    parser.add_argument(
+        "--min-probability",
+        type=below_one,
+        default=MIN_PROBABILITY,
+        metavar="P",
+        help="the CRF leaves out classes whose probability is below this at every pixel, which is faster on the CPU; 0 computes "
+        f"all ({MIN_PROBABILITY:g})",
+    )
 
 
 def add_colours(parser: argparse._ActionsContainer) -> None:
@@ -333,4 +360,5 @@ def add_exif(parser: argparse._ActionsContainer) -> None:
 
 def preparation(arguments: argparse.Namespace) -> dict[str, Any]:
     """How images are prepared, of what add_model adds, as Segmenter takes it."""
-    return {"size": arguments.size, "pad": arguments.pad, "precision": arguments.precision}
+    names = ("size", "pad", "precision", "min_probability")
+    return {name: getattr(arguments, name) for name in names}
