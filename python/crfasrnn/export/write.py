@@ -113,10 +113,10 @@ def write_package(model: Exportable, path: str | os.PathLike[str]) -> None:
     It is for this kind of processor and version of torch. Raises CaffeError if no C++ compiler works, or the file cannot be
     written.
     """
-    from torch._inductor import aoti_compile_and_package
-
     program = _program(model)
     with atomic_path(path) as temporary, _exporting("AOTInductor, which needs a C++ compiler,"):
+        from torch._inductor import aoti_compile_and_package  # older versions of torch have none
+
         aoti_compile_and_package(program, package_path=str(temporary))
 
 
