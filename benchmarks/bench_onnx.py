@@ -16,8 +16,9 @@ import onnxruntime
 import torch
 
 from crfasrnn.export.network import CrfModule
-from crfasrnn.export.write import INPUT, deploy_net, exportable, write_onnx
+from crfasrnn.export.write import INPUT, exportable, write_onnx
 from crfasrnn.segmentation.models import DEFAULT, find_model
+from crfasrnn.segmentation.segmenter import deploy_net
 
 
 def best(run: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:

@@ -10,21 +10,23 @@ every class matters somewhere, so that nothing can be left out. Peers: pydensecr
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
 import torch
+from bench_mean_field import Step, best
 from torch import Tensor
 from torch.nn import functional
 
 import caffe
 from crfasrnn.classes import MEAN_BGR
 from crfasrnn.crf.functional import mean_field
+from crfasrnn.export.network import unary_of
 from crfasrnn.pictures.photographs import read_image
 from crfasrnn.segmentation.models import find_model
+from crfasrnn.segmentation.segmenter import deploy_net
 
 ALPHA, BETA, GAMMA = 30.0, 4.0, 3.0  # the bundled model's
 SPATIAL, BILATERAL = 3.0, 5.0
@@ -49,9 +51,8 @@ def scores_of(images: list[np.ndarray]) -> list[tuple[Tensor, Tensor]]:
     """Of each image the bundled network's scores before the CRF, 1 x 21 x H x W, and the input, 1 x 3 x H x W."""
     caffe.init_log(2)
     files = find_model("voc21-deeplab")
-    net = caffe.Net(str(files.prototxt), str(files.weights), caffe.TEST)
-    crf = next(name for name, layer in net.layer_dict.items() if layer.type == "MultiStageMeanfield")
-    unary = net.bottom_names[crf][0]
+    net = deploy_net(files)
+    unary = unary_of(net)
     found = []
     for image in images:
         data = (image.astype(np.float32) - np.float32(MEAN_BGR)).transpose(2, 0, 1)[None]
@@ -131,21 +132,6 @@ def windowed(unary: Tensor, image: Tensor) -> None:
         scores = unary + (SPATIAL + BILATERAL) * message / total
 
 
-def timed(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each, the best of so many rounds over all; those that take over a second count once."""
-    import time
-
-    found: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            if found.get(name, 0) > 1000:
-                continue
-            start = time.perf_counter()
-            step()
-            found[name] = min(found.get(name, float("inf")), 1e3 * (time.perf_counter() - start))
-    return found
-
-
 def is_installed(peer: str) -> bool:
     import importlib.util
 
@@ -171,13 +157,13 @@ def main() -> None:
         times: dict[str, list[float]] = {}
         changed = dict.fromkeys(LEVELS, 0)
         for unary, image in samples:
-            steps: dict[str, Callable[[], object]] = {
+            steps: dict[str, Step] = {
                 f"{level} {threads}": lambda u=unary, i=image, n=threads, e=level: ours(u, i, n, e)
                 for level in (0.0, *LEVELS)
                 for threads in (1, 2)
             }
             steps |= {name: lambda u=unary, i=image, s=step: s(u, i) for name, step in peers.items()}
-            for name, time in timed(steps, options.rounds).items():
+            for name, time in best(steps, options.rounds, patience=1000).items():
                 times.setdefault(name, []).append(time)
             exact = ours(unary, image, 2, 0.0).argmax(1)
             for level in LEVELS:

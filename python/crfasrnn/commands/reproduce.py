@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.files import system
 from crfasrnn.commands.shared import options
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             settings,
             seeds,
             variants=arguments.variants,
-            processes=arguments.threads or os.cpu_count() or 1,
+            processes=arguments.threads or system.processors(),
             stop=budget(arguments.budget_minutes),
         )
         try:

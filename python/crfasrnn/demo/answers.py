@@ -76,7 +76,7 @@ def view(found: Answer) -> dict[str, Any]:
     colours, backgrounds = class_palette(field.classes), field.classes.backgrounds
     order = sorted(range(len(field.classes)), key=lambda label: -shares[1][label] - shares[0][label] / 1000)
     return {
-        "photograph": _jpeg(cv2.resize(field.photograph, size, interpolation=cv2.INTER_AREA)),
+        "photograph": jpeg_url(cv2.resize(field.photograph, size, interpolation=cv2.INTER_AREA)),
         "before": _label_picture(found.before, size),
         "after": _label_picture(found.after, size),
         "classes": [
@@ -106,7 +106,11 @@ def strip(found: Answer, deadline: Deadline) -> list[dict[str, Any]]:
     """Q after fields.MARKS iterations, each as a picture in which a pixel has its classes' colours mixed by their probabilities,
     with the share of pixels that have another label by then. Raises CaffeError as answer does."""
     return [
-        {"iterations": iterations, "picture": _jpeg(mixed(found.field, q.numpy())), "changed": _changed(found.field, q)}
+        {
+            "iterations": iterations,
+            "picture": jpeg_url(mixed(found.field, q.numpy())),
+            "changed": _changed(found.field, q),
+        }
         for iterations, q in found.field.marked(found.controls, deadline)
     ]
 
@@ -124,11 +128,6 @@ def mixed(field: Field, q: np.ndarray) -> np.ndarray:
     painted = (planes[..., ~backgrounds].sum(-1, keepdims=True) * opacity).clip(0, 1)
     picture = image * (1 - painted) + opacity * planes @ colours
     return picture.clip(0, 255).round().astype(np.uint8)
-
-
-def photograph_url(image: np.ndarray) -> str:
-    """A BGR picture as a data URL."""
-    return _jpeg(image)
 
 
 def _shares(labels: np.ndarray, classes: int) -> list[float]:
@@ -149,7 +148,8 @@ def _label_picture(labels: np.ndarray, size: tuple[int, int]) -> str:
     return _url("image/png", cv2.imencode(".png", smaller)[1].tobytes())
 
 
-def _jpeg(image: np.ndarray) -> str:
+def jpeg_url(image: np.ndarray) -> str:
+    """A BGR picture as a data URL."""
     return _url("image/jpeg", cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
 
 

@@ -12,7 +12,6 @@ import torch
 
 from caffe.errors import CaffeError
 from caffe.proto.text import read_net, to_text
-from crfasrnn.classes import Classes, unnamed_classes
 from crfasrnn.crf.module import Bilateral, CrfRnn, Spatial
 from crfasrnn.crf.options import from_prototxt
 from crfasrnn.demo.controls import RANGES, Controls
@@ -45,7 +44,7 @@ class Network:
             prototxt = Path(folder, files.prototxt.name)
             prototxt.write_text(to_text(layers), encoding="utf-8")
             self._segmenter = Segmenter(prototxt, files.weights, size or files.size or "native", precision=precision)
-        self.classes = _classes(files, len(self._segmenter.classes))
+        self.classes = files.classes_of(len(self._segmenter.classes))
         self._crf = CrfRnn(len(self.classes), iterations=10) if crf is None else _module(crf, files, len(self.classes))
         self.controls = _controls(self._crf)
 
@@ -127,7 +126,3 @@ def _controls(crf: CrfRnn) -> Controls:
 
 def _within(name: str, value: float) -> float:
     return min(max(value, RANGES[name].least), RANGES[name].most)
-
-
-def _classes(files: ModelFiles, count: int) -> Classes:
-    return files.classes or unnamed_classes(count)

@@ -13,20 +13,20 @@ import numpy as np
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOID
 from crfasrnn.demo import uploads
-from crfasrnn.demo.answers import photograph_url
+from crfasrnn.demo.answers import jpeg_url
 from crfasrnn.demo.controls import Controls
 from crfasrnn.demo.fields import Deadline, Field
 from crfasrnn.demo.network import Network
 from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
 from crfasrnn.demo.parts import (
     AT_ONCE,
-    COMPUTING,
     complained,
+    computing,
     emptied,
     guarded,
     learned_weights,
-    moved,
     photograph_input,
+    refine_when_moved,
     results,
     script,
     shown,
@@ -130,21 +130,11 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
 
         yield from guarded(steps, keep=False)
 
-    def refine(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        yield from moved(visits.of(request.session_hash), values, Deadline(seconds))
-
-    how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
+    how = computing(where)
     gr.on(
         [blocks.load, photograph.change], segment, [photograph, *controls], where.all, trigger_mode="always_last", **how
     )
-    gr.on(
-        [control.change for control in controls],
-        refine,
-        controls,
-        where.all,
-        trigger_mode="always_last",
-        **how,
-    )
+    refine_when_moved(controls, visits, where, seconds)
     reset.click(lambda: list(vars(network.controls).values()), None, controls, **AT_ONCE)
     return visits
 
@@ -206,23 +196,13 @@ def _own_tab(samples: Sequence[Path], seconds: float) -> Visits[OwnVisit]:
         if visit is not None:
             visit.strokes = event.strokes
 
-    def refine(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        yield from moved(visits.of(request.session_hash), values, Deadline(seconds))
-
     given = [kind, mask, planes, certainty, *controls]
-    how: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": [where.viewer], **COMPUTING}
+    how = computing(where)
     photograph.change(open_photograph, photograph, [canvas, mask, planes, *where.all], **how)
     canvas.stroke(keep_strokes, None, None, **AT_ONCE).then(begin, given, where.all, **how)
     kind.change(_inputs_of, kind, [canvas, mask, planes, certainty], **AT_ONCE)
     gr.on([kind.change, mask.change, planes.change, certainty.release], begin, given, where.all, **how)
-    gr.on(
-        [control.change for control in controls],
-        refine,
-        controls,
-        where.all,
-        trigger_mode="always_last",
-        **how,
-    )
+    refine_when_moved(controls, visits, where, seconds)
     return visits
 
 
@@ -257,7 +237,7 @@ def _sheet(visit: OwnVisit) -> dict[str, Any]:
     colours = class_palette(classes)
     colours[0] = np.array([255, 255, 255])
     return {
-        "photograph": photograph_url(visit.canvas.image),
+        "photograph": jpeg_url(visit.canvas.image),
         "labels": [{"name": name, "colour": colours[i].tolist()} for i, name in enumerate(classes.names)],
         "strokes": visit.strokes,
     }

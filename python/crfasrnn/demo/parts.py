@@ -127,7 +127,27 @@ def _saving(visits: Visits[Any]) -> Callable[[dict[str, str]], dict[str, str] | 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # Not through the queue, whose stream Gradio may just be closing behind the last computation: such an event would be lost.
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
-COMPUTING: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": CORES, **PRIVATE}
+
+
+def computing(where: Results) -> dict[str, Any]:
+    """How an event computes: one of all visitors' at a time, which the picture tells."""
+    return {
+        "show_progress": "minimal",
+        "show_progress_on": [where.viewer],
+        "concurrency_limit": 1,
+        "concurrency_id": CORES,
+        **PRIVATE,
+    }
+
+
+def refine_when_moved(controls: Sequence[gr.Slider], visits: Visits[Any], where: Results, seconds: float) -> None:
+    """Run the CRF again for a visitor who moves a control, within so many seconds."""
+
+    def refine(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        yield from moved(visits.of(request.session_hash), values, Deadline(seconds))
+
+    moves = [control.change for control in controls]
+    gr.on(moves, refine, list(controls), where.all, trigger_mode="always_last", **computing(where))
 
 
 # ------------------------------------------------------------------------------------------------------ values for Results

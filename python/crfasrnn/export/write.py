@@ -14,15 +14,13 @@ from typing import Any
 
 import torch
 
-from caffe import mode
 from caffe.errors import CaffeError
 from caffe.files import atomic_path
 from caffe.inputs.limits import MAX_PIXELS
-from caffe.net.net import Net
-from crfasrnn.classes import unnamed_classes
 from crfasrnn.export.network import NetModule, unary_of
 from crfasrnn.export.onnx_mean_field import onnx_translations
 from crfasrnn.segmentation.models import ModelFiles
+from crfasrnn.segmentation.segmenter import deploy_net
 
 INPUT, OUTPUT = "image", "scores"
 
@@ -55,19 +53,8 @@ def exportable(files: ModelFiles, height: int, width: int, crf: bool = True) -> 
     output = net.outputs[0] if crf else unary_of(net)
     net.blobs[net.inputs[0]].reshape(1, 3, height, width)
     net.reshape()  # some layers look at sizes there alone
-    classes = files.classes or unnamed_classes(net.blobs[output].shape[1])
+    classes = files.classes_of(net.blobs[output].shape[1])
     return Exportable(NetModule(net, output).eval(), classes.names, height, width)
-
-
-def deploy_net(files: ModelFiles) -> Net:
-    """The net of these files with its weights, in phase TEST. Raises CaffeError if it has not one input and one output."""
-    with mode.insisting_on_weights():
-        net = Net(str(files.prototxt), str(files.weights), mode.TEST)
-    if len(net.inputs) != 1 or len(net.outputs) != 1:
-        raise CaffeError(
-            f"{str(files.prototxt)!r} is not a deploy net: it needs one input, the image, and one output, the scores"
-        )
-    return net
 
 
 def write_onnx(model: Exportable, path: str | os.PathLike[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from caffe.files import system
 from crfasrnn.evaluation.bootstrap import Comparison
 from crfasrnn.reproduction.paper import Claim
 from crfasrnn.reproduction.runs import Run
@@ -95,5 +95,5 @@ def hardware() -> str:
     model = platform.machine()
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{system.processors()} cores"
     return f"{model}, {device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"

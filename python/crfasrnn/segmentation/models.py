@@ -13,7 +13,7 @@ from typing import Any
 from caffe.errors import CaffeError, FileError
 from caffe.inputs.limits import MAX_TEXT
 from caffe.inputs.reading import read_text
-from crfasrnn.classes import VOC_CLASSES, Classes, numbers_of, read_classes
+from crfasrnn.classes import VOC_CLASSES, Classes, numbers_of, read_classes, unnamed_classes
 
 # What is used where none is named.
 DEFAULT = "voc21-deeplab"
@@ -41,6 +41,15 @@ class ModelFiles:
     weights: Path
     classes: Classes | None
     size: int | None = None
+
+    def classes_of(self, channels: int) -> Classes:
+        """What so many channels of scores stand for. Raises CaffeError if other classes are listed for them."""
+        found = self.classes or unnamed_classes(channels)
+        if len(found) != channels:
+            raise CaffeError(
+                f"{str(self.prototxt)!r} scores {channels} classes, but {len(found)} names are listed for them"
+            )
+        return found
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from caffe.inputs.limits import MAX_PIXELS
 from caffe.inputs.opencv import cv2
 from caffe.net.exclusive import renew_after_fork
 from caffe.net.net import Net
-from crfasrnn.classes import MEAN_BGR, VOID, Classes, unnamed_classes
+from crfasrnn.classes import MEAN_BGR, VOID, Classes
 from crfasrnn.pictures.label_maps import class_palette
 from crfasrnn.pictures.photographs import check_image, resized
-from crfasrnn.segmentation.models import DEFAULT, find_model
+from crfasrnn.segmentation.models import DEFAULT, ModelFiles, find_model
 
 PUBLISHED_SIZE = 500  # the released demo: largest side at most 500, padded to 500 x 500
 
@@ -93,20 +93,14 @@ class Segmenter:
         files = find_model(os.fspath(model), None if weights is None else Path(weights))
         self.max_side = _max_side(size, files.size, pad)
         self.pad = pad
-        with mode.insisting_on_weights():
-            self.net = Net(str(files.prototxt), str(files.weights), mode.TEST)
+        self.net = deploy_net(files)
         for layer in self.net.layers:
             if hasattr(layer, "min_probability"):
                 layer.min_probability = min_probability
         self._inference = Inference(self.net, precision)
         self._renew()
-        self.input, self.output = _ends(self.net, str(files.prototxt))
-        channels = self.net.blobs[self.output].shape[1]
-        self.classes = files.classes or unnamed_classes(channels)
-        if len(self.classes) != channels:
-            raise CaffeError(
-                f"{str(files.prototxt)!r} scores {channels} classes, but {len(self.classes)} names are listed for them"
-            )
+        self.input, self.output = self.net.inputs[0], self.net.outputs[0]
+        self.classes = files.classes_of(self.net.blobs[self.output].shape[1])
 
     def _renew(self) -> None:
         self._turn = threading.Lock()  # the net has one set of blobs
@@ -198,8 +192,14 @@ def _max_side(size: int | str | None, made_for: int | None, pad: bool) -> int | 
     return own or (PUBLISHED_SIZE if pad else None)
 
 
-def _ends(net: Net, path: str) -> tuple[str, str]:
-    """Names of the image input and of the scores; raises CaffeError if they are not what a deploy net has."""
+def deploy_net(files: ModelFiles) -> Net:
+    """The net of these files with its weights, in phase TEST.
+
+    Raises CaffeError as Net does, and unless its one input is a colour image and its one output has scores of at most 255 classes.
+    """
+    with mode.insisting_on_weights():
+        net = Net(str(files.prototxt), str(files.weights), mode.TEST)
+    path = str(files.prototxt)
     if len(net.inputs) != 1 or len(net.outputs) != 1:
         raise CaffeError(
             f"{path!r} is not a deploy net: it needs one input, the image, and one output, the scores; it has inputs "
@@ -212,7 +212,7 @@ def _ends(net: Net, path: str) -> tuple[str, str]:
         )
     if len(net.blobs[scores].shape) != 4 or net.blobs[scores].shape[1] > VOID:
         raise CaffeError(f"output {scores!r} of {path!r} has no class scores: shape {tuple(net.blobs[scores].shape)}")
-    return image, scores
+    return net
 
 
 def _enlarged(plane: np.ndarray, width: int, height: int) -> np.ndarray:

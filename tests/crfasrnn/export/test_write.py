@@ -17,8 +17,9 @@ from caffe.net_spec import layers as L
 from crfasrnn.classes import write_classes
 from crfasrnn.export import write
 from crfasrnn.export.network import CrfModule
-from crfasrnn.export.write import deploy_net, exportable, write_onnx, write_package, write_program
+from crfasrnn.export.write import exportable, write_onnx, write_package, write_program
 from crfasrnn.segmentation.models import ModelFiles, find_model
+from crfasrnn.segmentation.segmenter import deploy_net
 
 HEIGHT, WIDTH = 12, 16
 
