@@ -14,6 +14,7 @@ from support.commands import crfasrnn, failure
 from support.crfasrnn.models import CAT, PERSON, Files, save_net, with_crf
 
 from crfasrnn import Segmenter
+from crfasrnn.commands.main import main
 from crfasrnn.pictures.label_maps import read_labels
 from crfasrnn.pictures.photographs import read_image, write_image
 
@@ -167,3 +168,13 @@ def test_a_run_that_was_killed_and_repeated_loses_nothing(tiny: Files, tmp_path:
     assert sorted(path.name for path in output.iterdir()) == sorted(path.name for path in whole.iterdir())
     for path in whole.iterdir():
         assert (output / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("least", [None, 0, 0.5])
+def test_classes_are_left_out_as_asked(least: float | None, tmp_path: Path) -> None:
+    options = [] if least is None else ["--min-probability", str(least)]
+    write_image(tmp_path / "cat.png", CAT)
+    command = ["segment", tmp_path / "cat.png", "--size", 64, "--probabilities", "--output", tmp_path, *options]
+    assert main([str(word) for word in command]) == 0
+    expected = Segmenter(size=64, min_probability=1e-3 if least is None else least).segment(CAT, probabilities=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "cat_probabilities.npy"), expected.probabilities)
