@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -204,10 +205,10 @@ class Pool:
 
     def _hear(self, worker: _Worker[Any], work: bytes, tasks: Sequence[Any], results: dict[int, Any]) -> None:
         try:
-            result = worker.answer()
+            number, result = worker.answer()
         except (EOFError, OSError):
             place, cause = self._workers.index(worker), worker.cause_of_death()
-            if not worker.ready:
+            if not worker.has_begun:
                 raise FatalError(f"a process {cause} before it could begin; --processes 1 does without") from None
             if worker.at is not None:
                 results[worker.at] = Failure(f"{_name(tasks[worker.at])}: the process that was at it {cause}")
@@ -216,9 +217,8 @@ class Pool:
             return
         if isinstance(result, FatalError):
             raise result
-        if worker.ready and worker.at is not None:
-            results[worker.at], worker.at = result, None
-        worker.ready = True
+        if number is not None:
+            results[number] = result
 
 
 def _name(task: object) -> str:
@@ -243,7 +243,7 @@ def _outcome(work: Callable[[Task], Result], task: Task) -> Result | Failure:
 
 
 class _Worker(Generic[Task]):
-    """A process as its parent sees it. ready: it has its work. at: the number of the task that it has in hand."""
+    """A process as its parent sees it. has_begun: it has answered once."""
 
     def __init__(self, threads: int, gpu: int | None) -> None:
         context = get_context("spawn")  # a forked copy of a process with threads may hang
@@ -252,30 +252,38 @@ class _Worker(Generic[Task]):
         with system.ctrl_c_held_back():
             self._process.start()
         theirs.close()
-        self.ready = False
-        self.at: int | None = None
+        self.has_begun = False
+        # What is to be answered, in order: the numbers of tasks, None for work. More than one where others did all tasks of a
+        # run before this process had its work.
+        self._open: deque[int | None] = deque()
 
     @property
     def idle(self) -> bool:
-        return self.ready and self.at is None
+        return not self._open
+
+    @property
+    def at(self) -> int | None:
+        """The number of the task that it has in hand."""
+        return next((number for number in self._open if number is not None), None)
 
     def prepare(self, work: bytes) -> None:
         """Send what is to be done with every task; the answer says that it has come."""
-        self.ready = False
-        self._send(work)
+        self._send(None, work)
 
     def begin(self, number: int, task: Task) -> None:
-        self.at = number
-        self._send(task)
+        self._send(number, task)
 
-    def _send(self, message: Any) -> None:
+    def _send(self, number: int | None, message: Any) -> None:
+        self._open.append(number)
         # Who is dead does not answer either, which is seen to there.
         with suppress(OSError):
             self.connection.send(message)
 
-    def answer(self) -> Any:
-        """Raises EOFError or OSError where the process is dead."""
-        return self.connection.recv()
+    def answer(self) -> tuple[int | None, Any]:
+        """Of what, and the answer. Raises EOFError or OSError where the process is dead."""
+        result = self.connection.recv()
+        self.has_begun = True
+        return self._open.popleft(), result
 
     def cause_of_death(self) -> str:
         self.end()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.many import Fussy, Lost, Threads, Writing
+from support.many import Fussy, Late, Lost, Threads, Writing
 
 from caffe.errors import CaffeError
 from crfasrnn.many import Failure, FatalError, Pool, best_number, carry_out, each, share, tell, unfinished
@@ -36,6 +36,14 @@ def test_a_killed_process_is_one_failure_and_the_others_go_on() -> None:
     assert found == [0, 1, 9, 16, 25]
     assert isinstance(failure, Failure)
     assert failure.reason.startswith("'2': the process that was at it was killed (SIGKILL: too little memory?")
+
+
+def test_a_process_that_was_late_for_one_run_is_in_time_for_the_next(tmp_path: Path) -> None:
+    """Its answer to the first work is no result of the second."""
+    with Pool(2) as pool:
+        assert list(pool.run(Late(tmp_path / "mark"), [1, 2, 3])) == [2, 4, 6]
+        slow = Fussy(slow=0, bad=None, worse=None, killed=None)
+        assert list(pool.run(slow, [0] * 8)) == [0] * 8
 
 
 def test_work_that_does_not_arrive_ends_the_run() -> None:

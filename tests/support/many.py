@@ -47,6 +47,23 @@ class Writing:
             write_text(self.folder / task, task.name)
 
 
+@dataclass(frozen=True)
+class Late:
+    """Doubles numbers; it takes a second to arrive anywhere but where it arrives first."""
+
+    mark: Path
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        self.__dict__.update(state)
+        try:
+            self.mark.mkdir()
+        except FileExistsError:
+            time.sleep(1)
+
+    def __call__(self, task: int) -> int:
+        return 2 * task
+
+
 class Threads:
     """Tells how many threads torch has."""
 
