@@ -17,6 +17,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Where no device is at hand, nvcc makes what a later one's driver compiles, and nothing else: machine code for all takes minutes.
+CUDA_ARCHITECTURES ?= $(shell nvidia-smi -L > /dev/null 2>&1 || echo 75-virtual)
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find caffe_layers -type f -not -path '*/tests/*' -not -path '*/bvlc/*')
 
 CAFFE_PLUGIN := build/caffe-plugin
@@ -36,7 +38,7 @@ $(VENV)/bin/python:
 $(READY): $(VENV)/bin/python $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt --editable '.[test,plot,lint]'
+		-c constraints.txt $(CUDA_ARCHITECTURES:%=--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES='%') --editable '.[test,plot,lint]'
 	touch $@
 
 demo: setup
