@@ -147,6 +147,8 @@ void kernel_filter(const GaussianKernel<T>& kernel, Planes<const T> values, Plan
   kernel.filter(in, result, channels, transpose, threads);
 }
 
+using Counts = Array<std::int64_t, nb::ndim<1>>;
+
 // Lets Ctrl-C end a long computation: asks Python for signals now and then, and not so often that a thread
 // which holds the GIL is in the way.
 class Interruption {
@@ -168,8 +170,9 @@ template <typename T>
 std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> q0, nb::list kernels,
                                            Image<const T> weights, Planes<const T> compatibility,
                                            std::optional<Planes<const std::uint8_t>> mask, Image<T> out,
-                                           int iterations, int activation, bool keep_state, int threads,
-                                           double min_probability) {
+                                           std::optional<Counts> iterations_run, int iterations,
+                                           int activation, bool keep_state, int threads,
+                                           double min_probability, double tolerance) {
   require_same_shape("q0", q0, "unary", unary);
   require_same_shape("out", out, "unary", unary);
   const std::size_t count = kernels.size();
@@ -199,6 +202,14 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
                                 std::to_string(min_probability));
   }
   field.min_probability = min_probability;
+  if (!(tolerance >= 0 && tolerance < 1)) {
+    throw std::invalid_argument("tolerance must be at least 0 and below 1, got " + std::to_string(tolerance));
+  }
+  field.tolerance = tolerance;
+  if (iterations_run && iterations_run->shape(0) != unary.shape(0)) {
+    throw std::invalid_argument("iterations_run has shape " + shape_of(*iterations_run) +
+                                ", it must have one entry for each image of unary " + shape_of(unary));
+  }
   field.unary = unary.data();
   field.q0 = q0.data();
   if (mask) field.mask = mask->data();
@@ -229,8 +240,9 @@ std::unique_ptr<MeanFieldState<T>> forward(Image<const T> unary, Image<const T> 
   }
   field.between = Interruption();
   T* top = out.data();
+  std::int64_t* counts = iterations_run ? iterations_run->data() : nullptr;
   nb::gil_scoped_release release;
-  return mean_field_forward(field, top, keep_state, threads);
+  return mean_field_forward(field, top, keep_state, threads, counts);
 }
 
 template <typename T>
@@ -298,8 +310,10 @@ void bind(nb::module_& m, const std::string& bits) {
         "Gaussian filter of values (N, C) at features (N, d) into out (N, C).");
   m.def("mean_field_forward", &forward<T>, "unary"_a.noconvert(), "q0"_a.noconvert(), "kernels"_a,
         "weights"_a.noconvert(), "compatibility"_a.noconvert(), "mask"_a.noconvert().none(),
-        "out"_a.noconvert(), "iterations"_a, "activation"_a, "keep_state"_a, "threads"_a, "min_probability"_a,
-        "All mean-field iterations of a batch into out; a state for backward if keep_state, else None.");
+        "out"_a.noconvert(), "iterations_run"_a.noconvert().none(), "iterations"_a, "activation"_a,
+        "keep_state"_a, "threads"_a, "min_probability"_a, "tolerance"_a,
+        "All mean-field iterations of a batch into out, and how many each image took into iterations_run; a "
+        "state for backward if keep_state, else None.");
 }
 
 }  // namespace

@@ -46,6 +46,9 @@ struct Field : FieldShape {
   // On the CPU, for inference alone: classes may be left out whose probability is below this at every pixel;
   // 0 is exact.
   double min_probability = 0;
+  // On the CPU, for inference alone: an image's iterations end with the one after that which changed no Q by
+  // as much as this; 0 runs all.
+  double tolerance = 0;
   // Called before every iteration on the CPU, in the calling thread; what it throws ends the computation.
   std::function<void()> between;
 };

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "crfrnn/field.hpp"
@@ -37,7 +38,8 @@ class MeanFieldState {
 };
 
 // Runs the field's iterations and writes the scores to top (shape of unary). Returns the state for backward
-// if `keep_state`, else null and keeps nothing per iteration.
+// if `keep_state`, else null and keeps nothing per iteration. iterations_run, if given, gets for every image
+// how many iterations it took: all unless field.tolerance ended them (0 where the mask leaves no pixel).
 //
 // Every image of the batch is computed on its own: the result for an image does not depend on the others, nor
 // on the number of threads. Scores of -inf exclude a class at a pixel; NaN or +inf scores make the image's
@@ -46,11 +48,11 @@ class MeanFieldState {
 // iterations, thetas that are not finite and positive, and features with values that are not finite.
 template <typename T>
 std::unique_ptr<MeanFieldState<T>> mean_field_forward(const Field<T>& field, T* top, bool keep_state,
-                                                      int threads);
+                                                      int threads, std::int64_t* iterations_run = nullptr);
 
 extern template std::unique_ptr<MeanFieldState<float>> mean_field_forward(const Field<float>&, float*, bool,
-                                                                          int);
+                                                                          int, std::int64_t*);
 extern template std::unique_ptr<MeanFieldState<double>> mean_field_forward(const Field<double>&, double*,
-                                                                           bool, int);
+                                                                           bool, int, std::int64_t*);
 
 }  // namespace crfrnn

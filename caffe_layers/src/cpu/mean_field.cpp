@@ -13,6 +13,7 @@
 #include "pixel_rows.hpp"
 #include "pruned.hpp"
 #include "rows.hpp"
+#include "settling.hpp"
 
 namespace crfrnn {
 namespace {
@@ -206,16 +207,18 @@ std::vector<LatticeTerm<T>> terms_of(const KernelList<T>& kernels) {
   return terms;
 }
 
-// Fills top, and the state's rows if `keep`. The state's order and kernels must be there.
+// Fills top, and the state's rows if `keep`. The state's order and kernels must be there. Returns how many
+// iterations were run.
 template <typename T>
-void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, const std::function<void()>& between,
-                   bool keep, ImageState<T>* state, int threads) {
+int image_forward(const Model<T>& model, const ImageArrays<T>& arrays, const std::function<void()>& between,
+                  double tolerance, bool keep, ImageState<T>* state, int threads) {
   const PixelOrder& order = *state->order;
-  const int iterations = model.shape.iterations;
+  int iterations = model.shape.iterations;
   const std::int64_t classes = model.shape.classes;
   const std::int64_t stride = row_stride(classes);
   constexpr T kNever = -std::numeric_limits<T>::infinity();
   Buffer<T> unary_rows(order.points() * stride);
+  Settling<T> settling(tolerance, order.points() * stride);
   LatticePass<T> pass(terms_of(state->kernels), classes, threads);
   // Scores to Q, which the state keeps.
   T* q = nullptr;
@@ -238,6 +241,7 @@ void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, const st
       order.to_rows(arrays.q0, classes, kNever, first, count, rows);
     }
     activate(first, count, rows);
+    settling.begin(first * stride, rows, count * stride);
   });
   order.clear_others(classes, arrays.top);
   for (int t = 0; t < iterations; ++t) {
@@ -252,13 +256,18 @@ void image_forward(const Model<T>& model, const ImageArrays<T>& arrays, const st
     }
     if (t + 1 < iterations) {
       next_q();
-      pass.step(unary_rows.data(), activate);
+      pass.step(unary_rows.data(), [&](std::int64_t first, std::int64_t count, T* rows) {
+        activate(first, count, rows);
+        settling.next(first * stride, rows, count * stride);
+      });
+      if (settling.settled()) iterations = t + 2;
     } else {
       pass.slice(unary_rows.data(), [&](std::int64_t first, std::int64_t count, T* rows) {
         order.to_planes(rows, classes, first, count, arrays.top);
       });
     }
   }
+  return iterations;
 }
 
 template <typename T>
@@ -290,7 +299,7 @@ KernelList<T> kernels_of_image(const Field<T>& field, const std::shared_ptr<cons
 
 template <typename T>
 std::unique_ptr<MeanFieldState<T>> mean_field_forward(const Field<T>& field, T* top, bool keep_state,
-                                                      int threads) {
+                                                      int threads, std::int64_t* iterations_run) {
   check_field(field);
   const auto model = std::make_shared<const Model<T>>(field);
   auto state = keep_state ? std::make_unique<State<T>>(model) : nullptr;
@@ -304,21 +313,29 @@ std::unique_ptr<MeanFieldState<T>> mean_field_forward(const Field<T>& field, T* 
     }
     ImageState<T> image;
     image.order = order;
+    int run = 0;
     if (order->points() > 0) {
       image.kernels = kernels_of_image(field, order, n, &shared, threads);
       const ImageArrays<T> arrays{field.unary + n * size, field.q0 + n * size, top + n * size};
-      const bool pruned = field.min_probability > 0 && !keep_state &&
-                          pruned_forward(field, *order, terms_of(image.kernels), arrays, threads);
-      if (!pruned) image_forward(*model, arrays, field.between, keep_state, &image, threads);
+      if (field.min_probability > 0 && !keep_state) {
+        run = pruned_forward(field, *order, terms_of(image.kernels), arrays, threads);
+      }
+      if (run == 0) {
+        const double tolerance = keep_state ? 0 : field.tolerance;
+        run = image_forward(*model, arrays, field.between, tolerance, keep_state, &image, threads);
+      }
     } else {
       std::fill_n(top + n * size, size, T(0));
     }
+    if (iterations_run) iterations_run[n] = run;
     if (state) state->add(std::move(image));
   }
   return state;
 }
 
-template std::unique_ptr<MeanFieldState<float>> mean_field_forward(const Field<float>&, float*, bool, int);
-template std::unique_ptr<MeanFieldState<double>> mean_field_forward(const Field<double>&, double*, bool, int);
+template std::unique_ptr<MeanFieldState<float>> mean_field_forward(const Field<float>&, float*, bool, int,
+                                                                   std::int64_t*);
+template std::unique_ptr<MeanFieldState<double>> mean_field_forward(const Field<double>&, double*, bool, int,
+                                                                    std::int64_t*);
 
 }  // namespace crfrnn

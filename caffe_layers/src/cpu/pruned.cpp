@@ -10,6 +10,7 @@
 #include "class_matrix.hpp"
 #include "crfrnn/parallel.hpp"
 #include "rows.hpp"
+#include "settling.hpp"
 
 namespace crfrnn {
 namespace {
@@ -129,30 +130,32 @@ class Pruned {
         came_back_(field.classes, false),
         lift_(field.classes) {}
 
-  bool run() {
-    if (field_.activation != Activation::kSoftmax || !(diagonal_ || are_means())) return false;
+  int run() {
+    if (field_.activation != Activation::kSoftmax || !(diagonal_ || are_means())) return 0;
     Census<T> found = census(image_.unary, classes_, plane_, threads_);
     std::vector<bool> alive(classes_, false);
     const auto take = [&](const Census<T>& seen) {
       for (std::int64_t c = 0; c < classes_; ++c) alive[c] = alive[c] || seen.nearest[c] >= least_;
     };
-    if (!found.numbers) return false;
+    if (!found.numbers) return 0;
     take(found);
     if (image_.q0 != image_.unary) {
       found = census(image_.q0, classes_, plane_, threads_);
-      if (!found.numbers) return false;
+      if (!found.numbers) return 0;
       take(found);
     }
     // A class that comes back does so from the first iteration on: it was wrong to leave it out.
+    int iterations = 0;
     do {
       for (std::int64_t c = 0; c < classes_; ++c) {
         came_back_[c] = came_back_[c] || returns_[c].exchange(false);
         alive[c] = alive[c] || came_back_[c];
       }
       choose(alive);
-      if (row_stride(size()) == row_stride(classes_)) return false;
-    } while (!iterate());
-    return true;
+      if (row_stride(size()) == row_stride(classes_)) return 0;
+      iterations = iterate();
+    } while (iterations == 0);
+    return iterations;
   }
 
  private:
@@ -225,9 +228,11 @@ class Pruned {
     return matrices_;
   }
 
-  // Whether it went to the end; else returns_ says which classes were missing.
-  bool iterate() {
+  // How many iterations it took to the end; 0 if returns_ says which classes were missing.
+  int iterate() {
     auto pass = std::make_unique<LatticePass<T>>(terms_, size(), threads_);
+    Settling<T> settling(field_.tolerance, order_.points() * row_stride(size()));
+    int iterations = field_.iterations;
     pass->splat([&](std::int64_t first, std::int64_t count, T* rows) {
       const std::int64_t stride = row_stride(size());
       if (image_.q0 == image_.unary) {
@@ -236,26 +241,28 @@ class Pruned {
         to_rows(image_.q0, first, count, rows);
       }
       row_ops<T>().softmax(rows, stride, count);
+      settling.begin(first * stride, rows, count * stride);
     });
-    for (int t = 0; t < field_.iterations; ++t) {
+    for (int t = 0; t < iterations; ++t) {
       if (field_.between) field_.between();
       pass->blur(false);
       const int set = field_.set_of(t);
-      if (t + 1 == field_.iterations) {
+      if (t + 1 == iterations) {
         finish(*pass, set);
-        return true;
+        break;
       }
       pass->mix(matrices(set, active_));
-      if (!step(*pass)) return false;
+      if (!step(*pass, &settling)) return 0;
+      if (settling.settled()) iterations = t + 2;
       if (Classes kept = still_alive();
           row_stride(static_cast<std::int64_t>(kept.size())) < row_stride(size())) {
-        pass = narrow(*pass, kept);
+        pass = narrow(*pass, kept, &settling);
       }
     }
-    return true;
+    return iterations;
   }
 
-  bool step(LatticePass<T>& pass) {
+  bool step(LatticePass<T>& pass, Settling<T>* settling) {
     const std::int64_t stride = row_stride(size());
     std::atomic<bool> missed{false};
     nearest_.assign(stride, -std::numeric_limits<T>::infinity());
@@ -274,6 +281,7 @@ class Pruned {
         }
       }
       row_ops<T>().softmax(rows, stride, count);
+      settling->next(first * stride, rows, count * stride);
       const std::lock_guard<std::mutex> lock(mutex);
       for (std::int64_t j = 0; j < stride; ++j) nearest_[j] = std::max(nearest_[j], nearest[j]);
     });
@@ -298,28 +306,40 @@ class Pruned {
   }
 
   // Leaves out all active classes but those at the places `kept`.
-  std::unique_ptr<LatticePass<T>> narrow(const LatticePass<T>& pass, const Classes& kept) {
+  std::unique_ptr<LatticePass<T>> narrow(const LatticePass<T>& pass, const Classes& kept,
+                                         Settling<T>* settling) {
     const std::int64_t before = row_stride(size());
-    const std::int64_t after = row_stride(static_cast<std::int64_t>(kept.size()));
-    Buffer<T> rows(order_.points() * after);
     std::vector<bool> stays(size(), false);
     for (const std::int64_t j : kept) stays[j] = true;
     parallel_ranges(threads_, order_.points(), kChunk, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t p = begin; p < end; ++p) {
         const T* from = rows_.data() + p * before;
-        T* to = rows.data() + p * after;
-        for (std::size_t j = 0; j < kept.size(); ++j) to[j] = from[kept[j]];
-        std::fill(to + kept.size(), to + after, -std::numeric_limits<T>::infinity());
         for (std::int64_t j = 0; j < size(); ++j) {
           if (!stays[j]) ceiling_[p] = std::max(ceiling_[p], from[j] + lift_[active_[j]]);
         }
       }
     });
-    rows_ = std::move(rows);
+    rows_ = selected(rows_, kept, -std::numeric_limits<T>::infinity());
+    if (settling->watches()) settling->rows() = selected(settling->rows(), kept, T(0));
     Classes active;
     for (std::int64_t j = 0; j < size(); ++j) (stays[j] ? active : others_).push_back(active_[j]);
     active_ = std::move(active);
     return pass.selected(kept);
+  }
+
+  // Of rows of the active classes those at the places `kept`.
+  Buffer<T> selected(const Buffer<T>& from, const Classes& kept, T padding) const {
+    const std::int64_t before = row_stride(size());
+    const std::int64_t after = row_stride(static_cast<std::int64_t>(kept.size()));
+    Buffer<T> rows(order_.points() * after);
+    parallel_ranges(threads_, order_.points(), kChunk, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t p = begin; p < end; ++p) {
+        T* to = rows.data() + p * after;
+        for (std::size_t j = 0; j < kept.size(); ++j) to[j] = from[p * before + kept[j]];
+        std::fill(to + kept.size(), to + after, padding);
+      }
+    });
+    return rows;
   }
 
   // The last iteration's scores: of the active classes, then of the others what the active ones tell them.
@@ -389,14 +409,14 @@ class Pruned {
 }  // namespace
 
 template <typename T>
-bool pruned_forward(const Field<T>& field, const PixelOrder& order, const std::vector<LatticeTerm<T>>& terms,
-                    const ImageArrays<T>& image, int threads) {
+int pruned_forward(const Field<T>& field, const PixelOrder& order, const std::vector<LatticeTerm<T>>& terms,
+                   const ImageArrays<T>& image, int threads) {
   return Pruned<T>(field, order, terms, image, threads).run();
 }
 
-template bool pruned_forward(const Field<float>&, const PixelOrder&, const std::vector<LatticeTerm<float>>&,
-                             const ImageArrays<float>&, int);
-template bool pruned_forward(const Field<double>&, const PixelOrder&, const std::vector<LatticeTerm<double>>&,
-                             const ImageArrays<double>&, int);
+template int pruned_forward(const Field<float>&, const PixelOrder&, const std::vector<LatticeTerm<float>>&,
+                            const ImageArrays<float>&, int);
+template int pruned_forward(const Field<double>&, const PixelOrder&, const std::vector<LatticeTerm<double>>&,
+                            const ImageArrays<double>&, int);
 
 }  // namespace crfrnn
