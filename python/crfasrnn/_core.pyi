@@ -47,9 +47,11 @@ def mean_field_forward(
     compatibility: Any,
     mask: Any | None,
     out: Any,
+    iterations_run: Any | None,
     iterations: int,
     activation: int,
     keep_state: bool,
     threads: int,
     min_probability: float,
+    tolerance: float,
 ) -> MeanFieldState32 | None: ...

@@ -210,16 +210,19 @@ class DenseCRF:
             return -float(given) * np.eye(self._labels, dtype=np.float32)
         return np.diag(given) if given.ndim == 1 else (given + given.T) / np.float32(2)
 
-    def inference(self, niter: int, *, min_probability: float = 0.0) -> Array:
+    def inference(self, niter: int, *, min_probability: float = 0.0, tolerance: float = 0.0) -> Array:
         """Q after `niter` iterations from softmax(-U): probabilities (nlabels, nvar), float32.
 
         `np.argmax(Q, axis=0)` are the labels. min_probability: labels are left out, iteration by iteration, whose probability is
         below this for every variable, see crfasrnn.crf.mean_field; 0 computes all, as CUDA devices always do.
-        Raises ValueError if niter is not an integer of 0 to caffe.inputs.limits.MAX_ITERATIONS or min_probability not in [0, 1),
-        TypeError if one is no number.
+        tolerance: the iterations end with the one after the first that changed no probability by as much as this; 0 runs all, as
+        CUDA devices always do. `iterations_run` is how many were run.
+        Raises ValueError if niter is not an integer of 0 to caffe.inputs.limits.MAX_ITERATIONS, or min_probability or tolerance not
+        in [0, 1), TypeError if one is no number.
         """
         niter = integer("niter", niter, 0, MAX_ITERATIONS)
-        min_probability = below_one("min_probability", min_probability)
+        min_probability, tolerance = below_one("min_probability", min_probability), below_one("tolerance", tolerance)
+        run = np.full(1, niter, np.int64)
         scores: Array = -self._unary
         if niter > 0 and self._compatibilities and self._elsewhere:
             scores = self._elsewhere.mean_field(scores, niter)
@@ -234,13 +237,16 @@ class DenseCRF:
                 np.eye(self._labels, dtype=np.float32)[None],
                 None,
                 out,
+                run,
                 niter,
                 0,  # soft-max
                 False,
                 _threads(),
                 min_probability,
+                tolerance,
             )
             scores = out.reshape(scores.shape)
+        self.iterations_run = int(run[0])
         return _softmax(scores)
 
     def startInference(self) -> tuple[Array, Array, Array]:

@@ -171,7 +171,7 @@ def test_torch_s_checks_of_the_operator() -> None:
     features = [image.new_empty(1, 0, 4, 5), image]
     weights = torch.stack([spatial, bilateral])
     thetas = [2.0, 8.0], [2.0, 8.0], [1.0, 15.0]
-    args = (unary, unary.clone(), features, weights, mu, None, *thetas, [2, 2], 2, False, 0, 0.0)
+    args = (unary, unary.clone(), features, weights, mu, None, *thetas, [2, 2], 2, False, 0, 0.0, 0.0)
     tests = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(torch.ops.crfasrnn.mean_field.default, args, test_utils=tests)
 

@@ -24,7 +24,7 @@ from crfasrnn.crf.operator import filter_op, mean_field_backward_op, mean_field_
 
 
 def both_passes_of_cpu(args: list[Any]) -> list[Tensor]:
-    scores, state = mean_field_op(*args)
+    scores, state, _ = mean_field_op(*args)
     grad = draw(*scores.shape, seed=8, dtype=scores.dtype)
     return [scores, *mean_field_backward_op(*Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=ALL))]
 
@@ -48,7 +48,21 @@ def test_golden(path: Path) -> None:
     position = [meta["theta_gamma"], meta["theta_alpha"]]
     features = [image.new_empty(1, 0, *image.shape[2:]), image]
     scales = position, position, [1.0, meta["theta_beta"]]
-    args = [unary, q0, features, weights, mu.reshape(mu.shape[-2:]), None, *scales, [2, 2], meta["T"], True, 0, 0.0]
+    args = [
+        unary,
+        q0,
+        features,
+        weights,
+        mu.reshape(mu.shape[-2:]),
+        None,
+        *scales,
+        [2, 2],
+        meta["T"],
+        True,
+        0,
+        0.0,
+        0.0,
+    ]
     top, d_unary, d_q0, d_weights, d_mu = both_passes(args, torch.from_numpy(case["top_diff"]))
     # Image sizes that are no multiple of 4: see tests/crfasrnn/mean_field/test_mean_field.py.
     odd = image.shape[2] * image.shape[3] % 4 != 0
@@ -135,7 +149,9 @@ def test_features_too_far_apart_to_pack() -> None:
 
 def formula(args: list[Any]) -> Tensor:
     """The recurrence for one image in plain differentiable torch, over the kernels' dense matrices."""
-    unary, q0, features, weights, mu, _, _, _, theta, _, iterations, _, activation, _ = args
+    call = Call(*args)
+    unary, q0, features, weights, mu = args[:5]
+    theta, iterations, activation = call.theta, call.iterations, call.activation
     matrices = []
     for channels, width in zip(features, theta, strict=True):
         at = channels[0].flatten(1).T / width
@@ -210,7 +226,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_memory(shape: tuple[int, ...], keep_state: bool) -> None:
     for mask in (False, True):
         args = arguments(*shape, mask=mask, keep_state=keep_state)
-        expected = both_passes_of_cpu([*args[:-3], True, 0, 0.0])
+        expected = both_passes_of_cpu([*args[:-4], True, 0, 0.0, 0.0])
         if keep_state:
             assert_close(both_passes(args), expected, 1e-5)
         else:

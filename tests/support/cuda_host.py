@@ -45,12 +45,12 @@ def arguments(
     taken = draw(batch, height, width, seed=5) > -0.5 if mask else None
     unary, q0 = draw(batch, classes, height, width, seed=6, **like), draw(batch, classes, height, width, seed=7, **like)
     thetas = [2.0, 8.0, 0.0], [3.0, 8.0, 0.0], [1.0, 15.0, 0.1]
-    how = [[normalization] * 3, iterations, keep_state, activation, 0.0]
+    how = [[normalization] * 3, iterations, keep_state, activation, 0.0, 0.0]
     return [unary, q0, features, weights, mu, taken, *thetas, *how]
 
 
 def both_passes(args: list[Any], grad: Tensor | None = None) -> list[Tensor]:
     """Scores and all gradients by the host's build."""
-    scores, state = cuda_op.forward(core, Call(*args))
+    scores, state, _ = cuda_op.forward(core, Call(*args))
     grad = draw(*scores.shape, seed=8, dtype=scores.dtype) if grad is None else grad
     return [scores, *cuda_op.backward(core, Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=ALL))]

@@ -23,7 +23,7 @@ class Call(NamedTuple):
         theta_x, theta_y: in pixels, 0 where the position is no feature. theta: in the features' units.
         normalization, activation: indices of crfasrnn.crf.options.NORMALIZATIONS and ACTIVATIONS.
         iterations: T. keep_state: whether a gradient will be asked for.
-        min_probability: see mean_field; nothing is left out where the state is kept.
+        min_probability, tolerance: see mean_field; nothing is left out, and all iterations are run, where the state is kept.
     """
 
     unary: Tensor
@@ -40,6 +40,7 @@ class Call(NamedTuple):
     keep_state: bool
     activation: int
     min_probability: float
+    tolerance: float
 
     @property
     def untied(self) -> bool:
@@ -108,5 +109,5 @@ def _schema(record: type, results: str) -> str:
     return f"({fields}) -> ({results})"
 
 
-SCHEMA = _schema(Call, "Tensor, Tensor")
+SCHEMA = _schema(Call, "Tensor, Tensor, Tensor")
 GRADIENT_SCHEMA = _schema(GradientCall, ", ".join(f"Tensor {name}" for name in DIFFERENTIABLE))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from caffe.inputs.arguments import integer, number
+from caffe.inputs.arguments import has_axes, integer, number
 from caffe.inputs.limits import MAX_ITERATIONS
 from crfasrnn.crf import options
 
@@ -106,6 +107,18 @@ def check_q0(unary: Tensor, q0: Tensor) -> None:
         )
 
 
+def check_counts(iterations_run: Tensor, unary: Tensor) -> None:
+    """Raise TypeError or ValueError unless it can hold a number for each image."""
+    check_is_tensor("iterations_run", iterations_run)
+    if iterations_run.dtype != torch.int64 or iterations_run.shape != unary.shape[:1]:
+        raise ValueError(
+            f"iterations_run must be int64 ({len(unary)},), one number for each image, got {iterations_run.dtype} "
+            f"{tuple(iterations_run.shape)}"
+        )
+    if iterations_run.device != unary.device:
+        raise ValueError(f"iterations_run is on {iterations_run.device} but unary on {unary.device}")
+
+
 def check_matrices(unary: Tensor, iterations: int, matrices: dict[str, Tensor]) -> None:
     """Raise ValueError unless they are C x C, or one such for every iteration."""
     classes = unary.shape[1]
@@ -118,3 +131,18 @@ def check_matrices(unary: Tensor, iterations: int, matrices: dict[str, Tensor]) 
                 f"or ({iterations}, {classes}, {classes}) with a matrix for every iteration; "
                 f"torch.eye({classes}) times a factor gives one weight for all classes"
             )
+
+
+def per_axis(theta: float | Sequence[float] | Tensor, axes: int) -> tuple[Any, ...]:
+    """One theta for each axis: numbers, or scalar tensors of a tensor."""
+    if isinstance(theta, Tensor):
+        return tuple(theta.expand(axes)) if theta.ndim == 0 else tuple(theta)
+    return (float(theta),) * axes if isinstance(theta, (int, float)) else tuple(float(t) for t in theta)
+
+
+def check_position(name: str, theta: Any, axes: int) -> list[float | Tensor]:
+    """One theta for each axis; raises as check_theta, and ValueError for another number of them."""
+    each = theta if has_axes(theta) else [theta] * axes
+    if len(each) != axes:
+        raise ValueError(f"{name} has {len(each)} numbers, but unary has {axes} axes")
+    return [check_theta(name, one) for one in each]

@@ -10,18 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe.inputs.arguments import below_one, has_axes, instance
+from caffe.inputs.arguments import below_one, instance
 from crfasrnn.crf import operator_cuda, options  # noqa: F401  # operator_cuda makes the operators work on CUDA tensors
 from crfasrnn.crf.call import Call
 from crfasrnn.crf.checks import (
     at_full_precision,
+    check_counts,
     check_is_tensor,
     check_iterations,
     check_matrices,
     check_mean_field,
+    check_position,
     check_q0,
     check_tensors,
     check_theta,
+    per_axis,
 )
 from crfasrnn.crf.kernel_gradients import FilterWithFeatures, LinearFilter
 from crfasrnn.crf.operator import filter_op, run_mean_field
@@ -138,6 +141,8 @@ def mean_field(
     theta_gamma: float,
     activation: str = "softmax",
     min_probability: float = 0.0,
+    tolerance: float = 0.0,
+    iterations_run: Tensor | None = None,
 ) -> Tensor:
     """Mean-field inference in a fully connected CRF, as a recurrent network (Zheng et al., ICCV 2015, section 4).
 
@@ -169,6 +174,9 @@ def mean_field(
         min_probability: in inference on the CPU classes are left out, iteration by iteration, whose probability is below this at
             every pixel: they send no messages, which changes the scores of one iteration by at most 2 C min_probability times the
             sum over the kernels of the largest |mu W|, and what follows from that; a class that rises comes back. 0 computes all.
+        tolerance: in inference on the CPU the iterations of an image end, before the T-th, with the one after the first that
+            changed no Q by as much as this; the result is that of so many iterations, bit for bit. 0 runs all.
+        iterations_run: (N) int64 on unary's device, is filled with how many iterations each image took; None asks nothing.
 
     Returns:
         (N, C, H, W) scores, dtype of `unary`. Each image is computed on its own, with the same bits in any batch and
@@ -176,8 +184,9 @@ def mean_field(
         class at a pixel; NaN, +inf, or a pixel whose q0 is -inf for all classes makes that image's result NaN.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or the
-            image holds NaN or infinite values (on CUDA devices such an image's scores are NaN: see crfasrnn.crf.operator_cuda).
+        ValueError: shapes, dtypes or devices do not fit, iterations < 1, a tolerance for untied iterations, a theta is not
+            finite and positive, or the image holds NaN or infinite values (on CUDA devices such an image's scores are NaN: see
+            crfasrnn.crf.operator_cuda).
 
     Under torch.autocast half-precision inputs are computed, and returned, in float32.
 
@@ -212,7 +221,7 @@ def mean_field(
     matrices = [spatial_weights, bilateral_weights]
     return _run(
         unary, q0, pair, matrices, compatibility, iterations=iterations, activation=activation,
-        min_probability=below_one("min_probability", min_probability),
+        min_probability=min_probability, tolerance=tolerance, iterations_run=iterations_run,
     )  # fmt: skip
 
 
@@ -227,6 +236,8 @@ def mean_field_kernels(
     mask: Tensor | None = None,
     activation: str = "softmax",
     min_probability: float = 0.0,
+    tolerance: float = 0.0,
+    iterations_run: Tensor | None = None,
 ) -> Tensor:
     """Mean-field inference with any kernels over any grid (Zheng et al., section 4.2): as mean_field, with
 
@@ -245,13 +256,13 @@ def mean_field_kernels(
             pixels get what they would get without these. None keeps all.
         min_probability: as for mean_field. Where classes mix (mu W is not diagonal) behind a kernel that is not normalised
             "after", nothing is left out.
+        tolerance, iterations_run: as for mean_field.
 
     Returns:
         (N, C, *S) scores as from mean_field, differentiable as there with respect to unary, q0, weights and compatibility.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, iterations < 1, a theta is not finite and positive, or features
-            are NaN, infinite, or too large to be resolved (on CUDA devices the scores become NaN: see crfasrnn.crf.operator_cuda).
+        ValueError: as from mean_field, or features are too large to be resolved.
 
     >>> import torch
     >>> from crfasrnn.crf import Kernel, mean_field_kernels
@@ -276,7 +287,6 @@ def mean_field_kernels(
     check_q0(unary, q0)
     iterations = check_iterations(iterations)
     options.check("activation", activation, options.ACTIVATIONS)
-    min_probability = below_one("min_probability", min_probability)
     check_matrices(unary, iterations, named)
     grid = tuple(unary.shape[2:])
     checked = [_checked(k, kernel, unary) for k, kernel in enumerate(kernels)]
@@ -286,7 +296,10 @@ def mean_field_kernels(
         raise ValueError(f"mask must be bool {(unary.shape[0], *grid)}, got {mask.dtype} {tuple(mask.shape)}")
     if mask is not None and mask.device != unary.device:
         raise ValueError(f"mask is on {mask.device} but unary on {unary.device}: use mask.to(unary.device)")
-    how: dict[str, Any] = {"iterations": iterations, "activation": activation, "min_probability": min_probability}
+    how: dict[str, Any] = {
+        "iterations": iterations, "activation": activation,
+        "min_probability": min_probability, "tolerance": tolerance, "iterations_run": iterations_run,
+    }  # fmt: skip
     if len(grid) == 2:
         return _run(unary, q0, checked, weights, compatibility, mask=mask, **how)
     # The core knows planes: the last axis stays, the others become one, and the position becomes features.
@@ -317,25 +330,10 @@ def _with_position(kernel: Kernel, grid: tuple[int, ...], unary: Tensor) -> Tens
         parts.append(kernel.features / kernel.theta_features)
     if kernel.theta_position is not None:
         axes = torch.meshgrid(*(torch.arange(n, dtype=unary.dtype, device=unary.device) for n in grid), indexing="ij")
-        thetas = _per_axis(kernel.theta_position, len(grid))
+        thetas = per_axis(kernel.theta_position, len(grid))
         position = torch.stack([axis / theta for axis, theta in zip(reversed(axes), thetas)])[None]
         parts.insert(0, position.expand(len(parts[0]) if parts else 1, *position.shape[1:]))
     return torch.cat(parts, 1)
-
-
-def _per_axis(theta: float | Sequence[float] | Tensor, axes: int) -> tuple[Any, ...]:
-    """One theta for each axis: numbers, or scalar tensors of a tensor."""
-    if isinstance(theta, Tensor):
-        return tuple(theta.expand(axes)) if theta.ndim == 0 else tuple(theta)
-    return (float(theta),) * axes if isinstance(theta, (int, float)) else tuple(float(t) for t in theta)
-
-
-def _checked_position(name: str, theta: Any, axes: int) -> list[float | Tensor]:
-    """One theta for each axis; raises as check_theta, and ValueError for another number of them."""
-    each = theta if has_axes(theta) else [theta] * axes
-    if len(each) != axes:
-        raise ValueError(f"{name} has {len(each)} numbers, but unary has {axes} axes")
-    return [check_theta(name, one) for one in each]
 
 
 def _is_exporting() -> bool:
@@ -358,7 +356,7 @@ def _checked(k: int, kernel: Kernel, unary: Tensor) -> Kernel:
             "the numbers, exp(log_thetas), and the same weights"
         )
     if position is not None:
-        each = _checked_position(f"{name}: theta_position", position, len(grid))
+        each = check_position(f"{name}: theta_position", position, len(grid))
         position = position if learns and isinstance(position, Tensor) else tuple(map(float, each))
     if features is None:
         return replace(kernel, theta_position=position, theta_features=1.0, learn_features=False)
@@ -385,11 +383,19 @@ def _run(
     iterations: int,
     activation: str,
     min_probability: float,
+    tolerance: float,
+    iterations_run: Tensor | None,
     mask: Tensor | None = None,
 ) -> Tensor:
     """Call the operator for planes (N, C, H, W)."""
     classes = unary.shape[1]
+    min_probability, tolerance = below_one("min_probability", min_probability), below_one("tolerance", tolerance)
+    if iterations_run is not None:
+        check_counts(iterations_run, unary)
+        iterations_run.fill_(iterations)
     sets = [iterations] if any(m.ndim == 3 for m in (*weights, compatibility)) else []
+    if sets and tolerance:
+        raise ValueError("untied iterations are all run: tolerance must be 0")
     *matrices, mu = (
         (m if m.ndim == 3 else m.reshape(classes, classes)).expand(*sets, classes, classes)
         for m in (*weights, compatibility)
@@ -413,7 +419,7 @@ def _run(
             mask=mask,
         )
     nothing = unary.new_empty(1, 0, *unary.shape[2:])
-    positions = [(0.0, 0.0) if k.theta_position is None else _per_axis(k.theta_position, 2) for k in kernels]
+    positions = [(0.0, 0.0) if k.theta_position is None else per_axis(k.theta_position, 2) for k in kernels]
     call = Call(
         unary=unary,
         q0=q0,
@@ -431,5 +437,9 @@ def _run(
         and any(t.requires_grad for t in (unary, q0, stacked, mu)),
         activation=options.ACTIVATIONS.index(activation),
         min_probability=min_probability,
+        tolerance=tolerance,
     )
-    return run_mean_field(call)
+    scores, run = run_mean_field(call)
+    if iterations_run is not None:
+        iterations_run.copy_(run)
+    return scores

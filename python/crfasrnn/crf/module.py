@@ -224,6 +224,8 @@ class CrfRnn(nn.Module):
         mask: Tensor | None = None,
         iterations: int | None = None,
         min_probability: float = 0.0,
+        tolerance: float = 0.0,
+        iterations_run: Tensor | None = None,
     ) -> Tensor:
         """Refined scores (N, C, *S), not soft-maxed, dtype of `unary`; each image of the batch on its own.
 
@@ -235,6 +237,8 @@ class CrfRnn(nn.Module):
             mask: (N, *S) bool, False for padding: it influences nothing, its result and gradient are 0.
             iterations: T of this call in place of the module's.
             min_probability: in inference, leave out classes whose probability is below this everywhere, see mean_field.
+            tolerance: in inference, end an image's iterations where no probability changes by as much any more, see mean_field.
+            iterations_run: (N) int64, is filled with how many iterations each image took.
 
         Raises:
             ValueError: a kernel's image or channels are missing, or as crfasrnn.crf.mean_field_kernels.
@@ -253,7 +257,7 @@ class CrfRnn(nn.Module):
             raise ValueError(f"this module's {self._sets[0]} iterations are untied: it cannot run {count}")
         return mean_field_kernels(
             unary, start, kernels, weights, mu, iterations=count, mask=mask, activation=self.activation,
-            min_probability=min_probability,
+            min_probability=min_probability, tolerance=tolerance, iterations_run=iterations_run,
         )  # fmt: skip
 
     def _kernel(

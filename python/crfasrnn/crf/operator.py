@@ -89,12 +89,12 @@ def live_state_bytes() -> int:
     return sum(owner.state.nbytes for owner in list(_states.values()))
 
 
-Results = tuple[Tensor, Tensor]
+Results = tuple[Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def forward_on_cpu(call: Call) -> Results:
-    """Scores (N, C, H, W) and the carrier of the state."""
+    """Scores (N, C, H, W), the carrier of the state, and how many iterations each image took (N), int64."""
     source = _core.KernelSource32 if call.unary.dtype == torch.float32 else _core.KernelSource64
     kernels = [
         source(f.detach().contiguous(), x, y, t, n)
@@ -108,10 +108,12 @@ def forward_on_cpu(call: Call) -> Results:
     out = torch.empty_like(scores)
     taken = None if call.mask is None else call.mask.contiguous().view(torch.uint8)
     threads, keep = torch.get_num_threads(), call.keep_state
+    run = torch.empty(len(scores), dtype=torch.int64)
     state = _core.mean_field_forward(
-        scores, start, kernels, w, mu, taken, out, call.iterations, call.activation, keep, threads, call.min_probability
-    )
-    return out, torch.zeros(1, dtype=torch.uint8) if state is None else _carrier(state)
+        scores, start, kernels, w, mu, taken, out, run, call.iterations, call.activation, keep, threads,
+        call.min_probability, call.tolerance,
+    )  # fmt: skip
+    return out, torch.zeros(1, dtype=torch.uint8) if state is None else _carrier(state), run
 
 
 def _is_same(a: Tensor, b: Tensor) -> bool:
@@ -144,14 +146,15 @@ def _wanted(call: GradientCall, new: Callable[[tuple[int, ...]], Tensor]) -> Gra
 
 @torch.library.custom_op("crfasrnn::mean_field", mutates_args=(), device_types="cpu", schema=SCHEMA)
 def mean_field_op(*arguments: Any) -> Results:
-    """The fields of a Call to scores and state."""
+    """The fields of a Call to scores, state and numbers of iterations."""
     return forward_on_cpu(Call(*arguments))
 
 
 @mean_field_op.register_fake
 def _(*arguments: Any) -> Results:
     unary = Call(*arguments).unary
-    return torch.empty_like(unary, memory_format=torch.contiguous_format), unary.new_empty(1, dtype=torch.uint8)
+    scores = torch.empty_like(unary, memory_format=torch.contiguous_format)
+    return scores, unary.new_empty(1, dtype=torch.uint8), unary.new_empty(len(unary), dtype=torch.int64)
 
 
 @torch.library.custom_op("crfasrnn::mean_field_backward", mutates_args=(), device_types="cpu", schema=GRADIENT_SCHEMA)
@@ -169,7 +172,7 @@ def _(*arguments: Any) -> Gradients:
 def _save(ctx: Any, call: Call, output: Results, root: Tensor | None = None) -> None:
     ctx.save_for_backward(output[1], root)
     ctx.call = call.gradient_call()
-    ctx.mark_non_differentiable(output[1])
+    ctx.mark_non_differentiable(*output[1:])
 
 
 def _gradients(
@@ -182,7 +185,7 @@ def _gradients(
 
 
 @differentiable_once
-def _library_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+def _library_gradients(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     needs = [ctx.needs_input_grad[Call._fields.index(name)] for name in DIFFERENTIABLE]
     found = dict(zip(DIFFERENTIABLE, _gradients(ctx, grad, needs, lambda call: mean_field_backward_op(*call))))
     # A list of tensors wants a list of gradients.
@@ -203,16 +206,16 @@ class _EagerMeanField(torch.autograd.Function):
     """The operator called without torch.library, whose first call imports torch's compiler: a second and more."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, root: Tensor | None, *differentiable: Tensor) -> Tensor:
+    def forward(ctx: Any, call: Call, root: Tensor | None, *differentiable: Tensor) -> tuple[Tensor, Tensor]:
         """root: see _root. differentiable: the call's own tensors, which autograd sees only as arguments."""
         ctx.device = call.unary.device.type
         output = KERNELS[ctx.device][0](call)
         _save(ctx, call, output, root)
-        return output[0]
+        return output[0], output[2]
 
     @staticmethod
     @differentiable_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:  # type: ignore[override]
         return (None, None, *_gradients(ctx, grad, ctx.needs_input_grad[2:], KERNELS[ctx.device][1]))
 
 
@@ -226,14 +229,17 @@ def is_recorded() -> bool:
     return bool(torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack())
 
 
-def run_mean_field(call: Call) -> Tensor:
-    """The scores by the operator, or the same without torch.library where nobody could tell the difference."""
+def run_mean_field(call: Call) -> tuple[Tensor, Tensor]:
+    """Scores and numbers of iterations by the operator, or by the same without torch.library where nobody could tell."""
     inputs = [getattr(call, name) for name in DIFFERENTIABLE]
     plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in (*inputs, *call.features))
     if plain and call.unary.device.type in KERNELS and not is_recorded():
-        scores: Tensor = _EagerMeanField.apply(call, _root(inputs) if call.keep_state else None, *inputs)
-        return scores
-    return mean_field_op(*call)[0]
+        results: tuple[Tensor, Tensor] = _EagerMeanField.apply(
+            call, _root(inputs) if call.keep_state else None, *inputs
+        )
+        return results
+    scores, _, run = mean_field_op(*call)
+    return scores, run
 
 
 @torch.library.custom_op("crfasrnn::permutohedral_filter", mutates_args=(), device_types="cpu", schema=FILTER_SCHEMA)

@@ -52,13 +52,14 @@ def load_core() -> Any:
 
 
 def forward(core: Any, call: Call) -> operator.Results:
-    """Scores and state, by the compiled module `core`."""
+    """Scores, state and numbers of iterations, by the compiled module `core`: all, since an end would have to be waited for."""
     unary = call.unary
+    run = torch.full((len(unary),), call.iterations, dtype=torch.int64, device=unary.device)
     scores, start, w, mu, *channels = map(
         _prepared, (*(getattr(call, name) for name in DIFFERENTIABLE), *call.features)
     )
     if not unary.shape[0]:
-        return torch.empty_like(unary, memory_format=torch.contiguous_format), _bytes(unary, 1)
+        return torch.empty_like(unary, memory_format=torch.contiguous_format), _bytes(unary, 1), run
     taken = None if call.mask is None else call.mask.contiguous()
     top = torch.empty_like(scores)
     status = torch.empty(len(scores), dtype=torch.int32, device=unary.device)
@@ -74,7 +75,7 @@ def forward(core: Any, call: Call) -> operator.Results:
         kept = state if call.keep_state else None
         field.forward(*map(_address, (scores, start, taken, w, mu, top, status, kept, work)), stream)
     _complain(status)
-    return top.to(unary.dtype), state[:1]
+    return top.to(unary.dtype), state[:1], run
 
 
 def backward(core: Any, call: GradientCall) -> operator.Gradients:

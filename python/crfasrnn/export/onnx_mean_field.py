@@ -42,7 +42,7 @@ def _mean_field(*arguments: Any) -> Any:
     _check(call)
     images = [_image(op, call, n) for n in range(call.unary.shape[0])]
     scores = images[0] if len(images) == 1 else op.Concat(*images, axis=0)
-    return scores, constant(op, [0], np.uint8)
+    return scores, constant(op, [0], np.uint8), constant(op, [call.iterations] * len(images), np.int64)
 
 
 def _check(call: Any) -> None:

@@ -30,6 +30,7 @@ def call(untied: bool = False) -> Call:
         keep_state=True,
         activation=0,
         min_probability=0.0,
+        tolerance=0.0,
     )
 
 
@@ -45,7 +46,7 @@ def test_torch_knows_the_operators_by_the_fields() -> None:
 def test_gradients_have_the_shapes_of_what_they_are_gradients_of() -> None:
     for untied in (False, True):
         made = call(untied)
-        scores, state = operator.forward_on_cpu(made)
+        scores, state, _ = operator.forward_on_cpu(made)
         told = made.gradient_call()._replace(grad=torch.ones_like(scores), state=state, wanted=[True] * 4)
         assert told.untied == untied
         assert told.channels == [0, 4]

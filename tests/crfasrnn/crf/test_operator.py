@@ -134,7 +134,7 @@ def operator_arguments(grad: bool) -> tuple[Any, ...]:
     leaves = [t.requires_grad_(grad) for t in (unary, q0, stacked, mu)]
     features = [torch.zeros(1, 0, 5, 6).double(), channels(2, 3, 5, 6)]
     mask = torch.rand(2, 5, 6) > 0.2
-    return (*leaves[:2], features, *leaves[2:], mask, [2.0, 4.0], [2.0, 4.0], [1.0, 1.5], [2, 3], 2, grad, 0, 0.0)
+    return (*leaves[:2], features, *leaves[2:], mask, [2.0, 4.0], [2.0, 4.0], [1.0, 1.5], [2, 3], 2, grad, 0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("grad", [False, True])

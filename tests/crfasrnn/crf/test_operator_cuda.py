@@ -20,7 +20,7 @@ def test_one_gradient_alone_is_that_of_all() -> None:
     args = arguments(2, 5, 8, 9, normalization=3)
     _, *expected = both_passes(args)
     for i in range(4):
-        scores, state = cuda_op.forward(core, Call(*args))
+        scores, state, _ = cuda_op.forward(core, Call(*args))
         wanted, grad = [j == i for j in range(4)], draw(*scores.shape, seed=8)
         results = cuda_op.backward(core, Call(*args).gradient_call()._replace(grad=grad, state=state, wanted=wanted))
         assert torch.equal(results[i], expected[i])
@@ -29,8 +29,8 @@ def test_one_gradient_alone_is_that_of_all() -> None:
 
 def test_without_state_the_scores_are_the_same() -> None:
     args = arguments(2, 5, 8, 9)
-    with_state, _ = cuda_op.forward(core, Call(*args))
-    without, state = cuda_op.forward(core, Call(*args[:-3], False, 0, 0.0))
+    with_state, *_ = cuda_op.forward(core, Call(*args))
+    without, state, _ = cuda_op.forward(core, Call(*args[:-4], False, 0, 0.0, 0.0))
     assert torch.equal(with_state, without)
     assert state.untyped_storage().nbytes() == 1
 
@@ -82,7 +82,7 @@ def test_empty_batch() -> None:
 
 def test_a_copied_state_is_refused() -> None:
     args = arguments(1, 3, 8, 9)
-    _, state = cuda_op.forward(core, Call(*args))
+    _, state, _ = cuda_op.forward(core, Call(*args))
     with pytest.raises(RuntimeError, match="state of this mean_field call is gone"):
         cuda_op.backward(
             core, Call(*args).gradient_call()._replace(grad=torch.zeros(1, 3, 8, 9), state=state.clone(), wanted=ALL)
