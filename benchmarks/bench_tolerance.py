@@ -1,4 +1,4 @@
-"""Inference that ends when Q has settled, against fixed numbers of iterations: python benchmarks/bench_tolerance.py [PHOTOGRAPH ...]
+"""Inference that ends when Q has settled, against fixed numbers of iterations: python benchmarks/bench_tolerance.py [PHOTO ...]
 
 For each tolerance: iterations taken of at most 100, milliseconds an image (two threads, the best of a few rounds, mean over the
 images), and the share of labels that differ from those after 100 iterations; the same for fixed numbers. Scores of the bundled
