@@ -1,7 +1,7 @@
 # make demo   segment a few photographs with the bundled model
 # make test   run all tests
 # Both set up what they need in .venv/ first; repeated runs are quick.
-# make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
+# make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/tutorials/plugin.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
 # make bench-stages   time the stages of the C++ core, each by itself

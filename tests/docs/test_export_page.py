@@ -1,4 +1,4 @@
-"""The blocks of docs/EXPORT.md run in order, in a folder with a photograph: a small one, so that it does not take long."""
+"""The blocks of docs/howto/export.md run in order, in a folder with a photograph: a small one, so that it does not take long."""
 
 from __future__ import annotations
 
