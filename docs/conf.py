@@ -30,6 +30,8 @@ nitpicky = True
 # What belongs to other packages, and aliases of types that have no page.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|np|nn|npt|collections|pathlib|types|typing|argparse|google|os|threading)(\..*)?"),
+    (r"py:.*", r"(fractions\.)?Fraction|tuple\[int|caffe\.proto\..*|caffe\.layers\.(registry\._LayerClass|window\.Windows)"),
+    (r"py:.*", r"caffe\.net_spec\.Top|crfasrnn\.(evaluation\.scores\.Scores|many\.Failure)"),
     (r"py:.*", r"(Tensor|Path|Any|Callable|Sequence|Mapping|Iterable|Iterator|ndarray|Module|Array|optional|scalar.*)"),
 ]
 
@@ -58,6 +60,7 @@ python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 default_role = "literal"
 
 math_number_all = False

@@ -18,8 +18,8 @@ TOOLS = Path(import_module("caffe.tools").__path__[0])
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Names of all commands `crfasrnn ...`, in their order, and what `--help` prints at a width of 100 columns."""
-    with patch.dict(os.environ, {"COLUMNS": "100"}):
+    """Names of all commands `crfasrnn ...`, in their order, and what `--help` prints at a width of 92 columns."""
+    with patch.dict(os.environ, {"COLUMNS": "92"}):
         yield from _below(command_line(), COMMANDS)
 
 

@@ -32,7 +32,7 @@ def with_links(text: str, source: Path, page: Path, pages: Mapping[Path, Path]) 
         file = pages.get(file, file)
         return f"{image}[{label}]({Path(os.path.relpath(file, page.parent)).as_posix()}{mark}{fragment})"
 
-    parts = re.split(r"(^```.*?^```$|^(?:    .*\n)+)", text, flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"(^```.*?^```$|^(?:    [^\n]*\n)+)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if number % 2 else _LINK.sub(changed, part) for number, part in enumerate(parts))
 
 

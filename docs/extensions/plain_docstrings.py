@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 _SECTION = re.compile(r"(Args|Arguments|Attributes|Returns|Yields|Raises|Examples?|Notes?|References|Warns):$")
+_VALUES = ("attribute", "data", "property")
 _ITEM = re.compile(r"\w+(, \w+)*: \S")
+
+_kept: dict[str, list[str]] = {}
 
 
 def restructured(lines: list[str]) -> list[str]:
@@ -23,19 +27,19 @@ def restructured(lines: list[str]) -> list[str]:
     section = False
     for paragraph in _paragraphs(lines):
         first = paragraph[0]
-        if not first.startswith(" "):
-            section = False
+        section = section and first.startswith(" ")
         if first.lstrip().startswith(">>> "):
-            result += paragraph
+            result += [*paragraph, ""]
         elif first.startswith("    ") and not section:
-            result += ["::", "", *paragraph]
-        elif _are_items(paragraph):
-            result += ["Args:", *("    " + _escaped(line) for line in paragraph)]
+            result += ["::", "", *paragraph, ""]
+        elif section or any(_SECTION.match(line) for line in paragraph):
+            result += [*map(_escaped, paragraph), ""]
             section = True
         else:
-            result += map(_escaped, paragraph)
-        section = section or any(_SECTION.match(line) for line in paragraph)
-        result.append("")
+            for are_items, part in _parts(paragraph):
+                result += ["Args:"] if are_items else []
+                result += [("    " if are_items else "") + _escaped(line) for line in part]
+                result.append("")
     return result[:-1]
 
 
@@ -49,11 +53,19 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
             paragraph = []
 
 
-def _are_items(paragraph: list[str]) -> bool:
-    """Whether each line at the margin starts with `name: text`, with no section's title: what some docstrings say of arguments."""
-    begins = [line for line in paragraph if not line.startswith(" ")]
-    several = len(begins) > 1 or len(paragraph) > len(begins)
-    return bool(begins) and several and all(_ITEM.match(line) for line in begins)
+def _parts(paragraph: list[str]) -> list[tuple[bool, list[str]]]:
+    """The paragraph in parts: `name: text` of several arguments, as some docstrings say it without a section's title, and the rest."""
+    entries: list[list[str]] = []
+    for line in paragraph:
+        if line.startswith(" ") and entries:
+            entries[-1].append(line)
+        else:
+            entries.append([line])
+    kinds = [_ITEM.match(entry[0]) is not None for entry in entries]
+    if sum(kinds) < 2 and not any(kind and len(entry) > 1 for kind, entry in zip(kinds, entries)):
+        return [(False, paragraph)]
+    grouped = groupby(zip(kinds, entries), key=lambda pair: pair[0])
+    return [(kind, [line for _, entry in group for line in entry]) for kind, group in grouped]
 
 
 def _escaped(line: str) -> str:
@@ -67,11 +79,19 @@ def _escaped(line: str) -> str:
     return "".join(parts)
 
 
-def _process(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+def _before(_app: Any, what: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     lines[:] = restructured(lines)
+    if what in _VALUES:
+        _kept[name] = list(lines)
+
+
+def _after(_app: Any, what: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    if what in _VALUES:  # of which napoleon takes what is before a colon for the type
+        lines[:] = _kept.pop(name)
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Before napoleon (500)."""
-    app.connect("autodoc-process-docstring", _process, priority=100)
+    """Around napoleon (500)."""
+    app.connect("autodoc-process-docstring", _before, priority=100)
+    app.connect("autodoc-process-docstring", _after, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

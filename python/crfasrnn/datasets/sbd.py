@@ -37,6 +37,7 @@ def voc_and_sbd(voc_root: str | os.PathLike[str], sbd_root: str | os.PathLike[st
     "train": VOC's `train` (1,464 images) with its own, finer masks, then the rest of SBD's train and val (11,355): 11,685
         images. Part of VOC's `val` is among them.
     "val": VOC's `val` (1,449) without the images of SBD, the "reduced validation set" of 346.
+
     Raises CaffeError if `part` is another word, or a list is missing or bad.
     """
     both = sbd(sbd_root, ("train", "val"))
