@@ -78,8 +78,11 @@ class Page:
     omitted: Mapping[str, str] = field(default_factory=dict)
     shortened: Mapping[str, str] = field(default_factory=dict)
 
+    def text(self) -> str:
+        return (REPOSITORY / self.path).read_text(encoding="utf-8")
+
     def blocks(self) -> list[Block]:
-        return blocks((REPOSITORY / self.path).read_text(encoding="utf-8"))
+        return blocks(self.text())
 
     def idle(self) -> list[str]:
         """Entries of the two tables that mean nothing in the page (any more)."""
