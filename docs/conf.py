@@ -1,4 +1,4 @@
-"""Sphinx's settings: `make docs` builds the site into build/docs. Nothing is loaded from elsewhere, neither here nor by its pages."""
+"""Sphinx's settings: `make docs` builds the site into build/docs. Neither it nor its pages load anything from elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ nitpicky = True
 # What belongs to other packages, and aliases of types that have no page.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|np|nn|npt|collections|pathlib|types|typing|argparse|google|os|threading)(\..*)?"),
-    (r"py:.*", r"(fractions\.)?Fraction|tuple\[int|caffe\.proto\..*|caffe\.layers\.(registry\._LayerClass|window\.Windows)"),
+    (
+        r"py:.*",
+        r"(fractions\.)?Fraction|tuple\[int|caffe\.proto\..*|caffe\.layers\.(registry\._LayerClass|window\.Windows)",
+    ),
     (r"py:.*", r"caffe\.net_spec\.Top|crfasrnn\.(evaluation\.scores\.Scores|many\.Failure)"),
     (r"py:.*", r"(Tensor|Path|Any|Callable|Sequence|Mapping|Iterable|Iterator|ndarray|Module|Array|optional|scalar.*)"),
 ]

@@ -1,7 +1,7 @@
 """Pages whose text stands elsewhere in the repository, and links that are right on the site as well as in the repository.
 
-`elsewhere_pages` of conf.py names them: the page in docs/ is a line with a link, for who reads the repository; the site has the text.
-Links to such a file lead to its page. Other files outside docs/ are downloads; folders are named without a link.
+`elsewhere_pages` of conf.py names them: the page in docs/ is a line with a link, for who reads the repository; the site has its
+text. Links to such a file lead to its page. Other files outside docs/ are downloads; folders are named without a link.
 """
 
 from __future__ import annotations

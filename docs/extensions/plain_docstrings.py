@@ -54,7 +54,7 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _parts(paragraph: list[str]) -> list[tuple[bool, list[str]]]:
-    """The paragraph in parts: `name: text` of several arguments, as some docstrings say it without a section's title, and the rest."""
+    """The paragraph in parts: `name: text` of several arguments, as docstrings may say it without a title, and the rest."""
     entries: list[list[str]] = []
     for line in paragraph:
         if line.startswith(" ") and entries:

@@ -25,7 +25,8 @@ README = Page(
         # The authors' network and weights: the small network with the bundled ones.
         "--model voc21/crfrnn": "--model slim/crfrnn",
         "TVG_CRFRNN_COCO_VOC.caffemodel": "models/voc-animals-slim/crfrnn.caffemodel.h5",
-        "fcn8s.caffemodel": "models/voc-animals-slim/crfrnn.caffemodel.h5",
+        "-solver solver.prototxt -weights start.caffemodel": "-solver own/deeplab-crfrnn/solver.prototxt "
+        "-weights own/deeplab-crfrnn/final.caffemodel",
         # Few and small images.
         "--precision bf16 --dry-run": "--precision bf16 --dry-run --held-out 1",
         "120, 160": "30, 40",
