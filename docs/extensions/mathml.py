@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 
 def mathml(formula: str, block: bool) -> str:
@@ -14,19 +18,25 @@ def mathml(formula: str, block: bool) -> str:
     >>> mathml("x^2", block=False)
     '<math xmlns="http://www.w3.org/1998/Math/MathML">...</math>'
     """
-    if block and "\\\\" in formula and "\\begin" not in formula:
-        formula = f"\\begin{{aligned}}{formula}\\end{{aligned}}"
     return latex2mathml.tex2mathml(formula, as_block=block)
 
 
+def _converted(node: nodes.math | nodes.math_block, block: bool) -> str:
+    try:
+        return mathml(node.astext(), block)
+    except MathError as error:
+        logger.warning("formula %r: %s", node.astext(), error, location=node)
+        return escape(node.astext())
+
+
 def _inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(mathml(node.astext(), block=False))
+    writer.body.append(_converted(node, block=False))
     raise nodes.SkipNode
 
 
 def _block(writer: Any, node: nodes.math_block) -> None:
     writer.body.append(writer.starttag(node, "div", CLASS="math"))
-    writer.body.append(mathml(node.astext(), block=True))
+    writer.body.append(_converted(node, block=True))
     writer.body.append("</div>\n")
     raise nodes.SkipNode
 

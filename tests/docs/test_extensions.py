@@ -59,7 +59,7 @@ def test_arguments_without_a_title_get_one() -> None:
 
 
 def test_formulas_become_mathml() -> None:
-    pytest.importorskip("docutils", reason="the site needs docutils: make setup-docs")
+    pytest.importorskip("sphinx", reason="the site needs sphinx: make setup-docs")
     from docs.extensions.mathml import mathml
 
     assert "<mfrac>" in mathml(r"\frac{1}{2}", block=True)
