@@ -13,11 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def mathml(formula: str, block: bool) -> str:
-    """The MathML of a LaTeX formula.
-
-    >>> mathml("x^2", block=False)
-    '<math xmlns="http://www.w3.org/1998/Math/MathML">...</math>'
-    """
+    """The MathML of a LaTeX formula, on a line of its own (`block`) or in a sentence. Raises MathError for unknown commands."""
     return latex2mathml.tex2mathml(formula, as_block=block)
 
 

@@ -18,11 +18,7 @@ _kept: dict[str, list[str]] = {}
 
 
 def restructured(lines: list[str]) -> list[str]:
-    """The lines of a docstring as reStructuredText: examples as they are, indented formulas as literal blocks, the rest escaped.
-
-    >>> restructured(["Sum of |x| over `n`:", "", "    out_i = sum_j |x_j|"])
-    ['Sum of \\\\|x\\\\| over ``n``:', '', '::', '', '    out_i = sum_j |x_j|']
-    """
+    """The lines of a docstring as reStructuredText: examples as they are, indented formulas as literal blocks, the rest escaped."""
     result: list[str] = []
     section = False
     for paragraph in _paragraphs(lines):

@@ -21,7 +21,7 @@ README = Page(
         ".venv/bin/crfasrnn": "crfasrnn",
         "own/train.txt --size 384": "own/train.txt --size 48",
         "own/val.txt --size 384": "own/val.txt --size 48",
-        "train deeplab-crfrnn --data own": "train deeplab-crfrnn --data own --steps 2 --test-images 1",
+        "--learning-rate 3e-4": "--learning-rate 3e-4 --steps 2 --test-images 1",
         # The authors' network and weights: the small network with the bundled ones.
         "--model voc21/crfrnn": "--model slim/crfrnn",
         "TVG_CRFRNN_COCO_VOC.caffemodel": "models/voc-animals-slim/crfrnn.caffemodel.h5",

@@ -49,7 +49,7 @@ PAGES = {
         {},
         SMALL_TRAINING
         | {
-            "train deeplab-crfrnn --data own": "train deeplab-crfrnn --data own --steps 2 --test-images 1",
+            "--learning-rate 3e-4": "--learning-rate 3e-4 --steps 2 --test-images 1",
             "--data own --weights VGG_ILSVRC_16_layers.caffemodel": "--data own --scratch --width 0.05 --steps 3",
             "crfasrnn train slim-crfrnn --data own": "crfasrnn train slim-crfrnn --data own --width 0.05 --steps 2",
             "--scratch --steps 300": "--scratch --steps 2 --width 0.05",
