@@ -1,7 +1,7 @@
 # make demo   segment a few photographs with the bundled model
 # make test   run all tests
 # Both set up what they need in .venv/ first; repeated runs are quick.
-# make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/CAFFE_PLUGIN.md)
+# make caffe-plugin CAFFE_ROOT=/path/to/caffe   the layer for genuine Caffe (docs/tutorials/plugin.md)
 # make test-caffe   test it in a genuine Caffe, which is built first if need be
 # make test-core   test the C++ core alone, without Python; SANITIZE=thread or address,undefined: under these sanitizers
 # make bench-stages   time the stages of the C++ core, each by itself
@@ -11,6 +11,7 @@
 # make fuzz SECONDS=60   feed every reader of files damaged and hostile ones; what is found is kept in build/fuzz
 # make fuzz-calls CALLS=3000   call every public function with arguments that nobody means
 # make test-demo   test the page of `crfasrnn demo` in Debian's chromium, with Gradio and selenium, which are installed first
+# make docs   build the site of docs/ into build/docs, strictly, without loading anything from elsewhere
 # make gpu   all that needs a CUDA device: its tests, compute-sanitizer where the CUDA toolkit has it, the benchmarks
 
 PYTHON ?= python3
@@ -27,7 +28,7 @@ CAFFE_PLUGIN := build/caffe-plugin
 comma := ,
 CORE_TESTS := build/core-tests$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
-.PHONY: setup demo test test-demo setup-demo test-core bench-stages test-ports wheels test-wheels caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
+.PHONY: setup demo test test-demo setup-demo docs setup-docs test-core bench-stages test-ports wheels test-wheels caffe-plugin test-caffe fuzz fuzz-calls gpu lint format bench prototxt proto clean
 
 setup: $(READY)
 
@@ -56,6 +57,16 @@ setup-demo: setup
 
 test-demo: setup-demo
 	$(BIN)/python -m pytest tests/crfasrnn/demo tests/crfasrnn/commands/test_demo.py
+
+# What builds the site; once it is there, `make test` builds it, too.
+setup-docs: setup
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt furo myst-parser sphinx
+
+# -W -n: a link that leads nowhere, or a docstring that cannot be read, is an error.
+docs: setup-docs
+	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs build/docs
+	@echo "The site is there: build/docs/index.html"
 
 test-core:
 	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)

@@ -8,7 +8,7 @@
 
 namespace crfrnn {
 
-// Fields as in multi_stage_meanfield_param (docs/CAFFE_PLUGIN.md lists them).
+// Fields as in multi_stage_meanfield_param (docs/tutorials/plugin.md lists them).
 struct Options {
   int num_iterations;
   Thetas thetas;

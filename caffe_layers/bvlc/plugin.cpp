@@ -105,7 +105,7 @@ void explain(const std::string& reason) {
               << path_of(caffe)
               << ". Compile it for that one: make caffe-plugin CAFFE_ROOT=<folder of that Caffe>\n";
   }
-  std::cerr << "crfrnn: see docs/CAFFE_PLUGIN.md\n";
+  std::cerr << "crfrnn: see docs/tutorials/plugin.md\n";
 }
 
 __attribute__((constructor)) void start() {

@@ -11,7 +11,7 @@ constexpr char kType[] = "MultiStageMeanfield";
 // The same layer. A Caffe without the plugin says "Unknown layer type: " and this, so that its user knows
 // what to do; `crfasrnn model stock` writes it.
 constexpr char kSpeakingType[] =
-    "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)";
+    "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/tutorials/plugin.md)";
 
 template <typename Dtype>
 ::caffe::shared_ptr<::caffe::Layer<Dtype>> create(const ::caffe::LayerParameter& param) {

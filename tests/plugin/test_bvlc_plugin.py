@@ -244,7 +244,7 @@ def test_caffe_without_the_plugin_says_what_to_do(genuine: Genuine, tmp_path: Pa
     run(*STOCK, "net.prototxt", "stock.prototxt", cwd=tmp_path)
     assert "Benchmark ends" in genuine.run("time", "-model", "stock.prototxt", "-iterations", "1", cwd=tmp_path)
     log = genuine.run("time", "-model", "stock.prototxt", cwd=tmp_path, status=-1, preload="")
-    told = "Unknown layer type: MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)"
+    told = "Unknown layer type: MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/tutorials/plugin.md)"
     assert told in log
     assert "Average Forward pass" in ours("time", "-model", "stock.prototxt", "-iterations", "1", cwd=tmp_path)
 

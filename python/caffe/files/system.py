@@ -1,4 +1,4 @@
-"""What systems do differently about files, processors and programs; docs/platforms.md says what users see of it."""
+"""What systems do differently about files, processors and programs; docs/howto/platforms.md says what users see of it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def add_arguments(parser: options.Parser) -> None:
         "stock",
         help="rewrite a net prototxt so that unpatched Caffe parses it",
         description="The options of MultiStageMeanfield layers move into python_param; every dialect is read. The layer itself "
-        "comes to Caffe as a plugin: see docs/CAFFE_PLUGIN.md.",
+        "comes to Caffe as a plugin: see docs/tutorials/plugin.md.",
         epilog="example: crfasrnn model stock prototxt/slim/crfrnn_train.prototxt net.prototxt",
     )
     stock.add_argument("source", type=Path, metavar="NET", help="prototxt to read")

@@ -10,7 +10,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
 # The layer's type in nets for genuine Caffe, which without the plugin prints it behind "Unknown layer type: ".
-PLUGIN_TYPE = "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/CAFFE_PLUGIN.md)"
+PLUGIN_TYPE = "MultiStageMeanfield of libcrfrnn_caffe.so (load it with LD_PRELOAD, see docs/tutorials/plugin.md)"
 
 
 def upgrade(layer: Any, net: Any, source: str) -> None:

@@ -34,10 +34,15 @@ def sbd(root: str | os.PathLike[str], lists: Sequence[str]) -> Dataset:
 def voc_and_sbd(voc_root: str | os.PathLike[str], sbd_root: str | os.PathLike[str], part: str) -> Dataset:
     """The paper's sets (section 7): VOC 2012 and SBD together.
 
-    "train": VOC's `train` (1,464 images) with its own, finer masks, then the rest of SBD's train and val (11,355): 11,685
-        images. Part of VOC's `val` is among them.
-    "val": VOC's `val` (1,449) without the images of SBD, the "reduced validation set" of 346.
-    Raises CaffeError if `part` is another word, or a list is missing or bad.
+    Args:
+        voc_root: folder with ImageSets, JPEGImages and SegmentationClass.
+        sbd_root: folder with img, cls and the lists.
+        part: "train" for VOC's `train` (1,464 images) with its own, finer masks, then the rest of SBD's train and val (11,355):
+            11,685 images, part of VOC's `val` among them; "val" for VOC's `val` (1,449) without the images of SBD, the "reduced
+            validation set" of 346.
+
+    Raises:
+        CaffeError: `part` is another word, or a list is missing or bad.
     """
     both = sbd(sbd_root, ("train", "val"))
     if part == "val":

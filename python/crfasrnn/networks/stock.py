@@ -1,4 +1,4 @@
-"""Nets for unpatched Caffe, to which MultiStageMeanfield comes as a plugin (docs/CAFFE_PLUGIN.md)."""
+"""Nets for unpatched Caffe, to which MultiStageMeanfield comes as a plugin (docs/tutorials/plugin.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as Markdown, and docs/RESULTS.md, from their JSON."""
+"""Tables as Markdown, and docs/results.md, from their JSON."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _mean(values: Sequence[float | None]) -> str:
 
 
 def write_docs(outputs: Sequence[Path], page: Path) -> None:
-    """Write a page (docs/RESULTS.md) of the tables that some folders have, their pictures beside it in results/.
+    """Write a page (docs/results.md) of the tables that some folders have, their pictures beside it in results/.
 
     Raises CaffeError if there are no tables.
     """
@@ -197,7 +197,7 @@ def write_docs(outputs: Sequence[Path], page: Path) -> None:
     head = (
         "# Results\n\nWritten by `crfasrnn reproduce ... --write-docs` from the figures of the runs. The validation images were "
         "used for these figures alone: all settings are the recipes' own or were chosen on held-out training images. "
-        "[REPRODUCTION.md](REPRODUCTION.md) says what they mean.\n\n"
+        "[reproduction.md](reproduction.md) says what they mean.\n\n"
     )
     write_text(page, head + "\n".join(pages))
 

@@ -1,4 +1,4 @@
-"""docs/LAYERS.md names every layer type, every option, none that does not exist, and only tests that do."""
+"""docs/reference/layers.md names every layer type, every option, none that does not exist, and only tests that do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from caffe.layers.registry import find_layer_class, layer_type_list
 from caffe.net_spec import param_name_dict
 from caffe.proto import caffe_pb2
 
-DOCUMENT = (TESTS.parent / "docs" / "LAYERS.md").read_text()
+DOCUMENT = (TESTS.parent / "docs" / "reference" / "layers.md").read_text()
 PREAMBLE, _, TABLE = DOCUMENT.partition("| type | option")
 LAYER = caffe_pb2.LayerParameter.DESCRIPTOR
 
