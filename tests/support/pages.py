@@ -21,8 +21,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
+
+from caffe.layers import registry
 from support.commands import status
 from support.reference_data import REPOSITORY
 
@@ -75,8 +78,11 @@ class Page:
     omitted: Mapping[str, str] = field(default_factory=dict)
     shortened: Mapping[str, str] = field(default_factory=dict)
 
+    def text(self) -> str:
+        return (REPOSITORY / self.path).read_text(encoding="utf-8")
+
     def blocks(self) -> list[Block]:
-        return blocks((REPOSITORY / self.path).read_text(encoding="utf-8"))
+        return blocks(self.text())
 
     def idle(self) -> list[str]:
         """Entries of the two tables that mean nothing in the page (any more)."""
@@ -99,7 +105,7 @@ class Page:
         torch.manual_seed(0)
         namespace: dict[str, Any] = {"__name__": "__main__"}
         printed, count = "", 0
-        with _within(folder):
+        with _within(folder), patch.dict(registry._classes):  # what a page registers is none of ours afterwards
             for block in self.blocks():
                 where = f"{self.path}:{block.line}"
                 if block.language == "output":
@@ -149,14 +155,17 @@ def _shell(commands: list[str], folder: Path, where: str) -> str:
     """Run commands, each to its end without an error; returns what they print."""
     printed = ""
     for simple, group in groupby(commands, is_simple):
-        printed += "".join(map(_own_command, group)) if simple else _bash("\n".join(group), folder, where)
+        if simple:
+            printed += "".join(map(_own_command, group))
+        else:
+            printed += _bash("\n".join(group), folder, where)
     return printed
 
 
 def _own_command(command: str) -> str:
-    with contextlib.redirect_stdout(io.StringIO()) as out:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         ended = status(*shlex.split(command, comments=True)[1:])
-    assert ended == 0, f"{command}: exit status {ended}"
+    assert ended == 0, f"{command}: exit status {ended}, {err.getvalue()}"
     return out.getvalue()
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-from support.crfasrnn.datasets import make_sbd, make_voc
-from support.crfasrnn.training import own_pictures
-from support.reference_data import REPOSITORY
 
 from caffe.proto.model_file import write_model_hdf5
 from crfasrnn.pictures.label_maps import write_labels
 from crfasrnn.pictures.photographs import write_image
+from support.crfasrnn.datasets import make_sbd, make_voc
+from support.crfasrnn.training import own_pictures
+from support.reference_data import REPOSITORY
 
 CLASSES = (8, 10, 12, 13, 15, 17)  # of the bundled slim model, in VOC's numbers, without the background
 
