@@ -57,7 +57,10 @@ def add_arguments(parser: options.Parser) -> None:
         "--settings", type=Path, metavar="JSON", help="of the CRF, as crfasrnn tune writes them (as below)"
     )
     parser.add_argument(
-        "--mean-field-iterations", type=options.mean_field_iterations, metavar="T", help="of the CRF (10)"
+        "--mean-field-iterations",
+        type=options.mean_field_iterations_or_none,
+        metavar="T",
+        help="of the CRF; 0 leaves the most probable labels as they are (10)",
     )
     parser.add_argument(
         "--spatial", type=options.number, nargs=2, metavar=("PIXELS", "WEIGHT"), help="the kernel of positions (3 3)"

@@ -42,6 +42,10 @@ def test_command_cleans_labels_and_probabilities(noisy: tuple[Path, Path, np.nda
     done = crfasrnn("densecrf", picture, tmp_path / "probabilities.npy", "-o", tmp_path / "two.png", *options)
     assert done.returncode == 0, done.stderr
     assert np.array_equal(read_labels(tmp_path / "two.png"), truth)
+    options = ["--mean-field-iterations", "0"]
+    done = crfasrnn("densecrf", picture, tmp_path / "probabilities.npy", "-o", tmp_path / "same.png", *options)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(read_labels(tmp_path / "same.png"), one > 0.5)
 
 
 def test_all_labels_are_computed_on_request(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ def test_command_reports_errors(
         "'2' is not a number between 0 and 1": ("--certainty", "2"),
         "bilateral needs 2 positive standard": ("--bilateral", "3", "0", "1"),
         "not a number of classes": ("--num-classes", "1"),
-        "'0' is not a number of mean-field iterations, 1 to 10000": ("--mean-field-iterations", "0"),
+        "'-1' is not a number of mean-field iterations, 0 to 10000": ("--mean-field-iterations", "-1"),
         "two files or two folders": ("--output", out.parent),
     }
     for words, given in wrong.items():

@@ -87,6 +87,11 @@ def mean_field_iterations(text: str) -> int:
     return _counted(text, "a number of mean-field iterations", 1, MAX_ITERATIONS)
 
 
+def mean_field_iterations_or_none(text: str) -> int:
+    """The same, or 0 for the labels as they are."""
+    return _counted(text, "a number of mean-field iterations", 0, MAX_ITERATIONS)
+
+
 def pixels(text: str) -> int:
     """A size in pixels."""
     return _counted(text, "a size in pixels", 1, 1 << 16)
