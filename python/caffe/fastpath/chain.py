@@ -17,16 +17,16 @@ from typing import TypeGuard
 import torch
 import torch.nn.functional as F
 
-from caffe.fastpath import bands, winograd
+from caffe.fastpath import bands
 from caffe.fastpath.border import StagePlan, plan_axis
+from caffe.layers import winograd
 from caffe.layers.base import Layer, TorchLayer
-from caffe.layers.convolution import HUGE_WEIGHTS, Convolution
+from caffe.layers.convolution import HUGE_WEIGHTS, MANY_CHANNELS, Convolution
 from caffe.layers.pooling import Pooling
 from caffe.layers.window import Window, Windows
 from caffe.net.graph import NetGraph
 from caffe.proto import caffe_pb2
 
-_MANY_CHANNELS = 128 * 256  # of inputs times of outputs
 _PLANS_KEPT = 64  # lengths of image axes
 _BAND_BYTES = 8 << 20  # of a map, for the rows that are made at a time
 
@@ -178,9 +178,8 @@ def _transforms(layer: TorchLayer, dtype: torch.dtype) -> TypeGuard[Convolution]
     """Whether this is a convolution for which Winograd's form is faster, as it is with many channels; always float32."""
     if not isinstance(layer, Convolution):
         return False
-    w = layer.windows
-    fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and layer.group == 1
-    return fits and dtype == torch.float32 and layer.channels * layer.num_output >= _MANY_CHANNELS
+    many = layer.transformable and layer.channels * layer.num_output >= MANY_CHANNELS
+    return many and dtype == torch.float32
 
 
 def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
