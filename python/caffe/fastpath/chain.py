@@ -110,7 +110,7 @@ class LayerChain:
         x = F.pad(x.to(self._dtype), (pad_x, pad_x, pad_y, pad_y)).contiguous(memory_format=torch.channels_last)
         remaining = iter(self._params() if self._kept is None else self._kept)
         for stage, row, column in zip(self._stages, rows, columns):
-            x = _selected(x, row.take, column.take)
+            x = selected(x, row.take, column.take)
             ours = list(islice(remaining, len(stage)))
             if band := self._band(stage, x):
                 x = bands.run(x, self._windows(stage), self._part(stage, ours), band)
@@ -123,7 +123,7 @@ class LayerChain:
     def _leave(self, step: Step, x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> None:
         """Hand a step's output to the layers outside of the chain."""
         for name in step.exits:
-            self._net.blobs[name].tensor = _selected(x, rows, columns).float()
+            self._net.blobs[name].tensor = selected(x, rows, columns).float()
 
     def _band(self, stage: Sequence[Step], x: torch.Tensor) -> int:
         """How many rows of a stage's output to make at a time; 0: all, where maps fit the cache or other layers read them."""
@@ -182,7 +182,7 @@ def _transforms(layer: TorchLayer, dtype: torch.dtype) -> TypeGuard[Convolution]
     return many and dtype == torch.float32
 
 
-def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
+def selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
     """These rows and columns of maps N x C x H x W, channels last; without a copy where that is all of them."""
     for axis, places in ((2, rows), (3, columns)):
         if len(places) != x.shape[axis] or any(place != at for at, place in enumerate(places)):

@@ -139,35 +139,45 @@ class Convolution(_Convolution):
     def transformable(self) -> bool:
         """Whether Winograd's form can compute it and has channels enough to be faster, at least for the weights' gradient."""
         w = self.windows
-        fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and max(w.pad) <= 2 and self.group == 1
+        # With more padding the gradient of the data would have less than none. A first layer's pad may be in its input.
+        fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and self.group == 1 and max(w.pad) <= 2
         return fits and self._products >= MANY_FOR_WEIGHTS
 
     @property
     def _products(self) -> int:
         return self.channels * self.num_output
 
-    def _transforms(self, x: torch.Tensor) -> bool:
+    def transforms(self, x: torch.Tensor, pad: Sequence[int]) -> bool:
+        """Whether the convolution of x, with this padding, or at least its weights' gradient takes Winograd's form."""
         if not self.transformable or x.dtype != torch.float32 or x.device.type != "cpu":
             return False
         many = self._products >= MANY_CHANNELS or winograd.is_channels_last(x)
-        return many and len(x) * math.prod(self.output_size(x.shape[2:])) >= MANY_POSITIONS
+        positions = len(x) * math.prod(n + 2 * zeros - 2 for n, zeros in zip(x.shape[2:], pad))
+        return many and positions >= MANY_POSITIONS
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         half = mode.half_convolutions() and self.num_output >= WIDE and x.dtype == torch.float32
         if half:
             x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)  # autograd makes the gradients float32 again
             bias = None if bias is None else bias.to(torch.bfloat16)
-        y = (self._product if self._few_positions(x, weight) else self._slid)(x, weight, bias)
+        y = (self._product if self._few_positions(x, weight) else self.slid)(x, weight, bias)
         return y.float() if half else y
 
-    def _slid(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """The library's convolution, or Winograd's form of it."""
-        if self._transforms(x):
-            return winograd.convolution(x, weight, bias, self.windows.pad, self._products < MANY_CHANNELS)
-        convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
+    def slid(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        pad: tuple[int, ...] | None = None,
+    ) -> torch.Tensor:
+        """The library's convolution or Winograd's form of it; pad: another one than the layer's."""
         w = self.windows
+        pad = w.pad if pad is None else pad
+        if self.transforms(x, pad):
+            return winograd.convolution(x, weight, bias, pad, self._products < MANY_CHANNELS)
+        convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
         return convolution(
-            x, weight, bias, w.strides_on(x.shape[2:]) or (1,), w.pad or (0,), w.dilation or (1,), self.group
+            x, weight, bias, w.strides_on(x.shape[2:]) or (1,), pad or (0,), w.dilation or (1,), self.group
         )
 
     def _product(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 import caffe
-from caffe.layers import winograd
 from caffe.fastpath.inference import Inference
+from caffe.layers import winograd
 from caffe.net_spec import NetSpec
 from caffe.net_spec import layers as L
 
