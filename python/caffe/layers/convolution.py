@@ -168,6 +168,7 @@ class Convolution(_Convolution):
         x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None = None,
+        *,
         pad: tuple[int, ...] | None = None,
     ) -> torch.Tensor:
         """The library's convolution or Winograd's form of it; pad: another one than the layer's."""

@@ -166,8 +166,8 @@ class NetGraph(OneThread):
         """Run backward from layer `start` (default: the last) down to `end`, both included.
 
         A layer that has had no forward since it was made, or since `release`, computes from what its bottoms hold. Raises
-        CaffeError for such a layer if the net frees its blobs, which then hold nothing. Layers that the fast path ran go backward at
-        once.
+        CaffeError for such a layer if the net frees its blobs, which then hold nothing, and where a part of the layers is asked for
+        that the fast path ran, which go backward at once.
         """
         deferred: list[tuple[Node, TorchLayer]] = []
         first = len(self.nodes) - 1 if start is None else start
