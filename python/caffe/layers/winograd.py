@@ -129,13 +129,17 @@ def _gradient_of_weights(x: torch.Tensor, diff: torch.Tensor, pad: Sequence[int]
     rows, columns = (-(-length // TILE) for length in diff.shape[1:3])
     windows, tiles = _Windows(x, _WINDOW, pad, (rows, columns)), _Windows(diff, TILE, (0, 0), (rows, columns))
     inputs, back = windows.room(_WINDOW**2, channels), tiles.room(_WINDOW**2, outputs)
-    sums = x.new_zeros(outputs, _WINDOW**2, channels)
-    for images, band in _bands(len(x), rows, columns):
-        d = _product(_INTO, windows.cells(images, band), inputs)
-        dy = _product(_BACK_AGAIN, tiles.cells(images, band), back)
-        for cell in range(_WINDOW**2):
-            sums[:, cell].addmm_(dy[:, cell].t(), d[:, cell])
-    return torch.matmul(sums.transpose(1, 2), _KERNEL).view(outputs, channels, 3, 3)
+    sums = x.new_empty(_WINDOW**2, outputs, channels)
+    for k, (images, band) in enumerate(_bands(len(x), rows, columns)):
+        d = _product(_INTO, windows.cells(images, band), inputs).transpose(0, 1)
+        dy = _product(_BACK_AGAIN, tiles.cells(images, band), back).permute(1, 2, 0)
+        if k:
+            sums.baddbmm_(dy, d)
+        else:
+            torch.bmm(dy, d, out=sums)
+    # One product for each output, not one for all, whose bits would depend on the number of threads.
+    grads = torch.bmm(_KERNEL.t().expand(outputs, 9, _WINDOW**2), sums.transpose(0, 1))
+    return grads.transpose(1, 2).reshape(outputs, channels, 3, 3)
 
 
 def _convolve(x: torch.Tensor, products: torch.Tensor, bias: torch.Tensor | None, pad: Sequence[int]) -> torch.Tensor:
