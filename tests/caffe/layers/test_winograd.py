@@ -92,16 +92,15 @@ def test_gradients_are_made_for_those_who_ask() -> None:
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     draws = torch.Generator().manual_seed(8)
-    x, weight, diff = (
-        torch.randn(shape, generator=draws) for shape in ((1, 128, 70, 70), (128, 128, 3, 3), (1, 128, 70, 70))
-    )
+    shapes = (1, 128, 70, 70), (128, 128, 3, 3), (128,)
+    given, diff = [torch.randn(shape, generator=draws) for shape in shapes], torch.randn(shapes[0], generator=draws)
     threads = torch.get_num_threads()
     results = []
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            leaves = [x.clone().requires_grad_(), weight.clone().requires_grad_()]
-            y = winograd.convolution(*leaves, None, (1, 1))
+            leaves = [leaf.clone().requires_grad_() for leaf in given]
+            y = winograd.convolution(*leaves, (1, 1))
             results.append([y.detach(), *torch.autograd.grad(y, leaves, diff)])
     finally:
         torch.set_num_threads(threads)
