@@ -1,10 +1,10 @@
 """A training step of the published network (FCN-8s + CRF-RNN, T = 5, 500 x 500): python benchmarks/bench_training_step.py
 
 Ours as `caffe train` makes it, in float32 and, where the processor multiplies bfloat16, in bf16; with --before FOLDER also that of
-another checkout; and plain torch modules of the same net with our CRF, eager and (--compiled) by torch.compile. Each way is a process
-of its own, with one thread, so that peak memory (resident set, as the kernel counts it) belongs to it alone; the ways take
-turns --rounds times. Times are the processor's, of all the process's threads, since others may share the machine: best and median
-of the steps after the first. benchmarks/README.md keeps the table.
+another checkout; with --torch and --compiled plain torch modules of the same net with our CRF, eager and by torch.compile. Each way is
+a process of its own, with one thread, so that peak memory (resident set, as the kernel counts it) is its own; the ways take turns,
+--rounds times. Times are the processor's, since others may share the machine: best and median of the steps after the first.
+benchmarks/README.md keeps the table.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each way (default: 3)")
     parser.add_argument("--steps", type=int, default=3, help="steps of a turn, the first not counted (default: 3)")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout of this repository, built")
-    parser.add_argument("--compiled", action="store_true", help="also torch.compile, whose first step takes minutes")
+    parser.add_argument("--torch", action="store_true", help="also plain torch modules")
+    parser.add_argument("--compiled", action="store_true", help="also these by torch.compile")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
@@ -151,9 +152,8 @@ def main() -> None:
 
     ours = HERE.parent / "python"
     halves = ["", " bf16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [""]
-    ways = (
-        [("ours" + half, ours) for half in halves] + [("torch", ours)] + [("torch compiled", ours)] * arguments.compiled
-    )
+    ways = [("ours" + half, ours) for half in halves]
+    ways += [("torch", ours)] * arguments.torch + [("torch compiled", ours)] * arguments.compiled
     if arguments.before:
         ways += [("before" + half, arguments.before / "python") for half in halves]
     seconds: dict[str, list[float]] = {}
