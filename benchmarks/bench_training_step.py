@@ -1,9 +1,9 @@
 """A training step of the published network (FCN-8s + CRF-RNN, T = 5, 500 x 500): python benchmarks/bench_training_step.py
 
 Ours as `caffe train` makes it, in float32 and, where the processor multiplies bfloat16, in bf16; with --before FOLDER also that of
-another checkout; with --torch and --compiled plain torch modules of the same net with our CRF, eager and by torch.compile. Each way is
-a process of its own, with one thread, so that peak memory (resident set, as the kernel counts it) is its own; the ways take turns,
---rounds times. Times are the processor's, since others may share the machine: best and median of the steps after the first.
+another checkout; with --torch and --compiled plain torch modules of the same net with our CRF, eager and by torch.compile. Each way
+is a process of its own, with one thread, so that peak memory (resident set, as the kernel counts it) is its own; the ways take
+turns, --rounds times. Times are the processor's, since others may share the machine: best and median of the steps after the first.
 benchmarks/README.md keeps the table.
 """
 

@@ -18,6 +18,7 @@ from caffe import mode
 from caffe.blob import Blob
 from caffe.fastpath import chain
 from caffe.fastpath.chain import LayerChain, Step
+from caffe.fastpath.frozen import Frozen, frozen
 from caffe.layers.activation import ReLU
 from caffe.layers.base import TorchLayer
 from caffe.layers.convolution import HUGE_WEIGHTS, WIDE, Convolution
@@ -35,15 +36,25 @@ class _Record(NamedTuple):
 
 
 class Trained(LayerChain):
-    """Such layers of a net that learns, and runs backward with its blobs freed."""
+    """Such layers of a net that learns, and runs backward with its blobs freed.
 
-    def __init__(self, net: NetGraph, steps: Sequence[Step]) -> None:
+    beneath: what runs the first of them where nothing is learned in these and convolutions multiply in bfloat16, which is faster.
+    """
+
+    def __init__(self, net: NetGraph, steps: Sequence[Step], beneath: Frozen) -> None:
         super().__init__(net, steps, torch.float32)
+        self._beneath = beneath
+        self._turns = any(isinstance(step.layer, Convolution) and step.layer.transformable for step in steps)
         self._record: _Record | None = None
 
     def layers(self) -> range:
         """The layers that `run` takes the place of; none on a GPU, whose library is faster."""
-        return range(self.first, self.last + 1) if mode.device().type == "cpu" else range(0)
+        if mode.device().type != "cpu":
+            return range(0)
+        return self._beneath.layers() if self._yields() else range(self.first, self.last + 1)
+
+    def _yields(self) -> bool:
+        return mode.half_convolutions() and bool(self._beneath.layers())
 
     def recorded(self) -> range:
         """The layers that `backward` takes the place of."""
@@ -56,6 +67,9 @@ class Trained(LayerChain):
     def run(self) -> None:
         """Compute what other layers read of them, and keep what backward needs."""
         self.release()
+        if self._yields():
+            self._beneath.run()
+            return
         net = self._net
         for step in self._steps:
             net.nodes[step.index].reshape()
@@ -69,15 +83,15 @@ class Trained(LayerChain):
 
     def _forward(self, x: torch.Tensor, params: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
         """Fill the blobs of all exits; returns the ends of the graph."""
-        half = mode.half_convolutions()
+        order = torch.channels_last if self._turns and not mode.half_convolutions() else torch.contiguous_format
         rows, columns = self._plan(0, x.shape[2]), self._plan(1, x.shape[3])
         pad_y, pad_x = self._pad
-        x = _laid(F.pad(x, (pad_x, pad_x, pad_y, pad_y)), half)
+        x = F.pad(x, (pad_x, pad_x, pad_y, pad_y)).contiguous(memory_format=order)
         ends = []
         remaining = iter(params)
         before: Step | None = None
         for stage, row, column in zip(self._stages, rows, columns):
-            x = _laid(_selected(x, row.take, column.take), half)
+            x = _selected(x, row.take, column.take).contiguous(memory_format=order)
             for step, y, z in zip(stage, row.restore, column.restore):
                 x = self._applied(step, before, x, next(remaining))
                 before = step
@@ -86,7 +100,7 @@ class Trained(LayerChain):
                     for name in step.exits:
                         blob = self._net.blobs[name]
                         blob.tensor = whole.detach()
-                        ends.append(_Exit.apply(whole, blob, half))
+                        ends.append(_Exit.apply(whole, blob, order))
         return ends
 
     def _applied(
@@ -128,7 +142,7 @@ def trained(net: NetGraph) -> Trained | None:
     steps = chain.ended(net, steps[: pools[-1] + 1] if pools else [])
     if net.phase != mode.TRAIN or not chain.saves_products(steps) or any(net.layers[steps[0].index].propagate_down):
         return None
-    return Trained(net, steps) if any(step.layer.will_run_backward for step in steps) else None
+    return Trained(net, steps, frozen(net)) if any(step.layer.will_run_backward for step in steps) else None
 
 
 def _fits(layer: TorchLayer) -> bool:
@@ -143,14 +157,11 @@ def _convolved(
     if mode.half_convolutions() and layer.num_output >= WIDE:
         return layer.slid(x.bfloat16(), *(p.bfloat16() for p in params), pad=pad)
     x = x.float()
+    if layer.transformable:
+        x = x.contiguous(memory_format=torch.channels_last)
     if layer.channels > _FEW_CHANNELS and not layer.transforms(x, pad):
         x = x.contiguous()
     return layer.slid(x, *params, pad=pad)
-
-
-def _laid(x: torch.Tensor, half: bool) -> torch.Tensor:
-    """In the order in memory that convolutions want."""
-    return x.contiguous(memory_format=torch.contiguous_format if half else torch.channels_last)
 
 
 def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
@@ -163,14 +174,14 @@ class _Exit(torch.autograd.Function):
     """A scalar as a function of a blob's values, whose gradient with respect to these is the blob's diff."""
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, blob: Blob, half: bool) -> torch.Tensor:
-        ctx.blob, ctx.shape, ctx.half = blob, values.shape, half
+    def forward(ctx: Any, values: torch.Tensor, blob: Blob, order: torch.memory_format) -> torch.Tensor:
+        ctx.blob, ctx.shape, ctx.order = blob, values.shape, order
         return values.new_zeros(())
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return _laid(ctx.blob.grad.view(ctx.shape), ctx.half), None, None
+        return ctx.blob.grad.view(ctx.shape).contiguous(memory_format=ctx.order), None, None
 
 
 class _Rectified(torch.autograd.Function):

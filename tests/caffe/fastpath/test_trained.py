@@ -12,6 +12,7 @@ from support.caffe.layers import random
 import caffe
 from caffe import mode
 from caffe.fastpath import trained as module
+from caffe.fastpath.frozen import frozen
 from caffe.fastpath.trained import Trained, trained
 from caffe.layers import convolution
 from caffe.net_spec import NetSpec
@@ -117,6 +118,19 @@ def test_bfloat16_is_that_of_the_layers_one_by_one() -> None:
         assert off(ours, theirs) < 0.02
         assert off(ours, unrounded) < 2 * off(theirs, unrounded) + 1e-4
     assert off(found[1], exact[1]) > 1e-4
+
+
+def test_in_bfloat16_layers_that_do_not_learn_run_as_frozen_ones() -> None:
+    net = made(definition(frozen=True, channels=32))
+    path = trained(net)
+    assert path.layers()[-1] > net._layer_names.index("conv5")
+    with mode.precision("bf16"):
+        assert path.layers() == frozen(net).layers()
+        expected = gradients(net)
+        net.fast_path = path
+        found = gradients(net)
+        assert path.recorded() == range(0)
+    assert all(off(ours, theirs) < 0.02 for ours, theirs in zip(found, expected))
 
 
 def test_a_training_gone_on_with_ends_as_one_never_stopped(tmp_path: Path) -> None:
