@@ -17,16 +17,16 @@ from typing import TypeGuard
 import torch
 import torch.nn.functional as F
 
-from caffe.fastpath import bands, winograd
+from caffe.fastpath import bands
 from caffe.fastpath.border import StagePlan, plan_axis
+from caffe.layers import winograd
 from caffe.layers.base import Layer, TorchLayer
-from caffe.layers.convolution import HUGE_WEIGHTS, Convolution
+from caffe.layers.convolution import HUGE_WEIGHTS, MANY_CHANNELS, Convolution
 from caffe.layers.pooling import Pooling
 from caffe.layers.window import Window, Windows
 from caffe.net.graph import NetGraph
 from caffe.proto import caffe_pb2
 
-_MANY_CHANNELS = 128 * 256  # of inputs times of outputs
 _PLANS_KEPT = 64  # lengths of image axes
 _BAND_BYTES = 8 << 20  # of a map, for the rows that are made at a time
 
@@ -110,7 +110,7 @@ class LayerChain:
         x = F.pad(x.to(self._dtype), (pad_x, pad_x, pad_y, pad_y)).contiguous(memory_format=torch.channels_last)
         remaining = iter(self._params() if self._kept is None else self._kept)
         for stage, row, column in zip(self._stages, rows, columns):
-            x = _selected(x, row.take, column.take)
+            x = selected(x, row.take, column.take)
             ours = list(islice(remaining, len(stage)))
             if band := self._band(stage, x):
                 x = bands.run(x, self._windows(stage), self._part(stage, ours), band)
@@ -123,7 +123,7 @@ class LayerChain:
     def _leave(self, step: Step, x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> None:
         """Hand a step's output to the layers outside of the chain."""
         for name in step.exits:
-            self._net.blobs[name].tensor = _selected(x, rows, columns).float()
+            self._net.blobs[name].tensor = selected(x, rows, columns).float()
 
     def _band(self, stage: Sequence[Step], x: torch.Tensor) -> int:
         """How many rows of a stage's output to make at a time; 0: all, where maps fit the cache or other layers read them."""
@@ -178,12 +178,11 @@ def _transforms(layer: TorchLayer, dtype: torch.dtype) -> TypeGuard[Convolution]
     """Whether this is a convolution for which Winograd's form is faster, as it is with many channels; always float32."""
     if not isinstance(layer, Convolution):
         return False
-    w = layer.windows
-    fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and layer.group == 1
-    return fits and dtype == torch.float32 and layer.channels * layer.num_output >= _MANY_CHANNELS
+    many = layer.transformable and layer.channels * layer.num_output >= MANY_CHANNELS
+    return many and dtype == torch.float32
 
 
-def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
+def selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
     """These rows and columns of maps N x C x H x W, channels last; without a copy where that is all of them."""
     for axis, places in ((2, rows), (3, columns)):
         if len(places) != x.shape[axis] or any(place != at for at, place in enumerate(places)):

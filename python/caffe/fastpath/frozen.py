@@ -31,6 +31,16 @@ class Frozen:
         assert self.part is not None
         self.part.run()
 
+    def recorded(self) -> range:
+        """None: nothing is learned in them."""
+        return range(0)
+
+    def backward(self) -> None:
+        """Nothing."""
+
+    def release(self) -> None:
+        """Nothing."""
+
 
 def frozen(net: NetGraph, stop: int = sys.maxsize) -> Frozen:
     """What is faster than such layers one by one, by the net's form: with branches, or in a row; stop: before this layer."""

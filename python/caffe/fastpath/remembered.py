@@ -63,6 +63,16 @@ class Remembered:
         for name, array in zip(self._outputs, kept):
             self._net.blobs[name].tensor = torch.from_numpy(array).to(mode.device()).float()
 
+    def recorded(self) -> range:
+        """None: nothing is learned in them."""
+        return range(0)
+
+    def backward(self) -> None:
+        """Nothing."""
+
+    def release(self) -> None:
+        """Nothing."""
+
     def _computed(self, key: str) -> Sequence[np.ndarray]:
         """What the store keeps from now on; nothing where float16 cannot hold it: then the blobs do."""
         self._net.run_layers(self._layers, self._beneath)

@@ -44,6 +44,15 @@ class FastPath(Protocol):
     def run(self) -> None:
         """Compute what other layers read of them."""
 
+    def recorded(self) -> range:
+        """The layers whose backward is to be `backward`; none where nothing is learned in them, or `run` was not the last."""
+
+    def backward(self) -> None:
+        """Add to the diffs of their parameters."""
+
+    def release(self) -> None:
+        """Forget what `run` kept for backward."""
+
 
 class NetGraph(OneThread):
     """The net as Caffe builds it: everything but the conveniences of pycaffe, which Net adds.
@@ -115,6 +124,8 @@ class NetGraph(OneThread):
         """Run consecutive layers, some by the fast path where blobs are freed; returns the sum of their weighted losses."""
         loss = 0.0
         taken = self._taken(fast_path, layers)
+        if fast_path is not None:
+            fast_path.release()
         for i in layers:
             if i in taken:
                 if i == taken[0] and fast_path is not None:
@@ -155,11 +166,21 @@ class NetGraph(OneThread):
         """Run backward from layer `start` (default: the last) down to `end`, both included.
 
         A layer that has had no forward since it was made, or since `release`, computes from what its bottoms hold. Raises
-        CaffeError for such a layer if the net frees its blobs, which then hold nothing.
+        CaffeError for such a layer if the net frees its blobs, which then hold nothing, and where a part of the layers is asked for
+        that the fast path ran, which go backward at once.
         """
         deferred: list[tuple[Node, TorchLayer]] = []
-        for i in range(len(self.nodes) - 1 if start is None else start, end - 1, -1):
+        first = len(self.nodes) - 1 if start is None else start
+        at_once = range(0) if self.fast_path is None else self.fast_path.recorded()
+        if first in at_once[:-1] or end in at_once[1:]:
+            raise CaffeError(f"layers {at_once.start} to {at_once[-1]} ran at once, and must go backward together.")
+        for i in range(first, end - 1, -1):
             node = self.nodes[i]
+            if i in at_once:
+                if i == at_once[-1] and self.fast_path is not None:
+                    self.fast_path.backward()
+                _free_after_backward(node)
+                continue
             self._call("before_backward", i)
             self._check_remembers(node)
             huge = self._deferring(node)
@@ -206,6 +227,8 @@ class NetGraph(OneThread):
         """Free what forward kept for backward, as a training loop does between its steps."""
         for layer in self.layers:
             layer.release()
+        if self.fast_path is not None:
+            self.fast_path.release()
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all learnable parameters to zero."""

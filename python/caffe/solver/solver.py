@@ -15,6 +15,7 @@ from caffe import mode, parallel
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.fastpath.frozen import frozen
+from caffe.fastpath.trained import trained
 from caffe.inputs.arguments import instance, integer
 from caffe.logs.glog import number, signed
 from caffe.net.net import Net, PathLike
@@ -112,15 +113,15 @@ class Solver:
     def save_memory(self) -> None:
         """From now on keep nothing that the training itself does not need, for programs that look at losses and weights alone.
 
-        The nets let go of their blobs (Net.frees_blobs), run at once where they can what nothing is learned in, and freed memory
-        goes back to the system if the parameters are huge: that takes time. The numbers stay the same, up to the order of sums
-        in what runs at once (caffe.fastpath.frozen).
+        The nets let go of their blobs (Net.frees_blobs), run at once where they can the layers behind the image and what nothing
+        is learned in, and freed memory goes back to the system if the parameters are huge: that takes time. The numbers stay the
+        same, up to the order of sums in what runs at once (caffe.fastpath.trained and frozen).
         """
         if sum(blob.count for blob in self.net.learnable) > _HUGE_NET:
             return_large_blocks()
         for net in (self.net, *self.test_nets):
             net.frees_blobs = True
-            net.fast_path = frozen(net)
+            net.fast_path = trained(net) or frozen(net)
 
     def share_weights(self, net: Net) -> None:
         """Let `net` use this solver's weights in the layers of the same names."""
