@@ -1,1 +1,1 @@
-"""Inference without what training needs: chains of layers at a time, in bands, without zero borders."""
+"""Layers at a time, in inference and training: chains and regions, in bands, without zero borders."""
