@@ -39,6 +39,15 @@ def make(folder: Path, side: int) -> tuple[Path, Path]:
     return photo, labels
 
 
+_WAITER = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+sys.exit(status)
+"""
+
+
 def measured(command: list[str], threads: int) -> tuple[float, float, float]:
     """Seconds by the clock and of the processors, and the peak memory in MiB, of a command of crfasrnn.
 
@@ -46,12 +55,13 @@ def measured(command: list[str], threads: int) -> tuple[float, float, float]:
     """
     began = time.perf_counter()
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    program = subprocess.Popen([sys.executable, "-m", "crfasrnn", *command], env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(program.pid, 0)
-    program.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        raise RuntimeError(f"{' '.join(command)} ended with {program.returncode}")
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    # A child's peak includes what its parent had in memory when it was forked: a small one tells.
+    program = [sys.executable, "-c", _WAITER, sys.executable, "-m", "crfasrnn", *command]
+    done = subprocess.run(program, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}")
+    processors, kibibytes = done.stdout.split()
+    return time.perf_counter() - began, float(processors), float(kibibytes) / 1024
 
 
 def commands(photo: Path, labels: Path, side: int, native: int, many: int) -> dict[str, list[str]]:
