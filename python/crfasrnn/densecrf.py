@@ -122,6 +122,7 @@ class DenseCRF:
         self._unary: Array = np.zeros((self._labels, self._variables), np.float32)
         self._kernels: list[_core.GaussianKernel32] = []
         self._compatibilities: list[Array] = []  # energies, label by label
+        self.iterations_run: int | None = None  # of the last inference
         self._elsewhere: DeviceField | None = None if str(device) == "cpu" else self._field_on(device)
 
     def _field_on(self, device: str | torch.device) -> DeviceField:

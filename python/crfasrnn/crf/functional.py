@@ -146,7 +146,7 @@ def mean_field(
 ) -> Tensor:
     """Mean-field inference in a fully connected CRF, as a recurrent network (Zheng et al., ICCV 2015, section 4).
 
-    For t = 1..iterations::
+    For t = 1..iterations:
 
         Q      = softmax(q0 if t == 1 else scores)
         M      = spatial_weights K_s(Q) / K_s(1) + bilateral_weights K_b(Q) / K_b(1)
@@ -171,12 +171,13 @@ def mean_field(
         theta_beta: standard deviation of the bilateral kernel in units of the image.
         theta_gamma: standard deviation of the spatial kernel in pixels.
         activation: "softmax", or "relu" for Q = max(0, scores) in its place (section 6).
-        min_probability: in inference on the CPU classes are left out, iteration by iteration, whose probability is below this at
+        min_probability: on the CPU where no gradient is wanted (under torch.no_grad() or inference_mode(); eval() of a module is
+            not enough) classes are left out, iteration by iteration, whose probability is below this at
             every pixel: they send no messages, which changes the scores of one iteration by at most 2 C min_probability times the
             sum over the kernels of the largest |mu W|, and what follows from that; a class that rises comes back. 0 computes all.
-        tolerance: in inference on the CPU the iterations of an image end, before the T-th, with the one after the first that
+        tolerance: there, too, the iterations of an image end, before the T-th, with the one after the first that
             changed no Q by as much as this; the result is that of so many iterations, bit for bit. 0 runs all.
-        iterations_run: (N) int64 on unary's device, is filled with how many iterations each image took; None asks nothing.
+        iterations_run: int64 of shape (N,) on unary's device, filled with how many iterations each image took; None: not asked.
 
     Returns:
         (N, C, H, W) scores, dtype of `unary`. Each image is computed on its own, with the same bits in any batch and

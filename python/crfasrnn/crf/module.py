@@ -146,6 +146,7 @@ class CrfRnn(nn.Module):
 
     Raises:
         ValueError: an option is not one of these.
+        TypeError: kernels are no sequence, or a number is none.
 
     >>> import torch
     >>> from crfasrnn import CrfRnn
@@ -172,6 +173,11 @@ class CrfRnn(nn.Module):
         super().__init__()
         num_classes = integer("num_classes", num_classes, 1, 1 << 16)
         iterations = check_iterations(iterations)
+        if not isinstance(kernels, Sequence):
+            raise TypeError(
+                f"kernels must be a sequence of Spatial, Bilateral and Features, not {type(kernels).__name__}; "
+                "the number of iterations is iterations=5"
+            )
         if not kernels or not all(isinstance(kernel, (Spatial, Bilateral, Features)) for kernel in kernels):
             raise ValueError(f"kernels must be at least one of Spatial, Bilateral and Features, got {kernels!r}")
         options.check("weights", weights, options.WEIGHTS)
@@ -236,9 +242,10 @@ class CrfRnn(nn.Module):
             q0: (N, C, *S) scores whose softmax starts the first iteration; unary if None.
             mask: (N, *S) bool, False for padding: it influences nothing, its result and gradient are 0.
             iterations: T of this call in place of the module's.
-            min_probability: in inference, leave out classes whose probability is below this everywhere, see mean_field.
-            tolerance: in inference, end an image's iterations where no probability changes by as much any more, see mean_field.
-            iterations_run: (N) int64, is filled with how many iterations each image took.
+            min_probability: where no gradient is wanted (torch.no_grad(); eval() is not enough), leave out classes whose
+                probability is below this everywhere, see mean_field.
+            tolerance: there, too, end an image's iterations where no probability changes by as much any more, see mean_field.
+            iterations_run: int64 of shape (N,), is filled with how many iterations each image took.
 
         Raises:
             ValueError: a kernel's image or channels are missing, or as crfasrnn.crf.mean_field_kernels.

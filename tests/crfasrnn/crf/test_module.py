@@ -140,3 +140,10 @@ def test_learns_with_the_network_before_it() -> None:
 def test_errors(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("given", [5, Spatial()])
+def test_what_is_no_sequence_of_kernels_is_told_so(given: Any) -> None:
+    """crfasrnn_pytorch has the number of iterations in this place."""
+    with pytest.raises(TypeError, match=r"kernels must be a sequence .*, not (int|Spatial); .* is iterations=5"):
+        CrfRnn(21, given)
