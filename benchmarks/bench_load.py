@@ -63,8 +63,7 @@ def measure(name: str, path: Path, repeats: int) -> None:
     seconds, extra = [], 0.0
     for _ in range(repeats):
         before = resident()
-        # Linux: 5 resets the peak.
-        Path("/proc/self/clear_refs").write_text("5")
+        reset_peak()
         start = time.perf_counter()
         result = run()
         seconds.append(time.perf_counter() - start)
@@ -72,6 +71,11 @@ def measure(name: str, path: Path, repeats: int) -> None:
         extra = max(extra, (peak - before) / path.stat().st_size)
         del result
     print(f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | {extra:.2f} |", flush=True)
+
+
+def reset_peak() -> None:
+    """Let resource_peak begin from what is in memory now (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def resource_peak() -> int:

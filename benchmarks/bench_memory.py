@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import skimage.data
 import torch
+from bench_load import reset_peak, resource_peak
 
 from crfasrnn import CrfRnn
 from crfasrnn.crf import Bilateral, Spatial
@@ -30,26 +30,20 @@ ROWS = [
 SIDE = 500
 
 
-def peak() -> float:
-    """MiB that the process has had at most since it was last cleared."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
-
-
 def extra(how: str, batch: int, classes: int, iterations: int) -> float:
     """MiB of one pass above what was there before and the scores that it returns."""
     picture = torch.from_numpy(skimage.data.astronaut()[:SIDE, :SIDE].transpose(2, 0, 1).copy()).float()
     image, unary = picture.repeat(batch, 1, 1, 1), torch.randn(batch, classes, SIDE, SIDE)
     crf = CrfRnn(classes, [Spatial(3.0), Bilateral(80.0, 13.0)], iterations)
     crf(unary[:1, :, :50, :50], image[:1, :, :50, :50])  # what is loaded in the first call
-    Path("/proc/self/clear_refs").write_text("5")
-    before = peak()
+    reset_peak()
+    before = resource_peak()
     unary.requires_grad_(how == "backward")
     with torch.inference_mode(how == "no graph"):
         scores = crf(unary, image)
     if how == "backward":
         scores.sum().backward()
-    return peak() - before - scores.nbytes / 2**20
+    return (resource_peak() - before - scores.nbytes) / 2**20
 
 
 def main() -> None:
