@@ -238,6 +238,13 @@ class Blob:
         """Whether a numpy view of `data` was handed out."""
         return self._data.viewed
 
+    def add_grad(self, values: torch.Tensor) -> None:
+        """Add to the gradient; the first is taken over without a copy."""
+        if self.has_grad:
+            self.grad.add_(values)
+        else:
+            self.grad = values
+
     def zero_diff(self) -> None:
         """Set the gradient to zero."""
         if self._diff.allocated:

@@ -178,7 +178,7 @@ def _transforms(layer: TorchLayer, dtype: torch.dtype) -> TypeGuard[Convolution]
     """Whether this is a convolution for which Winograd's form is faster, as it is with many channels; always float32."""
     if not isinstance(layer, Convolution):
         return False
-    many = layer.transformable and layer.channels * layer.num_output >= MANY_CHANNELS
+    many = layer.transformable and layer.products >= MANY_CHANNELS
     return many and dtype == torch.float32
 
 

@@ -13,10 +13,10 @@ from caffe.fastpath.chain import LayerChain
 from caffe.fastpath.region import Region
 from caffe.layers.base import TorchLayer
 from caffe.layers.convolution import WIDE, Convolution
-from caffe.net.graph import NetGraph
+from caffe.net.graph import FastPath, NetGraph
 
 
-class Frozen:
+class Frozen(FastPath):
     """Such layers; sums may be in another order. part: what runs them, None if there are none. usable: whether it may do so now."""
 
     def __init__(self, part: Region | LayerChain | None, usable: Callable[[], bool]) -> None:
@@ -30,16 +30,6 @@ class Frozen:
         """Compute what other layers read of them."""
         assert self.part is not None
         self.part.run()
-
-    def recorded(self) -> range:
-        """None: nothing is learned in them."""
-        return range(0)
-
-    def backward(self) -> None:
-        """Nothing."""
-
-    def release(self) -> None:
-        """Nothing."""
 
 
 def frozen(net: NetGraph, stop: int = sys.maxsize) -> Frozen:

@@ -17,7 +17,7 @@ from caffe import mode
 from caffe.fastpath.frozen import frozen
 from caffe.layers.convolution import Convolution
 from caffe.logs.glog import signed
-from caffe.net.graph import NetGraph
+from caffe.net.graph import FastPath, NetGraph
 from caffe.proto import caffe_pb2
 
 logger = signed("net.cpp")
@@ -37,7 +37,7 @@ class Store(Protocol):
         """Keep them, unless there is no room."""
 
 
-class Remembered:
+class Remembered(FastPath):
     """Such layers of a net, which are run for inputs that the store does not know, else passed over.
 
     What they hand on is rounded to float16 in both cases, so that it does not depend on what is kept. Values that float16 cannot
@@ -62,16 +62,6 @@ class Remembered:
             kept = self._computed(key)
         for name, array in zip(self._outputs, kept):
             self._net.blobs[name].tensor = torch.from_numpy(array).to(mode.device()).float()
-
-    def recorded(self) -> range:
-        """None: nothing is learned in them."""
-        return range(0)
-
-    def backward(self) -> None:
-        """Nothing."""
-
-    def release(self) -> None:
-        """Nothing."""
 
     def _computed(self, key: str) -> Sequence[np.ndarray]:
         """What the store keeps from now on; nothing where float16 cannot hold it: then the blobs do."""

@@ -20,10 +20,10 @@ from caffe.fastpath import chain
 from caffe.fastpath.chain import LayerChain, Step
 from caffe.fastpath.frozen import Frozen, frozen
 from caffe.layers.activation import ReLU
-from caffe.layers.base import TorchLayer
+from caffe.layers.base import ToDiff, TorchLayer
 from caffe.layers.convolution import HUGE_WEIGHTS, WIDE, Convolution
 from caffe.layers.pooling import Pooling
-from caffe.net.graph import NetGraph
+from caffe.net.graph import FastPath, NetGraph
 
 _FEW_CHANNELS = 4  # of an image: then the library's gradient of the weights does not mind how maps lie
 
@@ -35,7 +35,7 @@ class _Record(NamedTuple):
     ends: list[torch.Tensor]
 
 
-class Trained(LayerChain):
+class Trained(LayerChain, FastPath):
     """Such layers of a net that learns, and runs backward with its blobs freed.
 
     beneath: what runs the first of them where nothing is learned in these and convolutions multiply in bfloat16, which is faster.
@@ -100,7 +100,7 @@ class Trained(LayerChain):
                     for name in step.exits:
                         blob = self._net.blobs[name]
                         blob.tensor = whole.detach()
-                        ends.append(_Exit.apply(whole, blob, order))
+                        ends.append(ToDiff.apply(whole, blob, order))
         return ends
 
     def _applied(
@@ -128,10 +128,8 @@ class Trained(LayerChain):
         if not ends or not leaves:
             return
         for grad, (_, blob) in zip(torch.autograd.grad(ends, leaves, allow_unused=True), record.params):
-            if grad is not None and blob.has_grad:
-                blob.grad.add_(grad)
-            elif grad is not None:
-                blob.grad = grad
+            if grad is not None:
+                blob.add_grad(grad)
 
 
 def trained(net: NetGraph) -> Trained | None:
@@ -168,20 +166,6 @@ def _selected(x: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> t
     """These rows and columns of maps N x C x H x W; their gradients are summed in float32."""
     chosen = chain.selected(x.float(), rows, columns)
     return x if chosen.shape == x.shape and chosen.data_ptr() == x.data_ptr() else chosen.to(x.dtype)
-
-
-class _Exit(torch.autograd.Function):
-    """A scalar as a function of a blob's values, whose gradient with respect to these is the blob's diff."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, blob: Blob, order: torch.memory_format) -> torch.Tensor:
-        ctx.blob, ctx.shape, ctx.order = blob, values.shape, order
-        return values.new_zeros(())
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return ctx.blob.grad.view(ctx.shape).contiguous(memory_format=ctx.order), None, None
 
 
 class _Rectified(torch.autograd.Function):

@@ -139,28 +139,30 @@ class _FromLeaf(torch.autograd.Function):
         return grads[0], None
 
 
-class _ToDiff(torch.autograd.Function):
-    """A scalar as a function of a top's values, whose gradient with respect to these is the top's diff.
+class ToDiff(torch.autograd.Function):
+    """A scalar as a function of a top's values, whose gradient with respect to these is the top's diff, in an order in memory.
 
     Handing diffs to autograd.grad costs 32 MB: it imports sympy to compare their shapes.
     """
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, top: Blob) -> torch.Tensor:
-        ctx.top, ctx.shape = top, values.shape
+    def forward(
+        ctx: Any, values: torch.Tensor, top: Blob, order: torch.memory_format = torch.preserve_format
+    ) -> torch.Tensor:
+        ctx.top, ctx.shape, ctx.order = top, values.shape, order
         return values.new_zeros(())
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.top.grad.view(ctx.shape), None
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.top.grad.view(ctx.shape).to(memory_format=ctx.order), None, None
 
 
 class _RecordedCall(NamedTuple):
     """A forward that autograd has seen, to be differentiated when the tops' diffs are there.
 
         leaf of bottom 0 --_FromLeaf--+
-        leaf of bottom 1 --_FromLeaf--+--> compute --> top 0 --_ToDiff--> end 0
-        parameters -------------------+           --> top 1 --_ToDiff--> end 1
+        leaf of bottom 1 --_FromLeaf--+--> compute --> top 0 --ToDiff--> end 0
+        parameters -------------------+           --> top 1 --ToDiff--> end 1
 
     The leaves stand for the bottoms in the graph without their values. The gradient of an end with respect to its top is that top's
     diff, so that the gradients of all ends with respect to leaves and parameters are the layer's backward step.
@@ -266,7 +268,7 @@ class TorchLayer(Layer):
         weights = [p.detach().requires_grad_(flag) for p, flag in zip(params, self.param_propagate_down)]
         with torch.enable_grad():
             outputs = self.compute([_FromLeaf.apply(*pair) for pair in zip(leaves, inputs)], weights)
-            return _RecordedCall(leaves, weights, [_ToDiff.apply(*pair) for pair in zip(outputs, top)]), outputs
+            return _RecordedCall(leaves, weights, [ToDiff.apply(*pair) for pair in zip(outputs, top)]), outputs
 
     def _input(self, blob: Blob, top: Sequence[Blob]) -> torch.Tensor:
         # An in-place top that somebody holds a numpy view of is overwritten in memory; autograd must keep what was read.
@@ -309,10 +311,8 @@ class TorchLayer(Layer):
         for grad, (leaf, blob, accumulate) in zip(grads, targets):
             if not accumulate:
                 blob.grad = leaf.new_zeros(leaf.shape) if grad is None else grad
-            elif grad is not None and blob.has_grad:
-                blob.grad.add_(grad)
             elif grad is not None:
-                blob.grad = grad
+                blob.add_grad(grad)
 
     def release(self) -> None:
         self._call = self._read = None

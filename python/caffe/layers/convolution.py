@@ -141,17 +141,18 @@ class Convolution(_Convolution):
         w = self.windows
         # With more padding the gradient of the data would have less than none. A first layer's pad may be in its input.
         fits = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1) and self.group == 1 and max(w.pad) <= 2
-        return fits and self._products >= MANY_FOR_WEIGHTS
+        return fits and self.products >= MANY_FOR_WEIGHTS
 
     @property
-    def _products(self) -> int:
+    def products(self) -> int:
+        """Channels of inputs times of outputs."""
         return self.channels * self.num_output
 
     def transforms(self, x: torch.Tensor, pad: Sequence[int]) -> bool:
         """Whether the convolution of x, with this padding, or at least its weights' gradient takes Winograd's form."""
         if not self.transformable or x.dtype != torch.float32 or x.device.type != "cpu":
             return False
-        many = self._products >= MANY_CHANNELS or winograd.is_channels_last(x)
+        many = self.products >= MANY_CHANNELS or winograd.is_channels_last(x)
         positions = len(x) * math.prod(n + 2 * zeros - 2 for n, zeros in zip(x.shape[2:], pad))
         return many and positions >= MANY_POSITIONS
 
@@ -175,7 +176,7 @@ class Convolution(_Convolution):
         w = self.windows
         pad = w.pad if pad is None else pad
         if self.transforms(x, pad):
-            return winograd.convolution(x, weight, bias, pad, self._products < MANY_CHANNELS)
+            return winograd.convolution(x, weight, bias, pad, self.products < MANY_CHANNELS)
         convolution = (F.conv1d, F.conv1d, F.conv2d, F.conv3d)[self.spatial_axes]
         return convolution(
             x, weight, bias, w.strides_on(x.shape[2:]) or (1,), pad or (0,), w.dilation or (1,), self.group

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,22 +35,25 @@ _HOOKS = ("before_forward", "after_forward", "before_backward", "after_backward"
 _HUGE_PARAMETER = 1 << 23  # elements
 
 
-class FastPath(Protocol):
-    """Runs consecutive layers of a net, none of which has a loss, at once."""
+class FastPath(ABC):
+    """Runs consecutive layers of a net, none of which has a loss, at once; forward alone, if nothing is learned in them."""
 
+    @abstractmethod
     def layers(self) -> range:
         """Their indices, none where it can't be used now."""
 
+    @abstractmethod
     def run(self) -> None:
         """Compute what other layers read of them."""
 
     def recorded(self) -> range:
         """The layers whose backward is to be `backward`; none where nothing is learned in them, or `run` was not the last."""
+        return range(0)
 
-    def backward(self) -> None:
+    def backward(self) -> None:  # noqa: B027  # not abstract: called only for what `recorded` says
         """Add to the diffs of their parameters."""
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027  # most keep nothing
         """Forget what `run` kept for backward."""
 
 
