@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     import caffe
 
 NETS = ("fcn8s", "crfrnn")
@@ -96,7 +98,6 @@ def training(name: str) -> caffe.Solver:
 
 def fill(net: caffe.Net, size: int) -> None:
     """Random weights, and a photograph, for the CRF's time depends on how many different colours lie beside each other."""
-    import cv2
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -108,11 +109,16 @@ def fill(net: caffe.Net, size: int) -> None:
             weight *= (2 / max(1, weight[0].size)) ** 0.5
     for name in net.inputs:
         net.blobs[name].reshape(1, net.blobs[name].shape[1], size, size)
-    # Importing skimage.data would add 25 MB to the peak.
+    net.blobs["data"].data[...] = photograph(size)
+
+
+def photograph(size: int) -> np.ndarray:
+    """One as the net sees it, 3 x size x size. Importing skimage.data would add 25 MB to the peak."""
+    import cv2
+
     folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
-    photograph = cv2.imread(str(Path(folder) / "data" / "astronaut.png"))
-    photograph = cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA)
-    net.blobs["data"].data[...] = photograph.transpose(2, 0, 1) - 115.0
+    picture = cv2.imread(str(Path(folder) / "data" / "astronaut.png"))
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA).transpose(2, 0, 1) - 115.0
 
 
 def main() -> None:

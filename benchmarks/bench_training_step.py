@@ -29,9 +29,9 @@ SIZE, CLASSES = 500, 21
 
 def torch_step(compiled: bool) -> Callable[[], object]:
     """A step of plain modules: the layers of prototxt/voc21/crfrnn_deploy.prototxt, the paper's loss and solver."""
-    import numpy as np
     import torch
     import torch.nn.functional as F
+    from bench_fcn8s import photograph
     from torch import nn
 
     from crfasrnn.crf import CrfRnn
@@ -71,7 +71,7 @@ def torch_step(compiled: bool) -> Callable[[], object]:
     net = Fcn8s()
     crf = CrfRnn(CLASSES, iterations=5)
     optimizer = torch.optim.SGD([*net.parameters(), *crf.parameters()], lr=1e-13, momentum=0.99, weight_decay=0.0005)
-    image = torch.from_numpy(photograph().transpose(2, 0, 1)[None] - np.float32(115))
+    image = torch.from_numpy(photograph(SIZE)[None]).float()
     labels = torch.zeros(1, SIZE, SIZE, dtype=torch.long)
     run = torch.compile(net) if compiled else net
 
@@ -83,21 +83,8 @@ def torch_step(compiled: bool) -> Callable[[], object]:
     return step
 
 
-def photograph():  # type: ignore[no-untyped-def]
-    """The picture of bench_fcn8s, H x W x 3."""
-    import importlib.util
-
-    import cv2
-    import numpy as np
-
-    folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
-    image = cv2.imread(str(Path(folder) / "data" / "astronaut.png"))
-    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
 def our_step() -> Callable[[], object]:
     """A step of the solver."""
-    sys.path.insert(0, str(HERE))
     import bench_fcn8s
 
     import caffe

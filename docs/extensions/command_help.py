@@ -27,8 +27,8 @@ def _below(parser: argparse.ArgumentParser, names: Any) -> Iterator[tuple[str, s
     (choices,) = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     for name in names:
         command = choices[name]
-        # The arguments of a command are there once its module has been asked for them.
-        import_module(f"crfasrnn.commands.{name}").add_arguments(command) if names is COMMANDS else None
+        if names is COMMANDS:  # whose arguments are there once their modules have been asked for them
+            import_module(f"crfasrnn.commands.{name}").add_arguments(command)
         yield command.prog, command.format_help()
         kinds = [action.choices for action in command._actions if isinstance(action, argparse._SubParsersAction)]
         if kinds:

@@ -47,6 +47,13 @@ def test_every_page_is_there_and_loads_nothing_from_elsewhere(site: Path) -> Non
         )
 
 
+def test_what_docstrings_set_off_is_set_off(site: Path) -> None:
+    """A `::` of a docstring's own is shown; `(N) int64` at the beginning of a text would be number N of a list."""
+    for page in (site / "reference" / "python").glob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        assert re.findall(r"<pre>(?:<span></span>)?::\s*</pre>|<ol class=\"upperalpha[^>]*>", html) == [], page
+
+
 def test_formulas_are_mathml(site: Path) -> None:
     source = (DOCS / "mathematics.md").read_text(encoding="utf-8")
     html = (site / "mathematics.html").read_text(encoding="utf-8")
