@@ -35,6 +35,13 @@ def test_without_state_the_scores_are_the_same() -> None:
     assert state.untyped_storage().nbytes() == 1
 
 
+def test_all_iterations_are_run_whatever_the_tolerance() -> None:
+    call = Call(*arguments(2, 5, 8, 9))._replace(keep_state=False)
+    scores, _, run = cuda_op.forward(core, call._replace(tolerance=0.5))
+    assert run.tolist() == [call.iterations] * 2
+    assert torch.equal(scores, cuda_op.forward(core, call)[0])
+
+
 def test_half_precision_is_computed_in_float32() -> None:
     args = arguments(1, 4, 8, 9)
     low = [t.bfloat16() if isinstance(t, Tensor) and t.is_floating_point() else t for t in args]

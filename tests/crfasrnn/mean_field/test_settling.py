@@ -87,6 +87,13 @@ def test_training_runs_all() -> None:
     assert torch.equal(scores, crf(unary, image, iterations=MOST))
 
 
+def test_unrolled_iterations_are_counted_too() -> None:
+    unary, image = scene()
+    run = torch.zeros(len(unary), dtype=torch.int64)
+    module(learn_bandwidths=True)(unary, image, iterations=2, tolerance=0.5, iterations_run=run)
+    assert run.tolist() == [2] * len(unary)
+
+
 @torch.no_grad()
 def test_compiled_graphs_end_early_too() -> None:
     unary, image = scene()
