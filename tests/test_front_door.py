@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.warm import python
 
 import caffe
 import crfasrnn
@@ -19,9 +20,9 @@ HEAVY = {"torch", "cv2", "lmdb", "h5py", "numpy", "scipy", "skimage", "google.pr
 LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.__stdout__)"
 
 
-def fresh(program: str) -> str:
+def fresh(program: str, interpreter: str = sys.executable) -> str:
     """What a program prints to stdout in a Python of its own."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([interpreter, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -80,7 +81,7 @@ caffe.Net, caffe.layers, caffe.NetSpec
 caffe.layer_type_list()
 print(asked.count({"group": "caffe.layers"}))
 """
-    assert fresh(program).split() == ["0", "1"]
+    assert fresh(program, python()).split() == ["0", "1"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ print(asked.count({"group": "caffe.layers"}))
 )
 def test_the_habits_of_programs_for_pycaffe(program: str) -> None:
     """Each in a Python of its own, in which nothing else has loaded what it asks for."""
-    assert fresh(program).split() == ["True"]
+    assert fresh(program, python()).split() == ["True"]
 
 
 def test_every_public_name_is_there() -> None:

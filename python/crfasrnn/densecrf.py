@@ -130,11 +130,14 @@ class DenseCRF:
 
         return DeviceField(cuda_device(device), self._labels, self._grid)
 
-    def setUnaryEnergy(self, u: npt.ArrayLike) -> None:
+    def setUnaryEnergy(self, u: npt.ArrayLike, f: npt.ArrayLike | None = None) -> None:
         """Set the energies (negative logarithms of probabilities) of each label for each variable: (nlabels, nvar).
 
+        With features f, u holds weights, as LogisticUnary has them.
         Raises ValueError for another shape, and for NaN or -inf; +inf excludes a label.
         """
+        if f is not None:
+            return self.setUnary(LogisticUnary(u, f))
         energy = array("u", u)
         if energy.shape != self._unary.shape:
             raise ValueError(f"Bad shape for unary energy (Need {self._unary.shape}, got {energy.shape})")
@@ -356,7 +359,8 @@ class DenseCRF2D(DenseCRF):
         """
         image = array("rgbim", rgbim)
         if image.ndim != 3 or image.shape[:2] != self._grid or image.shape[2] < 1:
-            raise ValueError(f"Bad shape for pairwise bilateral (Need {(*self._grid, 3)}, got {image.shape})")
+            grey = ": a grey picture is rgbim[..., None]" if image.shape == self._grid else ""
+            raise ValueError(f"Bad shape for pairwise bilateral (Need {(*self._grid, 3)}, got {image.shape}){grey}")
         deviations = array("srgb", srgb)
         if deviations.shape not in ((), image.shape[2:]) or not are_thetas(deviations.ravel()):
             raise ValueError(f"srgb must be positive, one number or {image.shape[2]}, got {srgb!r}")

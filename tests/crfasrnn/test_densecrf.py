@@ -147,6 +147,8 @@ def test_unary_objects() -> None:
         crf.setUnary(unary)
         plain.setUnaryEnergy(same)
         assert np.array_equal(crf.inference(2), plain.inference(2))
+    crf.setUnaryEnergy(weights, features)  # pydensecrf's other way to say a LogisticUnary
+    assert np.array_equal(crf.inference(2), plain.inference(2))
     with pytest.raises(TypeError, match="not ndarray; arrays: setUnaryEnergy"):
         made().setUnary(energies)  # type: ignore[arg-type]
 
@@ -227,6 +229,7 @@ def made(nvar: int = 12, nlabels: int = 3) -> densecrf.DenseCRF2D:
         (lambda: made().addPairwiseGaussian(1, np.zeros(2)), r"compat must be a number, \(3,\) or \(3, 3\)"),
         (lambda: made().addPairwiseGaussian(1, 1, normalization=4), "4 is not a valid NormalizationType"),
         (lambda: made().addPairwiseBilateral(1, 1, np.zeros((4, 3, 3)), 1), "Bad shape for pairwise bilateral"),
+        (lambda: made().addPairwiseBilateral(1, 1, np.zeros((3, 4)), 1), r"a grey picture is rgbim\[..., None\]"),
         (
             lambda: made().addPairwiseBilateral(1, (1, 2), np.zeros((3, 4, 3)), 1),
             "srgb must be positive, one number or 3",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.warm import python
 
 from crfasrnn.postprocessing.probabilities import read_activation_maps
 
@@ -27,7 +27,7 @@ class Hostile:
 
 
 def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(PROGRAM), *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run([python(), str(PROGRAM), *map(str, arguments)], capture_output=True, text=True)
 
 
 def test_dictionaries_are_converted(tmp_path: Path) -> None:

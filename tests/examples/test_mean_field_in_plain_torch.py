@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import mean_field_in_plain_torch as plain
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.reference_data import REPOSITORY, golden_cases
+from support.warm import python
 from torch import Tensor
 
 from crfasrnn.crf import mean_field
@@ -116,7 +116,7 @@ def test_gradients_of_an_image_are_those_of_the_lattice() -> None:
 
 def test_it_runs_as_a_program() -> None:
     program = REPOSITORY / "examples" / "mean_field_in_plain_torch.py"
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    done = subprocess.run([python(), program], capture_output=True, text=True, check=True)
     before, after = (float(line.split(": ")[1].split("%")[0]) for line in done.stdout.splitlines())
     assert before < 80
     assert after > 95

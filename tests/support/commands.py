@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from crfasrnn.commands.main import main
+from support.warm import python
 
 
 def crfasrnn(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    command = [sys.executable, "-m", "crfasrnn.commands.main", *map(str, arguments)]
+    command = [python(), "-m", "crfasrnn.commands.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
@@ -58,7 +58,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def caffe(*arguments: str, cwd: Path, status: int = 0) -> str:
     """Run the command `caffe` in a folder, to the end and the exit status that is expected; returns its stderr."""
-    command = [sys.executable, "-m", "caffe", *arguments]
+    command = [python(), "-m", "caffe", *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr

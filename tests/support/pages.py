@@ -15,7 +15,6 @@ import re
 import shlex
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -28,6 +27,7 @@ import torch
 from caffe.layers import registry
 from support.commands import status
 from support.reference_data import REPOSITORY
+from support.warm import python
 
 SHELL = ("sh", "bash", "")  # the last: indented
 PRINTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -202,9 +202,9 @@ def install(folder: Path) -> None:
     for name, target in _scripts():
         module, function = target.split(":")
         path = folder / name
-        path.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+        path.write_text(f"#!{python()}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     # Not a link: an interpreter that is started by another name does not find its virtual environment.
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\nexec {python()} "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)

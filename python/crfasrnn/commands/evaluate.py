@@ -100,7 +100,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _tell_scores(arguments: argparse.Namespace, scores: Scores) -> None:
-    from crfasrnn.evaluation.scores import report, unused_classes_note, write_json
+    from crfasrnn.evaluation.scores import report, unused_classes_note, void_note, write_json
 
     if arguments.json is not None:
         write_json(arguments.json, scores)
@@ -108,8 +108,9 @@ def _tell_scores(arguments: argparse.Namespace, scores: Scores) -> None:
         scores.per_image.save(arguments.per_image)
     print(report(scores))
     unused = unused_classes_note(scores) if arguments.predictions is not None else None
-    if unused is not None:
-        print(f"note: {unused}")
+    for note in (void_note(scores), unused):
+        if note is not None:
+            print(f"note: {note}")
 
 
 def _label_alone(arguments: argparse.Namespace, label: Labeller, dataset: Dataset, keep: Keep) -> int:

@@ -236,6 +236,7 @@ def _next(job: Job) -> Iterator[str]:
     model, data = shlex.quote(str(job.output)), shlex.quote(str(job.data))
     yield f"segment:     crfasrnn segment IMAGES --model {model}"
     yield f"evaluate:    crfasrnn evaluate --model {model} --images IMAGES --masks MASKS"
+    yield "             (with the --classes, --void and --names that made the databases, if any)"
     yield f"train more:  the same command with --steps {2 * planned_steps(job)}"
     after = [name for name, recipe in RECIPES.items() if recipe.start == job.recipe]
     crf = [name for name in after if RECIPES[name].crf_rates and not RECIPES[name].frozen]

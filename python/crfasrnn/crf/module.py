@@ -172,6 +172,11 @@ class CrfRnn(nn.Module):
     ) -> None:
         super().__init__()
         num_classes = integer("num_classes", num_classes, 1, 1 << 16)
+        if num_classes == 1:
+            raise ValueError(
+                "num_classes is 1, beside which there is nothing to choose: make scores s of a sigmoid two classes, "
+                "CrfRnn(2)(torch.cat([0 * s, s], 1), image)"
+            )
         iterations = check_iterations(iterations)
         if not isinstance(kernels, Sequence):
             raise TypeError(
@@ -253,6 +258,11 @@ class CrfRnn(nn.Module):
         check_is_tensor("unary", unary)
         if unary.ndim < 3 or unary.shape[1] != self.num_classes:
             raise ValueError(f"unary must be (N, {self.num_classes}, ...), got {tuple(unary.shape)}")
+        if {unary.dtype, self.weights[0].dtype} == {torch.float32, torch.float64}:
+            raise ValueError(
+                f"unary is {unary.dtype}, the module's weights are {self.weights[0].dtype}: use unary.to(crf.weights[0].dtype), "
+                "or crf.to(unary.dtype) before"
+            )
         kernels = [
             self._kernel(kernel, thetas, unary, image, extra)
             for kernel, thetas in zip(self.kernels, self._bandwidths(), strict=True)

@@ -13,6 +13,12 @@ from crfasrnn.classes import VOID
 from crfasrnn.datasets.example import Dataset
 from crfasrnn.pictures.photographs import is_turned
 
+# Of masks of 0 and 255, as programs that cut out objects write them.
+OBJECT_IS_VOID = (
+    f"there is nothing but label 0 and {VOID}, and {VOID} is void, which neither trains nor counts; if {VOID} marks the object, "
+    f"add --classes 0,{VOID}, or make masks of 0 and 1: crfasrnn data masks --palette binary"
+)
+
 
 class Counts:
     """Pixels and images of each label 0 .. 255 over the label maps added so far."""
@@ -80,10 +86,7 @@ def exif_note(dataset: Dataset) -> str | None:
 def remark(counts: Counts, names: Sequence[str] = ()) -> str | None:
     """A sentence if the labels look as if they meant something else than they say, or None; names: of the classes, if known."""
     if counts.total and counts.num_classes() <= 1 and counts.pixels[VOID]:
-        return (
-            "there is nothing but label 0 and 255, and 255 is void, which neither trains nor counts; if 255 marks the object, "
-            "add --classes 0,255"
-        )
+        return OBJECT_IS_VOID
     present = np.flatnonzero(counts.pixels[:VOID])
     if not names and 2 * present.size < counts.num_classes():
         before = f"after {present[-2]}" if present.size > 1 else "alone"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caffe.errors import CaffeError
-from crfasrnn.classes import Classes
+from crfasrnn.classes import VOID, Classes
 from crfasrnn.datasets import Dataset, Example
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
@@ -54,6 +54,7 @@ def evaluate(
     names: list[str] = []
     confusions: list[np.ndarray] = []
     measures: list[np.ndarray] = []
+    void = 0
     bands = trimap_confusions(np.zeros((1, 1)), np.zeros((1, 1)), count) if trimap else None
     work = _Counting(label, count, trimap, boundary, keep is not None)
     with closing(each(work, list(dataset), processes, what="evaluate")) as results:
@@ -65,6 +66,7 @@ def evaluate(
                 continue
             names.append(example.name)
             confusions.append(counts.confusion)
+            void += counts.void
             if keep is not None and counts.labels is not None:
                 keep(example.name, counts.labels)
             if bands is not None and counts.bands is not None:
@@ -79,15 +81,17 @@ def evaluate(
         ImageConfusions(tuple(names), classes.names, matrices),
         bands,
         metrics.known_mean(np.array(measures)) if measures else None,
+        void=void,
     )
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """What one image gives: its labels if they are wanted, a confusion matrix, and what was asked for around borders."""
+    """What one image gives: its labels if they are wanted, a confusion matrix, void pixels, what was asked for around borders."""
 
     labels: np.ndarray | None
     confusion: np.ndarray
+    void: int
     bands: np.ndarray | None
     boundary: np.ndarray | None
 
@@ -108,6 +112,7 @@ class _Counting:
             return _Counts(
                 labels if self.labels_wanted else None,
                 metrics.confusion_matrix(truth, labels, self.classes).astype(np.int32),
+                int(np.count_nonzero(truth == VOID)),
                 trimap_confusions(truth, labels, self.classes) if self.trimap else None,
                 boundary_f(truth, labels, self.classes) if self.boundary else None,
             )

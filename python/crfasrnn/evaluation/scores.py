@@ -12,6 +12,7 @@ import numpy as np
 
 from caffe.files import atomic_path
 from crfasrnn.classes import Classes
+from crfasrnn.datasets.check import OBJECT_IS_VOID
 from crfasrnn.evaluation import metrics
 from crfasrnn.evaluation.bootstrap import ImageConfusions
 
@@ -28,6 +29,7 @@ class Scores:
     boundary: the boundary F measure of each class, mean over the images where it occurs (C float64, NaN where it never
         does); None if not asked for.
     over: numbers of the classes whose mean IU is wanted, too, and in the bands alone; None if not asked for.
+    void: pixels of the truth that count nowhere.
     """
 
     classes: Classes
@@ -37,6 +39,7 @@ class Scores:
     trimap: np.ndarray | None = None
     boundary: np.ndarray | None = None
     over: tuple[int, ...] | None = None
+    void: int = 0
 
 
 def report(scores: Scores) -> str:
@@ -116,3 +119,9 @@ def unused_classes_note(scores: Scores) -> str | None:
         f"no label above {given[-1]} was given, while the truth goes to {true[-1]} ({scores.classes.names[true[-1]]}): if the "
         "labels are those of fewer classes, name these by --classes"
     )
+
+
+def void_note(scores: Scores) -> str | None:
+    """A sentence if the truth is label 0 alone beside void, of which any labels are right; or None."""
+    occur = np.flatnonzero(scores.confusion.sum(1))
+    return OBJECT_IS_VOID if scores.void and not occur[occur > 0].size else None

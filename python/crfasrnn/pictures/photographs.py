@@ -123,6 +123,14 @@ def is_photograph(path: Path, suffixes: Sequence[str] = SUFFIXES) -> bool:
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir()
 
 
+def refuse_picture_as_folder(output: Path) -> None:
+    """Raise CaffeError for a folder of results that is to be made and is called like a picture: one file was meant, it seems."""
+    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+        raise CaffeError(
+            f"{str(output)!r}: the results go to a folder, which is not called {output.suffix}, by their photographs' names"
+        )
+
+
 def resized(height: int, width: int, max_side: int) -> tuple[int, int]:
     """(width, height) with the larger side reduced to `max_side`; smaller images keep their size."""
     factor = min(1.0, max_side / max(height, width))

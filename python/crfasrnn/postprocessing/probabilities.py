@@ -21,6 +21,7 @@ ENDINGS = (".npy", ".npz", "_probabilities.npy")
 def read_probabilities(path: str | os.PathLike[str], *, scores: bool = False) -> np.ndarray:
     """The array of a .npy file, or the only one of a .npz file: C x H x W floats in [0, 1], 2 to 254 classes.
 
+    What the probabilities of a pixel sum to does not matter: all that use them take them as proportional.
     scores: the file holds scores before the soft-max (logits), of any size, which is applied here.
     Raises CaffeError if it cannot be read or holds something else.
     """
@@ -40,16 +41,28 @@ def read_probabilities(path: str | os.PathLike[str], *, scores: bool = False) ->
             "numpy.concatenate([1 - p, p])"
         )
     if len(array) > MAX_CLASSES:
-        raise FileError(f"{name!r} must hold {what} of 2 to {MAX_CLASSES} classes, it has {len(array)}")
+        raise FileError(
+            f"{name!r} must hold C x H x W {what} of 2 to {MAX_CLASSES} classes, it is {' x '.join(map(str, array.shape))}"
+            f"{transposed_remark(array.shape, array.shape[:2])}"
+        )
     array = np.array(array, np.float32)
     if scores:
         return _softmax(name, array)
+    if np.isnan(array).any():
+        raise FileError(f"{name!r} has values that are no numbers (NaN)")
     if not _are_fractions(array):
         raise FileError(
             f"{name!r} has values outside 0 to 1: probabilities are needed, e.g. the softmax of the scores (densecrf --scores "
             "takes that)"
         )
     return array
+
+
+def transposed_remark(shape: tuple[int, ...], grid: tuple[int, ...]) -> str:
+    """What to say of an array that is H x W x C for an image of this height and width; nothing of others."""
+    if shape[:2] != grid or not 2 <= shape[2] <= MAX_CLASSES:
+        return ""
+    return ": if that is H x W x C, save numpy.moveaxis(array, 2, 0)"
 
 
 def are_activation_maps(path: str | os.PathLike[str]) -> bool:

@@ -17,12 +17,13 @@ from crfasrnn.claims import digest
 from crfasrnn.classes import VOID
 from crfasrnn.many import cannot_be_written, carry_out, share, unfinished
 from crfasrnn.pictures.label_maps import made_from, read_labels, write_labels
-from crfasrnn.pictures.photographs import exif_remark, read_image
+from crfasrnn.pictures.photographs import exif_remark, read_image, refuse_picture_as_folder
 from crfasrnn.postprocessing.probabilities import (
     ENDINGS,
     are_activation_maps,
     read_activation_maps,
     read_probabilities,
+    transposed_remark,
 )
 from crfasrnn.postprocessing.settings import CrfSettings
 from crfasrnn.utils import unary_from_labels, unary_from_softmax
@@ -85,7 +86,7 @@ class Refinement:
         if grid != (height, width):
             raise CaffeError(
                 f"{name!r} is {grid[0]} x {grid[1]}, but the photograph {os.fspath(image)!r} is {height} x {width}"
-                f"{exif_remark(image, self.upright)}"
+                f"{transposed_remark((len(energies), *grid), (height, width)) or exif_remark(image, self.upright)}"
             )
         labels = self.settings.labels(photograph, energies, self.min_probability)
         return labels if numbers is None else numbers[labels]
@@ -106,7 +107,9 @@ class Refinement:
         probabilities = read_probabilities(name, scores=self.scores)
         if self.classes not in (None, len(probabilities)):
             what = "scores" if self.scores else "probabilities"
-            raise CaffeError(f"{name!r} has {what} of {len(probabilities)} classes, but there are {self.classes}")
+            shape = probabilities.shape
+            remark = transposed_remark(shape, shape[:2]) if shape[2] == self.classes else ""
+            raise CaffeError(f"{name!r} has {what} of {len(probabilities)} classes, but there are {self.classes}{remark}")
         return None, unary_from_softmax(probabilities), probabilities.shape[1:]
 
     def _from_activation_maps(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
@@ -166,8 +169,7 @@ def refine_folder(
     anything is written, where nothing belongs together or a file that is to be read would be overwritten, and as soon as a
     result cannot be written.
     """
-    if output.suffix.lower() == ".png" and not output.is_dir():
-        raise CaffeError(f"{str(output)!r}: the results of folders go to a folder, which is not called .png")
+    refuse_picture_as_folder(output)
     found, alone = pairs(images, predictions)
     refuse_to_overwrite((output / f"{image.stem}.png" for image, _ in found), (path for pair in found for path in pair))
     work = _Refining(how, output)

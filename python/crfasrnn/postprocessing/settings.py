@@ -116,5 +116,7 @@ class CrfSettings:
             if not isinstance(content, dict) or "settings" not in content:
                 raise CaffeError('no object with a field "settings"')
             return cls.from_json(content["settings"])
-        except (OSError, ValueError, RecursionError, CaffeError) as problem:
+        except OSError as problem:
+            raise FileError(f"cannot read settings {os.fspath(path)!r}: {problem.strerror or problem}") from problem
+        except (ValueError, RecursionError, CaffeError) as problem:
             raise FileError(f"cannot read settings {os.fspath(path)!r}: {problem}") from problem

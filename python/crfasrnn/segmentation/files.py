@@ -15,7 +15,7 @@ from crfasrnn.classes import Classes
 from crfasrnn.many import cannot_be_written, carry_out, share, unfinished
 from crfasrnn.pictures.colours import coloured
 from crfasrnn.pictures.label_maps import made_from, write_labels
-from crfasrnn.pictures.photographs import read_image, write_image
+from crfasrnn.pictures.photographs import read_image, refuse_picture_as_folder, write_image
 from crfasrnn.segmentation.models import find_model
 from crfasrnn.segmentation.overlay import overlay
 from crfasrnn.segmentation.segmenter import Segmentation, Segmenter
@@ -47,9 +47,10 @@ def segment_files(
     part: (i, n) does every n-th image from the i-th on.
     again: also for images whose results are there, made from the same photograph and weights in the same way.
     A damaged image is told at the end, on stderr, and the others are still segmented. Returns the exit status: 1 if any failed.
-    Raises CaffeError, before anything is written, if a result would overwrite an image or the model does not load, and as soon as
-    a result cannot be written.
+    Raises CaffeError, before anything is written, if `output` is called like a picture, a result would overwrite an image, or the
+    model does not load, and as soon as a result cannot be written.
     """
+    refuse_picture_as_folder(output)
     refuse_to_overwrite((result for path in images for result in _results(output, path.stem)), images)
     segmenter = Segmenter(model, weights, size=size, pad=pad, precision=precision, min_probability=min_probability)
     classes = segmenter.classes if colours is None else coloured(segmenter.classes, colours)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from support.caffe.caffe_logs import assert_same, golden_log, messages
 from support.commands import caffe
 from support.reference_data import shared_path
+from support.warm import python
 
 from caffe.proto import caffe_pb2, model_file, solver_state
 
@@ -98,7 +98,7 @@ def train_for_long(workplace: Path) -> subprocess.Popen[str]:
     """A training that only a signal ends."""
     text = (workplace / "solver.prototxt").read_text().replace("max_iter: 12", "max_iter: 1000000")
     (workplace / "solver.prototxt").write_text(text.replace("snapshot: 6", "snapshot: 1000000"))
-    command = [sys.executable, "-m", "caffe", "train", "-solver", "solver.prototxt"]
+    command = [python(), "-m", "caffe", "train", "-solver", "solver.prototxt"]
     return subprocess.Popen(command, cwd=workplace, stderr=subprocess.PIPE, text=True)
 
 

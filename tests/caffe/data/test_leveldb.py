@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from support.warm import python
 
 import caffe
 from caffe.data.db import Cursor
@@ -129,7 +129,7 @@ def test_without_the_package_the_extra_is_named(pictures: Path) -> None:
         "import sys; sys.modules['plyvel'] = None; from caffe.tools.convert_imageset import main; sys.exit(main())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "-backend=leveldb", "./", "list.txt", "other"],
+        [python(), "-c", program, "-backend=leveldb", "./", "list.txt", "other"],
         capture_output=True,
         text=True,
         check=False,

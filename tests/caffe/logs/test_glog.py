@@ -6,12 +6,12 @@ import logging
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.warm import python
 
 from caffe.logs.glog import GlogFormatter, init_log, log, logger, number, signed
 
@@ -64,7 +64,7 @@ def said(program: str, **environment: str) -> list[str]:
     """What a program of its own writes to stderr, without the lines' prefixes; it writes nothing else."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GLOG_")}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**clean, **environment}
+        [python(), "-c", program], capture_output=True, text=True, check=True, env={**clean, **environment}
     )
     assert done.stdout == ""
     return [re.sub(r"^[IWEF].*\] ", "", line) for line in done.stderr.splitlines()]

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.warm import python
 
 from caffe.logs.log_files import TroubleOnce, folder
 
@@ -19,7 +19,7 @@ WARN = "from caffe.logs.glog import logger; logger.warning('doubted')"
 
 def run(program: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        [python(), "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **environment}
     )
     return done.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.caffe.digits import write_cifar, write_mnist
+from support.warm import python
 
 import caffe
 from caffe import layers as L
@@ -52,7 +52,7 @@ def install(program: Path) -> None:
     """The program under a path where a script looks for it; the installed command would be linked there."""
     program.parent.mkdir(parents=True, exist_ok=True)
     module = program.name.removesuffix(".bin")
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m caffe.tools.{module} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{python()}" -m caffe.tools.{module} "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 

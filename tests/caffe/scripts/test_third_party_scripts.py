@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.reference_data import TESTS, shared_path
+from support.warm import python
 
 import caffe
 from caffe.proto import model_file, text
@@ -23,7 +24,7 @@ SCRIPTS = TESTS / "pycaffe_scripts"
 def run(cwd: Path, *arguments: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300, env=environment
+        [python(), *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

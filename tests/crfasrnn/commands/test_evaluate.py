@@ -188,6 +188,22 @@ def test_labels_of_fewer_classes_do_not_score_in_silence(
         assert "note:" not in out
 
 
+def test_masks_of_0_and_255_do_not_score_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.eye(HEIGHT, WIDTH, dtype=np.uint8)
+    images, masks = make_folder(tmp_path / "own", {"a": 255 * labels})
+    (tmp_path / "given").mkdir()
+    write_labels(tmp_path / "given/a.png", 1 - labels)
+    (tmp_path / "names.txt").write_text("background\nobject\n")
+    given = ["evaluate", "--images", images, "--masks", masks, "--predictions", tmp_path / "given"]
+    out = run(capsys, *given, "--names", tmp_path / "names.txt")
+    assert "note: there is nothing but label 0 and 255, and 255 is void" in out
+    out = run(capsys, *given, "--classes", "0,255")
+    assert "note:" not in out
+    assert "mean IU" in out
+    write_labels(masks / "a.png", np.where(labels, 1, 255).astype(np.uint8))
+    assert "note: there" not in run(capsys, *given, "--names", tmp_path / "names.txt")
+
+
 def test_what_is_scored_is_not_overwritten(scored: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     root, first, _ = scored
     before = {path: path.read_bytes() for path in (*first.iterdir(), *(root / "SegmentationClass").iterdir())}

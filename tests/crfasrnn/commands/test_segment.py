@@ -85,6 +85,9 @@ def test_wrong_files_give_one_line_and_no_output(tiny: Files, photographs: list[
     twin.parent.mkdir()
     write_image(twin, CAT)
     assert "results of the same name" in failure("segment", cat, twin, *model(tiny), *output)
+    assert "out.PNG': the results go to a folder" in failure(
+        "segment", cat, *model(tiny), "--output", tmp_path / "out.PNG"
+    )
     broken = tmp_path / "broken.prototxt"
     broken.write_text('layer { name: "data"\n  typ: "Input" }\n')
     assert "broken.prototxt:2:" in failure("segment", cat, "--model", broken, "--weights", tiny[1], *output)
@@ -92,6 +95,7 @@ def test_wrong_files_give_one_line_and_no_output(tiny: Files, photographs: list[
     text.write_text("this is no model")
     assert "text.caffemodel" in failure("segment", cat, "--model", tiny[0], "--weights", text, *output)
     assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.PNG").exists()
 
 
 def test_layers_without_weights_are_reported(tiny: Files, photographs: list[Path], tmp_path: Path) -> None:

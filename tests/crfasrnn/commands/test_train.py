@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from support.commands import refusal, status
 from support.crfasrnn.training import WIDTH, databases, own_pictures, weights_of
+from support.warm import python
 
 from caffe.files import write_text
 from crfasrnn.claims import alone_in
@@ -138,9 +138,7 @@ def test_a_stopped_training_goes_on_without_its_weights(
     command = ("train", "slim-fcn8s", "--data", data, "--width", WIDTH, "--steps", 150, "--output", "out")
     assert status(*command, "--scratch", "--budget-minutes", "1e-6") == 3
     assert "--weights or --scratch" not in capsys.readouterr().err
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crfasrnn", *map(str, command)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([python(), "-m", "crfasrnn", *map(str, command)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("going on from step 1 of 150, learning rate "):

@@ -124,6 +124,11 @@ def test_learns_with_the_network_before_it() -> None:
     ("make", "message"),
     [
         (lambda: CrfRnn(0), "num_classes must be an integer of 1 to 65536"),
+        (lambda: CrfRnn(1), "nothing to choose.*a sigmoid"),
+        (
+            lambda: CrfRnn(3)(torch.zeros(1, 3, 5, 5).double()),
+            r"unary is torch.float64, .* weights are torch.float32: use",
+        ),
         (lambda: CrfRnn(3, []), "at least one of Spatial"),
         (lambda: CrfRnn(3, weights="diagonal"), "weights must be one of full, per_class, shared"),
         (lambda: CrfRnn(3, compatibility="none"), "compatibility must be one of full, symmetric, potts"),

@@ -60,6 +60,13 @@ def test_what_does_not_fit_is_refused(samples: list[Sample], tmp_path: Path) -> 
         Refinement(certainty=1.0).refine(picture, mask, output)
     with pytest.raises(CaffeError, match=r"has probabilities of 2 classes, but there are 3"):
         Refinement(classes=3).refine(picture, samples[0].probabilities, output)
+    np.save(tmp_path / "last.npy", np.moveaxis(read_probabilities(samples[0].probabilities), 0, 2))
+    for how, words in (
+        (Refinement(), "is 32 x 2, but the photograph .* is 24 x 32"),
+        (Refinement(classes=2), "of 24 classes"),
+    ):
+        with pytest.raises(CaffeError, match=rf"{words}.*: if that is H x W x C, save numpy.moveaxis"):
+            how.refine(picture, tmp_path / "last.npy", output)
     assert not output.exists()
 
 
@@ -147,6 +154,14 @@ def test_scores_go_through_the_softmax(samples: list[Sample], tmp_path: Path) ->
     np.testing.assert_array_equal(read_labels(tmp_path / "o.png"), read_labels(tmp_path / "p.png"))
     with pytest.raises(CaffeError, match=r"values outside 0 to 1.*--scores"):
         Refinement().refine(picture, tmp_path / "scores.npy", tmp_path / "x.png")
+
+
+def test_what_probabilities_sum_to_does_not_matter(samples: list[Sample], tmp_path: Path) -> None:
+    picture, probabilities = tmp_path / "images" / "disc0.png", read_probabilities(samples[0].probabilities)
+    np.save(tmp_path / "less.npy", probabilities * np.linspace(0.1, 1, 24, dtype=np.float32)[:, None])
+    for name, given in (("o.png", samples[0].probabilities), ("less.png", tmp_path / "less.npy")):
+        Refinement(CrfSettings(iterations=3)).refine(picture, given, tmp_path / name)
+    np.testing.assert_array_equal(read_labels(tmp_path / "less.png"), read_labels(tmp_path / "o.png"))
 
 
 def test_activation_maps_become_the_labels_they_are_called_by(samples: list[Sample], tmp_path: Path) -> None:

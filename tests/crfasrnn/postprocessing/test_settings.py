@@ -34,6 +34,11 @@ def test_settings_files(tmp_path: Path, content: str, message: str) -> None:
         CrfSettings.read(tmp_path / "settings.json")
 
 
+def test_settings_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CaffeError, match=r"^cannot read settings '.*nope.json': No such file or directory$"):
+        CrfSettings.read(tmp_path / "nope.json")
+
+
 def test_settings_come_back_from_their_json(tmp_path: Path) -> None:
     settings = CrfSettings((2.5, 1.0), (40.0, 8.0, 0.0), 3)
     (tmp_path / "settings.json").write_text(json.dumps({"settings": settings.to_json(), "mean_iu": 0.5}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from support.crfasrnn.datasets import photograph
 from support.crfasrnn.models import save_net, with_crf
+from support.warm import python
 
 from crfasrnn import Segmenter
 from crfasrnn.classes import Classes
@@ -62,7 +62,7 @@ def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path, environme
     for name in names:
         photograph(tmp_path / "a.png")
         os.rename(folder + b"/a.png", folder + b"/" + name + b".png")
-    run = [sys.executable, "-m", "crfasrnn", "segment", *(folder + b"/" + name + b".png" for name in names)]
+    run = [python(), "-m", "crfasrnn", "segment", *(folder + b"/" + name + b".png" for name in names)]
     result = subprocess.run(
         [*run, b"--output", folder + b"/out", b"--size", b"64"], env={**os.environ, **environment}, capture_output=True
     )

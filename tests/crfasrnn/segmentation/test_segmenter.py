@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pytest
 import skimage.data
 from support.crfasrnn.models import Files, save_net, scores, with_crf
 from support.reference_data import REPOSITORY
+from support.warm import python
 
 import caffe
 from caffe.net_spec import NetSpec, Top
@@ -70,7 +70,7 @@ def test_layers_without_weights_are_told_and_nothing_else(tmp_path: Path, tiny: 
     prototxt = save_net(tmp_path, more, "more")[0]
     for definition, lines in ((tiny[0], 0), (prototxt, 1)):
         program = f"import crfasrnn; crfasrnn.Segmenter({str(definition)!r}, {str(tiny[1])!r})"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        done = subprocess.run([python(), "-c", program], capture_output=True, text=True, check=True)
         assert done.stderr.count("has no weights for: late.") == lines
         assert len(done.stderr.splitlines()) == lines
 
@@ -95,7 +95,7 @@ def test_padding_is_the_released_demos(tiny: Files, tmp_path: Path) -> None:
     large = cv2.resize(CAT, (902, 600), interpolation=cv2.INTER_CUBIC)
     for name, image in (("small", CAT), ("large", large)):
         write_image(tmp_path / f"{name}.png", image)
-        script = [sys.executable, str(REPOSITORY / "scripts" / "segment.py"), str(tmp_path / f"{name}.png")]
+        script = [python(), str(REPOSITORY / "scripts" / "segment.py"), str(tmp_path / f"{name}.png")]
         options = ["--prototxt", str(tiny[0]), "--weights", str(tiny[1]), "--output", str(tmp_path / f"{name}_out.png")]
         subprocess.run([*script, *options], check=True, capture_output=True)
         labels = Segmenter(tiny[0], tiny[1], pad=True).segment(image).labels
