@@ -48,9 +48,24 @@ def test_curves_are_drawn_on_a_clock_and_drawing_takes_little_of_the_time() -> N
             clock.now += 1
             progress.step(step, loss=1.0)
     assert drawn == [30, 154, 278, 402]  # 4 seconds in 124
-    with Progress(10, 0, draw, clock) as progress:
-        progress.tested(0.5)
-    assert len(drawn) == 5
+
+
+def test_a_test_brings_the_next_drawing_forward_unless_it_would_take_much_of_the_time() -> None:
+    clock, drawn = Clock(), []
+
+    def draw() -> None:
+        drawn.append(clock.now - 100)
+        clock.now += 1
+
+    with Progress(10**6, 0, draw, clock) as progress:
+        for step in range(1, 100):
+            clock.now += 1
+            progress.step(step, loss=1.0)
+            if step % 10 == 0:
+                progress.tested(0.5)
+    assert drawn == [30, 61, 92]
+    progress.draw()
+    assert len(drawn) == 4
 
 
 def test_a_terminal_has_a_bar_with_loss_and_mean_iu_below_the_lines(tmp_path: Path) -> None:
