@@ -70,8 +70,8 @@ docs: setup-docs
 
 test-core:
 	cmake -S . -B $(CORE_TESTS) -DCRFRNN_BUILD_TESTS=ON -DCRFRNN_BUILD_PYTHON=OFF -DCRFRNN_CUDA=OFF -DCRFRNN_SANITIZE=$(SANITIZE)
-	cmake --build $(CORE_TESTS) --parallel $(shell nproc)
-	cd $(CORE_TESTS) && ctest --output-on-failure
+	MAKEFLAGS= cmake --build $(CORE_TESTS) --parallel $(shell nproc)
+	cd $(CORE_TESTS) && ctest --output-on-failure --parallel $(shell nproc)
 
 # Where an iteration of the core goes.
 bench-stages: setup

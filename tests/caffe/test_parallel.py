@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Timer
 
 import lmdb
 import numpy as np
 import pytest
 import torch
+from support.warm import python
 
 from caffe import parallel
 from caffe.errors import CaffeError
@@ -68,8 +70,7 @@ def command(
         SOLVER.format(net=f"{net}.prototxt", prefix=prefix, iterations=iterations)
     )
     return [
-        sys.executable,
-        *(start if several else ("-m", "caffe")),
+        *((sys.executable, *start) if several else (python(), "-m", "caffe")),
         "train",
         "-solver",
         f"{prefix}_solver.prototxt",
@@ -78,6 +79,28 @@ def command(
 
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def together(arguments: list[str], workplace: Path, **variables: str) -> str:
+    """Run two processes to their end, told of each other as torchrun would tell them; what they write to stderr."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **variables}
+    with TemporaryFile("w+") as said:
+        processes = [
+            subprocess.Popen(
+                [python(), *arguments],
+                cwd=workplace,
+                env={**environment(), **told, "RANK": rank, "LOCAL_RANK": rank},
+                stderr=said,
+            )
+            for rank in "01"
+        ]
+        ends = [process.wait(200) for process in processes]
+        said.seek(0)
+        log = said.read()
+    assert ends == [0, 0], log
+    return log
 
 
 def test_two_processes_are_one_with_twice_the_batch(workplace: Path) -> None:
@@ -108,15 +131,12 @@ def test_two_processes_are_one_with_twice_the_batch(workplace: Path) -> None:
 def test_two_processes_resume_where_each_was(workplace: Path) -> None:
     text = (workplace / "half.prototxt").read_text().replace("scale: 0.01", "scale: 0.01 crop_size: 5 mirror: true")
     (workplace / "half.prototxt").write_text(text.replace("batch_size: 1", "batch_size: 1 rand_skip: 9"))
-    train = command(workplace, "half", "pair", several=True)
+    train = command(workplace, "half", "pair")[1:]
     solver = workplace / "pair_solver.prototxt"
     solver.write_text(solver.read_text() + " snapshot: 5")
     ends = []
     for more in ([], ["-snapshot", "pair_iter_5.solverstate"]):
-        done = subprocess.run(
-            [*train, *more], cwd=workplace, env=environment(), capture_output=True, text=True, timeout=200, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        together([*train, *more], workplace)
         ends.append(model_file.read_model(workplace / "pair_iter_10.caffemodel"))
         (workplace / "pair_iter_10.caffemodel").unlink()
     for a, b in zip(*ends, strict=True):
@@ -236,23 +256,13 @@ def test_others_wait_for_tests_from_batch_to_batch(workplace: Path) -> None:
         "    def reshape(self, bottom, top):\n        top[0].reshape(1)\n"
         "    def forward(self, bottom, top):\n        time.sleep(0.8)\n"
     )
-    train = command(workplace, "half", "slow", iterations=1, several=True)
+    train = command(workplace, "half", "slow", iterations=1)[1:]
     net = (workplace / "half.prototxt").read_text()
     slow = 'layer { name: "slow" type: "Python" top: "slow" python_param { module: "slow" layer: "Slow" } include { phase: TEST } }'
     (workplace / "half.prototxt").write_text(net + slow)
     solver = workplace / "slow_solver.prototxt"
     solver.write_text(solver.read_text() + " test_iter: 14 test_interval: 5")
-    done = subprocess.run(
-        train,
-        cwd=workplace,
-        env={**environment(), "CAFFE_TIMEOUT": "10"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("Testing net (#0)") == 1
+    assert together(train, workplace, CAFFE_TIMEOUT="10").count("Testing net (#0)") == 1
 
 
 @pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "1e99"])
@@ -300,7 +310,5 @@ def test_words_between_two_processes(tmp_path: Path) -> None:
         "    said = (p.broadcast(7 + p.rank()), p.all_reduce_max(p.rank()), p.gather(b'a' * (1 + p.rank())))\n"
         "    open(f'said{p.rank()}', 'w').write(repr(said))\n"
     )
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "talk.py"]
-    done = subprocess.run(start, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    together(["talk.py"], tmp_path)
     assert {(tmp_path / f"said{k}").read_text() for k in (0, 1)} == {"(7, 1, [b'a', b'aa'])"}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.commands import crfasrnn, failure
 from support.crfasrnn.models import CAT, PERSON, Files, save_net, with_crf
+from support.warm import python
 
 from crfasrnn import Segmenter
 from crfasrnn.commands.main import main
@@ -153,7 +154,7 @@ def test_a_run_that_was_killed_and_repeated_loses_nothing(tiny: Files, tmp_path:
     command = ["segment", tmp_path / "in" / "*.png", *model(tiny), "--processes", "2", "--output"]
     output, whole = tmp_path / "out", tmp_path / "whole"
     process = subprocess.Popen(
-        [sys.executable, "-m", "crfasrnn", *map(str, [*command, output])],
+        [python(), "-m", "crfasrnn", *map(str, [*command, output])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
