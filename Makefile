@@ -46,7 +46,8 @@ demo: setup
 	$(BIN)/python scripts/demo.py
 	@command -v crfasrnn > /dev/null || echo "For photographs of your own: . $(BIN)/activate, then crfasrnn segment PHOTOGRAPH"
 
-# As many processes as cores, each computing with one thread.
+# As many processes as cores, each computing with one thread. Programs that they start are to find compiled modules.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 

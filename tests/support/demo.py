@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from support.browser import eventually
+from support.warm import python
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def demo(*arguments: str | Path, environment: dict[str, str] | None = None) -> I
     """Run the command while the block runs; yields the page's address. It must end cleanly when it is told to."""
     with socket.create_server(("127.0.0.1", 0)) as free:  # nobody else's who tests at the same time
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "crfasrnn", "demo", "--port", str(port), *map(str, arguments)]
+    command = [python(), "-m", "crfasrnn", "demo", "--port", str(port), *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from crfasrnn.classes import VOID
 from crfasrnn.demo.controls import Controls
-from crfasrnn.demo.fields import Deadline, Field
+from crfasrnn.demo.fields import MARKS, Deadline, Field
 from crfasrnn.pictures.label_maps import class_palette, encode_labels
 from crfasrnn.pictures.photographs import resized
 from crfasrnn.segmentation.overlay import OPACITY, overlay
@@ -32,12 +33,21 @@ class Answer:
 
     scores: (1, C, h, w) after the CRF, before the soft-max.
     seconds: that the CRF took.
+    pictures: what `strip` has made of it; nothing before.
     """
 
     field: Field
     controls: Controls
     scores: Tensor
     seconds: float
+    pictures: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def marked(self, deadline: Deadline) -> Iterator[tuple[int, Tensor]]:
+        """As the field has it, in any order, without computing the scores again."""
+        count = self.controls.iterations
+        yield from self.field.marked(self.controls, deadline, [mark for mark in MARKS if mark != count])
+        if count in MARKS:
+            yield count, self.scores[0].softmax(0)
 
     @cached_property
     def before(self) -> np.ndarray:
@@ -105,14 +115,16 @@ def view(found: Answer) -> dict[str, Any]:
 def strip(found: Answer, deadline: Deadline) -> list[dict[str, Any]]:
     """Q after fields.MARKS iterations, each as a picture in which a pixel has its classes' colours mixed by their probabilities,
     with the share of pixels that have another label by then. Raises CaffeError as answer does."""
-    return [
-        {
-            "iterations": iterations,
-            "picture": jpeg_url(mixed(found.field, q.numpy())),
-            "changed": _changed(found.field, q),
-        }
-        for iterations, q in found.field.marked(found.controls, deadline)
-    ]
+    if not found.pictures:
+        found.pictures[:] = [
+            {
+                "iterations": iterations,
+                "picture": jpeg_url(mixed(found.field, q.numpy())),
+                "changed": _changed(found.field, q),
+            }
+            for iterations, q in sorted(found.marked(deadline), key=lambda mark: mark[0])
+        ]
+    return found.pictures
 
 
 def mixed(field: Field, q: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from crfasrnn.demo.answers import jpeg_url
 from crfasrnn.demo.controls import Controls
 from crfasrnn.demo.fields import Deadline, Field
 from crfasrnn.demo.network import Network
+from crfasrnn.demo.opening import Opening
 from crfasrnn.demo.own import CONTROLS, MAX_SCORES, Canvas, label_classes
 from crfasrnn.demo.parts import (
     AT_ONCE,
@@ -94,6 +95,7 @@ def _about(network: Network) -> str:
 
 def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], seconds: float) -> Visits[Visit]:
     visits: Visits[Visit] = Visits(VISITORS, KEPT)
+    opening = Opening(uploads.photograph(samples[0]))
     with gr.Row(elem_classes="crf-desk"):
         with gr.Column(elem_classes="crf-given"):
             photograph = photograph_input("segment", samples[0])
@@ -121,12 +123,12 @@ def _segment_tab(blocks: gr.Blocks, network: Network, samples: Sequence[Path], s
         def steps() -> Iterator[list[Any]]:
             deadline = Deadline(seconds)
             try:
-                field = network.field(uploads.photograph(path))
+                field = opening.field(uploads.photograph(path), network.field)
             except Exception:
                 visits.forget(request.session_hash)  # what is shown no more
                 raise
             visit = visits.begin(request.session_hash, Visit(Path(path).stem, field, source=path))
-            yield from shown(visit, Controls(*values), deadline)
+            yield from shown(visit, Controls(*values), deadline, opening.answer)
 
         yield from guarded(steps, keep=False)
 

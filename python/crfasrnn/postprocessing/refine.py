@@ -109,7 +109,9 @@ class Refinement:
             what = "scores" if self.scores else "probabilities"
             shape = probabilities.shape
             remark = transposed_remark(shape, shape[:2]) if shape[2] == self.classes else ""
-            raise CaffeError(f"{name!r} has {what} of {len(probabilities)} classes, but there are {self.classes}{remark}")
+            raise CaffeError(
+                f"{name!r} has {what} of {len(probabilities)} classes, but there are {self.classes}{remark}"
+            )
         return None, unary_from_softmax(probabilities), probabilities.shape[1:]
 
     def _from_activation_maps(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:

@@ -89,6 +89,16 @@ def test_the_strip_shows_q_on_its_way_to_the_answer(found: Answer) -> None:
     assert all(picture(entry["picture"]).shape == CAT.shape for entry in shown)
 
 
+@pytest.mark.parametrize("count", [1, 5, 7, 10])
+def test_the_strip_is_that_of_the_field_whatever_the_answer_has_computed_already(field: Field, count: int) -> None:
+    found = answer(field, replace(CONTROLS, iterations=count), Deadline(60))
+    marks = dict(found.marked(Deadline(60)))
+    assert sorted(marks) == list(MARKS)
+    for mark, q in field.marked(found.controls, Deadline(60)):
+        torch.testing.assert_close(marks[mark], q)
+    assert [entry["iterations"] for entry in strip(found, Deadline(60))] == list(MARKS)
+
+
 def test_q_is_shown_by_mixed_colours(field: Field) -> None:
     even = np.full((2, 120, 160), 0.5, np.float32)
     sure = np.stack([np.zeros((120, 160)), np.ones((120, 160))]).astype(np.float32)
