@@ -20,6 +20,7 @@ MASKS = "SegmentationClass"
 def voc(root: str | os.PathLike[str], lists: Sequence[str], masks: str = MASKS) -> Dataset:
     """The images of some lists of ImageSets/Segmentation below `root` (the folder VOC2012), in the lists' order.
 
+    lists: their names, or files elsewhere, called .txt, that hold names.
     masks: the folder of the label maps; "SegmentationClassAug" is what VOC and SBD merged are usually called. The lists
         that go round with it hold two paths a line, "/JPEGImages/x.jpg /SegmentationClassAug/x.png"; these are read too.
     Raises CaffeError if a list is missing or bad. Whether the files exist is for Dataset.require_files to say.
@@ -44,7 +45,7 @@ def voc_list(root: str | os.PathLike[str], name: str) -> list[Example]:
 
 def _list_path(root: Path, name: str) -> Path:
     lists = root / "ImageSets" / "Segmentation"
-    path = lists / f"{name}.txt"
+    path = Path(name) if name.endswith(".txt") else lists / f"{name}.txt"
     if not path.is_file():
         known = ", ".join(sorted(entry.stem for entry in lists.glob("*.txt")))
         hint = f"; lists there: {known}" if known else f" (it should hold ImageSets, JPEGImages and {MASKS})"

@@ -13,6 +13,7 @@ from support.crfasrnn.datasets import (
     make_voc,
     only_labels,
 )
+from support.reference_data import REPOSITORY, shared_path
 
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOC_CLASSES
@@ -30,6 +31,23 @@ def test_voc_keeps_its_numbers_and_joins_lists(tmp_path: Path) -> None:
     assert joined.names == VOC_CLASSES
     np.testing.assert_array_equal([example.labels() for example in joined], [first, second])
     assert next(iter(joined)).image().shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_list_may_lie_anywhere(tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "VOC2012", {"val": {name: labels_of({0: 8}) for name in "abc"}})
+    (tmp_path / "mine.txt").write_text("c\na\n")
+    assert [example.name for example in voc(root, [str(tmp_path / "mine.txt")])] == ["c", "a"]
+    with pytest.raises(CaffeError, match=r"no list '.*none.txt' in VOC folder .*; lists there: val"):
+        voc(root, [str(tmp_path / "none.txt")])
+
+
+def test_the_lists_of_the_results_are_those_that_were_scored() -> None:
+    """All images of the data at hand, of which the results speak."""
+    for name in ("train", "train_sbd", "val"):
+        ours = (REPOSITORY / "docs" / "results" / "lists" / f"{name}.txt").read_text()
+        assert (
+            ours == shared_path("data", "VOCdevkit", "VOC2012", "ImageSets", "Segmentation", f"{name}.txt").read_text()
+        )
 
 
 def test_merged_masks_by_folder_and_by_pairs_of_paths(tmp_path: Path) -> None:

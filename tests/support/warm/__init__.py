@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_ENVIRONMENT = dict(os.environ)  # and not that of the test that happens to be the first to ask
 
 
 @cache
@@ -33,7 +34,10 @@ def python() -> str:
     program.write_text(f"#!{sys.executable} -IS\n{client}")
     program.chmod(0o755)
     server = subprocess.Popen(
-        [sys.executable, str(_HERE / "server.py"), str(address)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        [sys.executable, str(_HERE / "server.py"), str(address)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=_ENVIRONMENT,
     )
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(server.wait)

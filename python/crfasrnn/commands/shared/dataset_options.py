@@ -37,7 +37,7 @@ def add_dataset(parser: argparse.ArgumentParser, default_list: str | None = None
     detail.add_argument(
         "--list",
         action="append",
-        help="name of a list of the data set, or with --images and --masks or --coco a file of names (all there are); repeatable"
+        help="name of a list of the data set, or with --voc, --coco or --images a file of names, x.txt (all there are); repeatable"
         + (f" ({default_list})" if default_list else ""),
     )
     detail.add_argument(
