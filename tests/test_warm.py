@@ -55,6 +55,13 @@ def test_it_has_the_libraries_and_nothing_of_ours() -> None:
     assert subprocess.check_output([python(), "-c", program], text=True) == "[True, True, False, False]\n"
 
 
+@pytest.mark.parametrize("name", ["TORCHINDUCTOR_CACHE_DIR", "LD_LIBRARY_PATH", "KMP_INIT_AT_FORK", "ANYTHING"])
+def test_what_libraries_set_themselves_does_not(name: str) -> None:
+    program = "import sys; print('torch' in sys.modules)"
+    other = {**os.environ, name: "7"}
+    assert subprocess.check_output([python(), "-c", program], text=True, env=other) == "True\n"
+
+
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONPATH", "LC_ALL", "CUDA_VISIBLE_DEVICES"])
 def test_what_libraries_have_read_already_takes_another_interpreter(name: str) -> None:
     program = "import sys; print('torch' in sys.modules)"

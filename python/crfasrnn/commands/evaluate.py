@@ -60,6 +60,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from crfasrnn.datasets.check import exif_note
     from crfasrnn.evaluation.bootstrap import check_numbers
     from crfasrnn.evaluation.evaluate import evaluate
+    from crfasrnn.evaluation.labellers import numbers_note
     from crfasrnn.many import tell
     from crfasrnn.pictures.colours import coloured
 
@@ -93,9 +94,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if failures and not scores.images:
         raise CaffeError(failures[0].reason)
     _tell_scores(arguments, replace(scores, over=arguments.mean_over and tuple(arguments.mean_over)))
-    note = exif_note(dataset)
-    if note is not None:
-        print(f"note: {note}")
+    unsaid = numbers_note(dataset, classes) if arguments.classes is None else None
+    for note in (unsaid, exif_note(dataset)):
+        if note is not None:
+            print(f"note: {note}")
     return tell(failures or (), len(dataset))
 
 

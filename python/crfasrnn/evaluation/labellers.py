@@ -87,3 +87,14 @@ def for_model(dataset: Dataset, classes: Classes) -> Dataset:
             f"{', '.join(classes.names)}): put them in that order with --classes"
         )
     return dataset
+
+
+def numbers_note(dataset: Dataset, classes: Classes) -> str | None:
+    """A sentence where nobody said that the masks' numbers are the classes that a model has names for; or None."""
+    if dataset.names or classes.names == unnamed_classes(len(classes)).names:
+        return None
+    last = len(classes) - 1
+    return (
+        f"the masks' numbers were taken for the model's classes, 0 ({classes.names[0]}) to {last} ({classes.names[last]}): "
+        "--names FILE says what they are"
+    )

@@ -204,6 +204,16 @@ def test_masks_of_0_and_255_do_not_score_in_silence(tmp_path: Path, capsys: pyte
     assert "note: there" not in run(capsys, *given, "--names", tmp_path / "names.txt")
 
 
+def test_masks_without_names_are_taken_for_the_models_classes_and_that_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, masks = make_folder(tmp_path / "own", {"a": labels_of({0: 1})})
+    given = ["evaluate", "--images", images, "--masks", masks, "--size", 64]
+    told = "numbers were taken for the model's classes, 0 (background) to 20 ("
+    assert told in run(capsys, *given)
+    assert told not in run(capsys, *given, "--classes", ",".join(map(str, range(21))))
+
+
 def test_what_is_scored_is_not_overwritten(scored: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     root, first, _ = scored
     before = {path: path.read_bytes() for path in (*first.iterdir(), *(root / "SegmentationClass").iterdir())}

@@ -12,7 +12,7 @@ from support.crfasrnn.models import Threshold
 from caffe.errors import CaffeError
 from crfasrnn.classes import VOC_CLASSES, Classes, unnamed_classes
 from crfasrnn.datasets import folder
-from crfasrnn.evaluation.labellers import for_model, model_labels, saved_classes, saved_labels
+from crfasrnn.evaluation.labellers import for_model, model_labels, numbers_note, saved_classes, saved_labels
 from crfasrnn.pictures.label_maps import write_labels
 
 
@@ -55,3 +55,12 @@ def test_saved_labels_have_the_data_sets_classes(tmp_path: Path) -> None:
     assert saved_classes(nameless.select(range(21)), range(21)).names[8] == "class 8"
     with pytest.raises(CaffeError, match="does not tell its number of classes"):
         saved_classes(nameless, None)
+
+
+def test_numbers_that_nobody_has_named_are_told(tmp_path: Path) -> None:
+    nameless = folder(*make_folder(tmp_path / "own", {"a": labels_of({})}))
+    told = numbers_note(nameless, Classes(("background", "dog"), (0, 12)))
+    assert told is not None
+    assert "the model's classes, 0 (background) to 1 (dog)" in told
+    assert numbers_note(nameless, unnamed_classes(2)) is None
+    assert numbers_note(two_pictures(tmp_path), Classes(("background", "dog"), (0, 12))) is None

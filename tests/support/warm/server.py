@@ -43,8 +43,8 @@ _LIBRARIES = (
 _READ_EARLY = (
     "PYTHON",
     "LD_PRELOAD",
-    "TORCH",
-    "CUDA_",
+    "TORCH_",  # and not TORCHINDUCTOR_..., which its compiler sets
+    "CUDA_VISIBLE",
     "OMP_",
     "MKL_",
     "OPENBLAS_",
