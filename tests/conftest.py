@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 from collections.abc import Iterator
@@ -22,6 +23,14 @@ logger.propagate = True  # caplog listens at the root
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores; theirs inherit it
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _spawned_by_warm_python() -> None:
+    """Processes of multiprocessing, too, are spared the seconds in which they would load torch."""
+    from support.warm import python  # after the environment is what it is to be
+
+    multiprocessing.set_executable(python())
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 """A Python whose libraries are loaded already: programs that it runs start in a tenth of a second instead of seconds.
 
 `python()` is a program that takes a script, `-c` or `-m` as an interpreter does. What it is asked for runs in a process of its own:
-a fork of one that has imported torch, OpenCV and so on, but nothing of caffe and crfasrnn. Arguments, folder, environment, streams,
-signals and exit status are those of the caller. What a fork cannot be is handed to an interpreter of its own: see server.py.
+a fork of one that has imported torch, OpenCV and so on, but nothing of caffe and crfasrnn. Arguments, folder, environment, open
+files, signals and exit status are those of the caller. What a fork cannot be is handed to an interpreter of its own: see server.py.
 
 Tests that measure memory, look at loaded modules, kill by SIGKILL, or signal a whole process group ask for sys.executable.
 """

@@ -16,13 +16,24 @@ def cold():
     os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
+def is_inherited(number):
+    try:
+        return os.get_inheritable(number)
+    except OSError:  # that of the list itself
+        return False
+
+
 def ask():
     """A connection and the process that runs what this one was asked to."""
     if any(map(os.isatty, range(3))):
         cold()
     umask = os.umask(0)
     os.umask(umask)
+    # What its parent has opened for it, beside the standard streams: what this interpreter opens itself is not inherited.
+    opened = [int(name) for name in os.listdir("/proc/self/fd")]
+    streams = [0, 1, 2, *(number for number in opened if number > 2 and is_inherited(number))]
     request = {
+        "streams": streams,
         "arguments": sys.argv[1:],
         "environment": dict(os.environ),
         "folder": os.getcwd(),
@@ -31,7 +42,7 @@ def ask():
     }
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(ADDRESS)
-    socket.send_fds(connection, [b"{"], [0, 1, 2])
+    socket.send_fds(connection, [b"{"], streams)
     connection.sendall(json.dumps(request).encode()[1:] + b"\n")
     answers = connection.makefile()
     pid = int(answers.readline())

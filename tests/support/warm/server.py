@@ -7,10 +7,12 @@ one, where options are given, or other variables that the interpreter or the lib
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
 import io
 import json
+import multiprocessing.spawn
 import os
 import runpy
 import select
@@ -56,6 +58,9 @@ _READ_EARLY = (
 )
 
 
+_HIGH = 512  # above all numbers of open files, the server's and the callers'
+
+
 def load() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it starts threads when it is loaded, and copies would lack them
     for name in _LIBRARIES:
@@ -97,11 +102,13 @@ class Server:
         number = 0
         if request is not None and _read_early(request["environment"]) == self._environment and _is_known(request):
             if not (number := os.fork()):
-                for stream, standard in zip(streams, range(3)):
-                    os.dup2(stream, standard)
+                moved = [fcntl.fcntl(stream, fcntl.F_DUPFD, _HIGH) for stream in streams]
                 for one in (self._listener, caller, *(other for _, other in self._callers.values())):
                     one.detach()  # or it would close, when it is collected, what the program has opened by then
-                os.closerange(3, 1024)
+                os.closerange(0, _HIGH)
+                for stream, number in zip(moved, request["streams"]):
+                    os.dup2(stream, number)
+                os.closerange(_HIGH, 2 * _HIGH)
                 return request
             self._callers[os.pidfd_open(number)] = (number, caller)
         for stream in streams:
@@ -129,7 +136,7 @@ def _is_known(request: dict[str, Any]) -> bool:
 
 def _read(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """A request and the standard streams that are to be its process's."""
-    text, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    text, streams, _, _ = socket.recv_fds(connection, 1, 253)
     while not text.endswith(b"\n"):
         if not (more := connection.recv(1 << 16)):
             return None, streams
@@ -158,6 +165,7 @@ def become(request: dict[str, Any]) -> list[str]:
         raw, sys.stdout.encoding, sys.stdout.errors, write_through=unbuffered
     )
     sys.modules["numpy"].random.seed()  # the generator that was seeded when it was loaded
+    multiprocessing.spawn.set_executable(os.path.join(os.path.dirname(sys.argv[1]), "python"))
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=__builtins__)
     sys.modules["__main__"] = main
