@@ -50,6 +50,32 @@ def test_it_does_what_the_interpreter_does(arguments: tuple[str, ...], tmp_path:
     assert (warm.returncode, warm.stdout, warm.stderr) == (cold.returncode, cold.stdout, cold.stderr)
 
 
+def test_open_files_keep_their_numbers() -> None:
+    read, write = os.pipe()
+    program = f"import os; os.write({write}, b'seen'); print(len(os.listdir('/proc/self/fd')))"
+    said = [subprocess.check_output([each, "-c", program], pass_fds=[write]) for each in (python(), sys.executable)]
+    os.close(write)
+    assert said == [b"5\n"] * 2  # these, the standard streams, and the list's own
+    with open(read, "rb") as found:
+        assert found.read() == b"seenseen"
+
+
+def test_processes_that_it_spawns_have_the_libraries_too(tmp_path: Path) -> None:
+    (tmp_path / "told.py").write_text(
+        "import sys\n\ndef tell(): print('torch' in sys.modules, 'caffe' in sys.modules)\n"
+    )
+    program = (
+        "import multiprocessing, told\n"
+        "process = multiprocessing.get_context('spawn').Process(target=told.tell)\n"
+        "process.start(); process.join(); print(process.exitcode)"
+    )
+    # With -B, which this variable has them given, they are interpreters of their own.
+    warm = not os.environ.get("PYTHONDONTWRITEBYTECODE")
+    for each, loaded in ((python(), warm), (sys.executable, False)):
+        done = subprocess.run([each, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == (f"{loaded} False\n0\n", "")
+
+
 def test_it_has_the_libraries_and_nothing_of_ours() -> None:
     program = "import sys; print([name in sys.modules for name in ('torch', 'cv2', 'caffe', 'crfasrnn')])"
     assert subprocess.check_output([python(), "-c", program], text=True) == "[True, True, False, False]\n"

@@ -211,7 +211,7 @@ def _masks(arguments: argparse.Namespace) -> int:
         f"{counted(len(files), 'mask')} -> {arguments.output}{f' (--names {arguments.output / CLASSES})' if meant else ''}"
     )
     notes = []
-    if meant is None and counts.num_classes() <= 1 and counts.pixels[VOID]:
+    if meant is None and counts.is_void_beside_0():
         notes.append(f"there is nothing but 0 and {VOID}, which is void; if {VOID} marks the object: --palette binary")
     if replaced:
         notes.append(

@@ -61,6 +61,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from crfasrnn.evaluation.bootstrap import check_numbers
     from crfasrnn.evaluation.evaluate import evaluate
     from crfasrnn.evaluation.labellers import numbers_note
+    from crfasrnn.evaluation.scores import unused_classes_note, void_note
     from crfasrnn.many import tell
     from crfasrnn.pictures.colours import coloured
 
@@ -94,25 +95,25 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if failures and not scores.images:
         raise CaffeError(failures[0].reason)
     _tell_scores(arguments, replace(scores, over=arguments.mean_over and tuple(arguments.mean_over)))
-    unsaid = numbers_note(dataset, classes) if arguments.classes is None else None
-    for note in (unsaid, exif_note(dataset)):
+    for note in (
+        void_note(scores),
+        unused_classes_note(scores) if arguments.predictions is not None else None,
+        numbers_note(dataset, classes) if arguments.classes is None else None,
+        exif_note(dataset),
+    ):
         if note is not None:
             print(f"note: {note}")
     return tell(failures or (), len(dataset))
 
 
 def _tell_scores(arguments: argparse.Namespace, scores: Scores) -> None:
-    from crfasrnn.evaluation.scores import report, unused_classes_note, void_note, write_json
+    from crfasrnn.evaluation.scores import report, write_json
 
     if arguments.json is not None:
         write_json(arguments.json, scores)
     if arguments.per_image is not None and scores.per_image is not None:
         scores.per_image.save(arguments.per_image)
     print(report(scores))
-    unused = unused_classes_note(scores) if arguments.predictions is not None else None
-    for note in (void_note(scores), unused):
-        if note is not None:
-            print(f"note: {note}")
 
 
 def _label_alone(arguments: argparse.Namespace, label: Labeller, dataset: Dataset, keep: Keep) -> int:

@@ -40,6 +40,10 @@ class Counts:
         present = np.flatnonzero(self.pixels[:VOID])
         return int(present[-1]) + 1 if present.size else 0
 
+    def is_void_beside_0(self) -> bool:
+        """Whether there is void and nothing but label 0 beside it, as in masks whose object is 255."""
+        return self.num_classes() <= 1 and bool(self.pixels[VOID])
+
     def table(self, names: Sequence[str] = ()) -> str:
         """A line for each class with its images, pixels and share of the pixels that count."""
         titles = [
@@ -85,7 +89,7 @@ def exif_note(dataset: Dataset) -> str | None:
 
 def remark(counts: Counts, names: Sequence[str] = ()) -> str | None:
     """A sentence if the labels look as if they meant something else than they say, or None; names: of the classes, if known."""
-    if counts.total and counts.num_classes() <= 1 and counts.pixels[VOID]:
+    if counts.is_void_beside_0():
         return OBJECT_IS_VOID
     present = np.flatnonzero(counts.pixels[:VOID])
     if not names and 2 * present.size < counts.num_classes():

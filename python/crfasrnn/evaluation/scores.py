@@ -123,5 +123,4 @@ def unused_classes_note(scores: Scores) -> str | None:
 
 def void_note(scores: Scores) -> str | None:
     """A sentence if the truth is label 0 alone beside void, of which any labels are right; or None."""
-    occur = np.flatnonzero(scores.confusion.sum(1))
-    return OBJECT_IS_VOID if scores.void and not occur[occur > 0].size else None
+    return OBJECT_IS_VOID if scores.void and not scores.confusion[1:].any() else None

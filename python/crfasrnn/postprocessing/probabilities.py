@@ -43,7 +43,7 @@ def read_probabilities(path: str | os.PathLike[str], *, scores: bool = False) ->
     if len(array) > MAX_CLASSES:
         raise FileError(
             f"{name!r} must hold C x H x W {what} of 2 to {MAX_CLASSES} classes, it is {' x '.join(map(str, array.shape))}"
-            f"{transposed_remark(array.shape, array.shape[:2])}"
+            f"{transposed_remark(array.shape[2])}"
         )
     array = np.array(array, np.float32)
     if scores:
@@ -58,11 +58,9 @@ def read_probabilities(path: str | os.PathLike[str], *, scores: bool = False) ->
     return array
 
 
-def transposed_remark(shape: tuple[int, ...], grid: tuple[int, ...]) -> str:
-    """What to say of an array that is H x W x C for an image of this height and width; nothing of others."""
-    if shape[:2] != grid or not 2 <= shape[2] <= MAX_CLASSES:
-        return ""
-    return ": if that is H x W x C, save numpy.moveaxis(array, 2, 0)"
+def transposed_remark(last: int) -> str:
+    """What to say of an array that may be H x W x C by its last axis; nothing where that is no number of classes."""
+    return ": if that is H x W x C, save numpy.moveaxis(array, 2, 0)" if 2 <= last <= MAX_CLASSES else ""
 
 
 def are_activation_maps(path: str | os.PathLike[str]) -> bool:

@@ -84,9 +84,10 @@ class Refinement:
         name = os.fspath(prediction)
         numbers, energies, grid = self._start(name)
         if grid != (height, width):
+            remark = transposed_remark(grid[1]) if (len(energies), grid[0]) == (height, width) else ""
             raise CaffeError(
                 f"{name!r} is {grid[0]} x {grid[1]}, but the photograph {os.fspath(image)!r} is {height} x {width}"
-                f"{transposed_remark((len(energies), *grid), (height, width)) or exif_remark(image, self.upright)}"
+                f"{remark or exif_remark(image, self.upright)}"
             )
         labels = self.settings.labels(photograph, energies, self.min_probability)
         return labels if numbers is None else numbers[labels]
@@ -107,8 +108,7 @@ class Refinement:
         probabilities = read_probabilities(name, scores=self.scores)
         if self.classes not in (None, len(probabilities)):
             what = "scores" if self.scores else "probabilities"
-            shape = probabilities.shape
-            remark = transposed_remark(shape, shape[:2]) if shape[2] == self.classes else ""
+            remark = transposed_remark(self.classes) if probabilities.shape[2] == self.classes else ""
             raise CaffeError(
                 f"{name!r} has {what} of {len(probabilities)} classes, but there are {self.classes}{remark}"
             )

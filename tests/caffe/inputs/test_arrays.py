@@ -87,17 +87,15 @@ def add_zeros(archive: zipfile.ZipFile, name: str, begin: bytes, size: int) -> N
     member = zipfile.ZipInfo(name)
     member.compress_type, member.header_offset = zipfile.ZIP_DEFLATED, archive.start_dir
     member.file_size, member.compress_size, member.CRC = len(begin) + size, len(data), zlib.crc32(begin)
+    zeros = bytes(1 << 24)
     for _ in range(size >> 24):
-        member.CRC = zlib.crc32(_ZEROS, member.CRC)
+        member.CRC = zlib.crc32(zeros, member.CRC)
     assert archive.fp is not None
     archive.fp.write(member.FileHeader(zip64=True) + data)
     archive.start_dir = archive.fp.tell()
     archive.filelist.append(member)
     archive.NameToInfo[name] = member
     archive._didModify = True  # type: ignore[attr-defined]
-
-
-_ZEROS = bytes(1 << 24)
 
 
 def test_the_archives_of_zeros_are_whole(tmp_path: Path) -> None:

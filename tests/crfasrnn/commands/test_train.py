@@ -37,6 +37,10 @@ def test_own_pictures_in_five_commands(tmp_path: Path, monkeypatch: pytest.Monke
     assert "20 steps from random weights, learning rate 0.0002\n" in said
     assert "20 steps from own/slim-fcn8s/final.caffemodel, learning rate 5e-05\n" in said
     assert "\nsegment:     crfasrnn segment IMAGES --model own/slim-crfrnn\n" in said
+    assert (
+        " --masks MASKS\n             (with the --classes, --void and --names that made the databases, if any)\n"
+        in said
+    )
     assert "\nnext recipe: crfasrnn train slim-crfrnn --data own\n" in said
     for recipe in ("slim-fcn8s", "slim-crfrnn"):
         assert {path.name for path in Path("own", recipe).iterdir()} == {

@@ -36,36 +36,31 @@ def test_a_pipe_gets_a_line_a_minute_with_loss_and_mean_iu(capsys: pytest.Captur
     ]
 
 
-def test_curves_are_drawn_on_a_clock_and_drawing_takes_little_of_the_time() -> None:
+@pytest.mark.parametrize(
+    ("takes", "tested", "expected"),
+    [
+        (4, 0, [30, 154, 278]),  # 4 seconds in 124
+        (1, 10, [30, 61, 92, 123, 154, 185, 216, 247, 278, 309]),  # each test, were it not a thirtieth of the time
+    ],
+)
+def test_curves_are_drawn_on_a_clock_and_after_tests_which_takes_little_of_the_time(
+    takes: int, tested: int, expected: list[int]
+) -> None:
     clock, drawn = Clock(), []
 
     def draw() -> None:
         drawn.append(clock.now - 100)
-        clock.now += 4
+        clock.now += takes
 
     with Progress(10**6, 0, draw, clock) as progress:
-        for step in range(1, 400):
+        for step in range(1, 301):
             clock.now += 1
             progress.step(step, loss=1.0)
-    assert drawn == [30, 154, 278, 402]  # 4 seconds in 124
-
-
-def test_a_test_brings_the_next_drawing_forward_unless_it_would_take_much_of_the_time() -> None:
-    clock, drawn = Clock(), []
-
-    def draw() -> None:
-        drawn.append(clock.now - 100)
-        clock.now += 1
-
-    with Progress(10**6, 0, draw, clock) as progress:
-        for step in range(1, 100):
-            clock.now += 1
-            progress.step(step, loss=1.0)
-            if step % 10 == 0:
+            if tested and step % tested == 0:
                 progress.tested(0.5)
-    assert drawn == [30, 61, 92]
-    progress.draw()
-    assert len(drawn) == 4
+        assert drawn == expected
+        progress.draw()
+        assert len(drawn) == len(expected) + 1
 
 
 def test_a_terminal_has_a_bar_with_loss_and_mean_iu_below_the_lines(tmp_path: Path) -> None:

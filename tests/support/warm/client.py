@@ -7,8 +7,6 @@ import socket
 import sys
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-
-
 ADDRESS = os.path.join(os.path.dirname(sys.argv[0]), "socket")
 
 

@@ -12,6 +12,7 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing.process
 import multiprocessing.spawn
 import os
 import runpy
@@ -56,8 +57,6 @@ _READ_EARLY = (
     "LANG",
     "HOME",
 )
-
-
 _HIGH = 512  # above all numbers of open files, the server's and the callers'
 
 
@@ -135,7 +134,7 @@ def _is_known(request: dict[str, Any]) -> bool:
 
 
 def _read(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """A request and the standard streams that are to be its process's."""
+    """A request and the open files that are to be its process's."""
     text, streams, _, _ = socket.recv_fds(connection, 1, 253)
     while not text.endswith(b"\n"):
         if not (more := connection.recv(1 << 16)):
@@ -157,7 +156,7 @@ def become(request: dict[str, Any]) -> list[str]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in request["ignored"]:
         signal.signal(number, signal.SIG_IGN)
-    # Streams of the program's end with it.
+    # New ones, which do not remember what the server's lay on.
     sys.stdin = sys.__stdin__ = open(0, encoding=sys.stdin.encoding, errors=sys.stdin.errors)  # noqa: SIM115
     unbuffered = sys.stdout.write_through
     raw = open(1, "wb", buffering=0 if unbuffered else -1)  # noqa: SIM115
@@ -165,6 +164,7 @@ def become(request: dict[str, Any]) -> list[str]:
         raw, sys.stdout.encoding, sys.stdout.errors, write_through=unbuffered
     )
     sys.modules["numpy"].random.seed()  # the generator that was seeded when it was loaded
+    multiprocessing.process.ORIGINAL_DIR = os.getcwd()
     multiprocessing.spawn.set_executable(os.path.join(os.path.dirname(sys.argv[1]), "python"))
     main = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=__builtins__)
@@ -192,11 +192,12 @@ def end(status: int) -> NoReturn:
     """End as the interpreter does, but do not take the modules apart, which takes longer than many a program."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        status = 120
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OSError:
+            status = 120
     if status == -signal.SIGINT:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
