@@ -29,6 +29,8 @@ def test_masks_of_0_and_255_are_explained_and_can_be_used(tmp_path: Path) -> Non
     chosen = check(data.select([0, 255]))[0]
     assert remark(chosen) is None
     assert chosen.pixels[:2].tolist() == [(HEIGHT - 2) * WIDTH, 2 * WIDTH]
+    write_labels(tmp_path / "masks" / "a.png", labels_of({}))
+    assert remark(check(data)[0]) is None  # all of it is background, and nothing void
 
 
 def test_check_counts_by_hand_and_reports_every_problem(tmp_path: Path) -> None:
